@@ -1,0 +1,62 @@
+"""What the guardrails make of a request. Values, not exceptions: a verdict is an outcome, not a fault."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Verdict(IntEnum):
+    """Ordered by strictness: the strictest of several wins, so the order of rule files cannot open a hole."""
+
+    ALLOW = 0
+    WARN = 1
+    REQUIRE_APPROVAL = 2
+    DENY = 3
+
+    @property
+    def word(self) -> str:
+        """The lower-case name used in rule files, records and JSON output."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """Risk (0-100) from which a connection warns, asks a human, or denies. `deny` above 100 means: only by verdict."""
+
+    warn: int = 30
+    approve: int = 50
+    deny: int = 90
+
+    def verdict(self, risk: int) -> Verdict:
+        """The verdict these thresholds give a risk."""
+        if risk >= self.deny:
+            return Verdict.DENY
+        if risk >= self.approve:
+            return Verdict.REQUIRE_APPROVAL
+        return Verdict.WARN if risk >= self.warn else Verdict.ALLOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """One rule that matched. `shadow` matches are reported and never decide."""
+
+    rule: str
+    verdict: Verdict
+    risk: int
+    reason: str
+    hint: str = ""
+    covers: tuple[str, ...] = ()
+    shadow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """The guardrails' answer; `rule`, `reason` and `hint` are the deciding match's, empty when nothing matched."""
+
+    verdict: Verdict
+    risk: int = 0
+    rule: str = ""
+    reason: str = ""
+    hint: str = ""
+    matches: tuple[Match, ...] = ()

@@ -1,0 +1,32 @@
+"""Who the caller is, in OIDC claim names (OpenID Connect Core 1.0, section 2; `act` from RFC 8693, section 4.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """A verified caller. Only `core.claims.identity_from_claims`, after the signature check, makes one in production.
+
+    `exp` is Unix seconds. `claims` holds every verified claim, for rules; it never holds the token itself.
+    """
+
+    iss: str
+    sub: str
+    aud: tuple[str, ...]
+    exp: float
+    jti: str = ""
+    groups: tuple[str, ...] = ()
+    act: str = ""
+    """Subject of the acting party when an agent works on behalf of `sub`; empty otherwise."""
+    owner: str = ""
+    """The human or team answerable for the agent; may not approve its requests."""
+    claims: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def username(self) -> str:
+        """The identity as one line for people and records: `sub`, qualified by its issuer."""
+        return f"{self.iss}#{self.sub}"

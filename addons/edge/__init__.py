@@ -1,0 +1,1 @@
+"""Impure edges: files, sockets, databases, clouds and clocks. Nothing here decides anything."""

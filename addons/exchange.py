@@ -1,0 +1,81 @@
+"""The typed state of one request and its reply: one field per addon, set once, read through `need()`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from mitmproxy.http import HTTPFlow
+
+from addons.core.approval import Approval
+from addons.core.command import Command
+from addons.core.connection import Connection
+from addons.core.decision import Decision
+from addons.core.grant import Grant
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+from addons.core.refusal import Refusal
+from addons.core.secret import Secret
+from addons.core.session import Session
+
+T = TypeVar("T")
+
+
+class IncompleteExchange(RuntimeError):
+    """A step needed what an earlier step should have written. Always a refusal, never a default."""
+
+
+@dataclass(slots=True, weakref_slot=True, kw_only=True)
+class Exchange:
+    """What the gateway knows of one exchange. `id` is the agent's reference and the upstream `Audit-ID`."""
+
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    received_at: float
+    connection: Connection | None = None  # perimeter
+    identity: Identity | None = None  # authentication
+    session: Session | None = None  # authentication
+    intent: str = ""  # perimeter: Impersonate-Extra-Reason, before it is stripped
+    request: KubeRequest | None = None  # commands
+    command: Command | None = None  # commands
+    body_object: Mapping[str, Any] | None = None  # commands: what we decoded; None when the server must read it
+    grant: Grant | None = None  # access
+    object: Mapping[str, Any] | None = None  # guardrails: the effective object, when a rule needed it
+    old_object: Mapping[str, Any] | None = None  # guardrails
+    decision: Decision | None = None  # guardrails
+    approval: Approval | None = None  # approvals: only when one was required
+    approved: bool = False  # approvals: no approval was required, or this one was granted and consumed
+    masked: bool = False  # masking: a plan for the reply exists
+    recorded: bool = False  # capture: the audit event is on disk
+    credential: Secret | None = None  # credentials
+    sealed: bool = False  # seal
+    refusal: Refusal | None = None
+    warnings: list[str] = field(default_factory=list)  # sent to the agent as `Warning: 299` headers
+
+
+_exchanges: WeakKeyDictionary[HTTPFlow, Exchange] = WeakKeyDictionary()
+
+
+def begin(flow: HTTPFlow, now: float) -> Exchange:
+    """A new exchange for a flow that has none: a second one would forget what was decided, so it raises."""
+    if flow in _exchanges:
+        raise IncompleteExchange("the exchange was begun twice")
+    exchange = _exchanges[flow] = Exchange(received_at=now)
+    return exchange
+
+
+def exchange_of(flow: HTTPFlow) -> Exchange:
+    """The flow's exchange. Raises IncompleteExchange when the perimeter never saw the flow."""
+    try:
+        return _exchanges[flow]
+    except KeyError:
+        raise IncompleteExchange("the perimeter never saw this flow") from None
+
+
+def need(value: T | None, what: str) -> T:
+    """`value`, or IncompleteExchange naming `what` is missing."""
+    if value is None:
+        raise IncompleteExchange(f"{what} is not set")
+    return value
