@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy.http import HTTPFlow
@@ -20,8 +20,6 @@ from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.secret import Secret
 from addons.core.session import Session
-
-T = TypeVar("T")
 
 
 class IncompleteExchange(RuntimeError):
@@ -74,7 +72,7 @@ def exchange_of(flow: HTTPFlow) -> Exchange:
         raise IncompleteExchange("the perimeter never saw this flow") from None
 
 
-def need(value: T | None, what: str) -> T:
+def need[T](value: T | None, what: str) -> T:
     """`value`, or IncompleteExchange naming `what` is missing."""
     if value is None:
         raise IncompleteExchange(f"{what} is not set")

@@ -1,0 +1,126 @@
+"""The mitmproxy master of one gateway worker: headless, a pruned chain, and a strict, fast addon manager.
+
+Only the built-in addons a gateway needs are loaded; there is no script loader, no flow view, no options that modify
+traffic. Two of mitmproxy's costs are removed here: looking for every hook in every addon at every event, and a run-time
+type check of every HTTP message that exists for development.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+from mitmproxy import http, options
+from mitmproxy.addonmanager import AddonManager
+from mitmproxy.addons.core import Core
+from mitmproxy.addons.disable_h2c import DisableH2C
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.connection import Client
+from mitmproxy.hooks import Hook
+from mitmproxy.master import Master
+from mitmproxy.net.http.http1.assemble import assemble_response
+from mitmproxy.proxy.layers.http import _http1, _http2
+from mitmproxy.proxy.mode_servers import ServerInstance
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from addons.core.refusal import Refusal
+from addons.refusal import STATUS_HEADERS, HookFunction, run_hooks
+
+_NO_HOOKS: tuple[HookFunction, ...] = ()
+
+
+class StrictAddonManager(AddonManager):
+    """Runs hooks fail-closed, from a list made once per event: the chain never changes after the start."""
+
+    _functions: dict[str, tuple[HookFunction, ...]]
+
+    def forget(self) -> None:
+        """Drop the cached lists; call after the chain changed."""
+        self._functions = {}
+
+    async def handle_lifecycle(self, event: Hook) -> None:
+        """Run an event of a connection or flow. Nothing here shows flows, so mitmproxy's `update` event is not sent."""
+        functions = self._functions.get(event.name)
+        if functions is None:
+            functions = self._find(event)
+        if functions:
+            await run_hooks(functions, event, self.disconnect)
+
+    async def trigger_event(self, event: Hook) -> None:
+        """As `handle_lifecycle`; mitmproxy calls this for its own life cycle (running, done)."""
+        await run_hooks(self._find(event), event, self.disconnect)
+
+    def _find(self, event: Hook) -> tuple[HookFunction, ...]:
+        found = tuple(function for addon in self.chain for _, function in self._iter_hooks(addon, event))
+        self._functions[event.name] = found
+        return found
+
+    def disconnect(self, client: Client) -> None:
+        """Close a client's connection at once: the only stop that works for streams, WebSockets and tunnels alike."""
+        handler = self.get("proxyserver").connections.get(client.id)
+        if handler is not None and client in handler.transports:
+            handler.close_connection(client)
+
+
+def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], values: dict[str, Any]) -> Master:
+    """A master whose chain is `stack(disconnect)` between the server and nothing else. Needs a running loop.
+
+    `values` are mitmproxy options; an unknown one raises KeyError.
+    """
+    _drop_debug_checks()
+    _speak_status()
+    master = Master(options.Options(), event_loop=asyncio.get_running_loop())
+    master._legacy_log_events.uninstall()  # it would turn every log line into a task
+    master.addons.__class__ = StrictAddonManager
+    addons = cast(StrictAddonManager, master.addons)
+    addons.forget()
+    addons.add(Core(), Proxyserver())
+    addons.add(*stack(addons.disconnect), DisableH2C())
+    master.options.update(**values)
+    if master.options.deferred:
+        raise KeyError(f"unknown mitmproxy options: {', '.join(master.options.deferred)}")
+    addons.forget()
+    return master
+
+
+async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
+    """Accept clients on an already bound socket, so that "port in use" is known before anything starts."""
+    proxyserver = master.addons.get("proxyserver")
+    instance: ServerInstance[Any] = ServerInstance.make(ProxyMode.parse("regular"), proxyserver)
+    return await asyncio.start_server(instance.handle_stream, sock=listener)
+
+
+def _drop_debug_checks() -> None:
+    """mitmproxy checks the type of each field of each message, as a debugging aid; it costs a third of a request."""
+    for message in (http.MessageData, http.RequestData, http.ResponseData):
+        message.__post_init__ = lambda _self: None  # type: ignore[attr-defined]
+
+
+def _speak_status() -> None:
+    """mitmproxy answers protocol errors with an HTML page, which kubectl prints whole: answer with a Status."""
+    _http1.make_error_response = _status_response  # type: ignore[assignment]
+    _http2.format_error = _status_body  # type: ignore[attr-defined]
+
+
+def _status_body(status_code: int, message: str) -> bytes:
+    caller = status_code < 500
+    refusal = Refusal(
+        code=status_code if status_code in (400, 413, 502, 503) else 502,
+        rule="protocol-error" if caller else "upstream-unavailable",
+        why=message,
+        hint="send a well-formed, smaller request" if caller else "is the cluster reachable from the gateway?",
+    )
+    return refusal.status("none")
+
+
+def _status_response(status_code: int, message: str = "") -> bytes:
+    headers = http.Headers((*STATUS_HEADERS, (b"connection", b"close")))
+    return assemble_response(http.Response.make(status_code, _status_body(status_code, message), headers))
+
+
+def quiet_mitmproxy() -> None:
+    """Only mitmproxy's warnings and errors are news: its per-connection lines are in the audit log, better told."""
+    logging.getLogger("mitmproxy").setLevel(logging.WARNING)

@@ -1,0 +1,111 @@
+"""What "refused" means for each kind of event, and the one place that catches everything.
+
+mitmproxy logs an exception in an addon and carries on, which for a gate means: let it pass. Here every hook runs under
+`run_hooks`, and an exception refuses whatever the event was about. A fault in one hook does not skip the others: the
+record of a refused request must still be written.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+from mitmproxy import http, tcp
+from mitmproxy.connection import Client
+from mitmproxy.exceptions import AddonHalt
+from mitmproxy.flow import Flow
+from mitmproxy.hooks import Hook
+from mitmproxy.proxy.layer import NextLayer
+from mitmproxy.proxy.server_hooks import ServerConnectionHookData
+from mitmproxy.tls import ClientHelloData, TlsData
+
+from addons.core.refusal import Refusal
+from addons.exchange import IncompleteExchange, exchange_of
+
+log = structlog.get_logger()
+
+Disconnect = Callable[[Client], None]
+HookFunction = Callable[..., Any]
+
+STATUS_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+_FAULT = Refusal(
+    code=503,
+    rule="gateway-fault",
+    why="the gateway could not judge this request, so it was not forwarded",
+    hint="tell the people who run the gateway the reference; it is in the gateway's log",
+)
+
+
+def settled(flow: http.HTTPFlow) -> bool:
+    """True once the flow has its answer, or its end: later gates then leave it alone."""
+    return flow.response is not None or flow.error is not None
+
+
+def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
+    """Answer the request here, as a `metav1.Status`; it is never forwarded."""
+    try:
+        exchange = exchange_of(flow)
+        exchange.refusal, reference = refusal, exchange.id
+    except IncompleteExchange:  # the perimeter itself failed
+        reference = flow.id
+    headers = [*STATUS_HEADERS]
+    if refusal.retry_after_seconds is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    flow.response = http.Response.make(refusal.code, refusal.status(reference), headers)
+
+
+async def run_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: Disconnect) -> None:
+    """Run an event's hooks in order; an exception in one refuses what the event is about."""
+    args = event.args()
+    for function in functions:
+        try:
+            result = function(*args)
+            if result is not None and inspect.isawaitable(result):
+                await result
+        except AddonHalt:
+            return
+        except Exception as fault:  # the one broad except: whatever went wrong, the request stays here
+            log.error("hook failed", hook=event.name, addon=_owner(function), exc_info=fault)
+            _fail_closed(event.name, args[0] if args else None, disconnect, fault)
+
+
+def _owner(function: HookFunction) -> str:
+    return type(getattr(function, "__self__", function)).__name__
+
+
+def _fail_closed(name: str, subject: Any, disconnect: Disconnect, fault: Exception) -> None:
+    """Refuse `subject`, whichever kind it is. An event of no known kind (start, configuration) ends the process."""
+    match subject:
+        case http.HTTPFlow() if name in ("http_connect", "requestheaders", "request"):
+            refuse(subject, _FAULT)
+        case http.HTTPFlow() if name in ("responseheaders", "response"):
+            _withhold(subject, disconnect)
+        case http.HTTPFlow() if subject.websocket and subject.websocket.messages:
+            subject.websocket.messages[-1].drop()
+            disconnect(subject.client_conn)
+        case tcp.TCPFlow() if subject.messages:
+            subject.messages[-1].content = b""
+            disconnect(subject.client_conn)
+        case Client() if name == "client_connected":
+            subject.error = "gateway fault"
+        case Flow():
+            disconnect(subject.client_conn)
+        case Client():
+            pass  # client_disconnected: there is nothing left to refuse
+        case ServerConnectionHookData():
+            subject.server.error = "gateway fault"
+            disconnect(subject.client)
+        case TlsData() | ClientHelloData() | NextLayer():
+            disconnect(subject.context.client)
+        case _:
+            raise fault
+
+
+def _withhold(flow: http.HTTPFlow, disconnect: Disconnect) -> None:
+    """Keep a reply from the agent: a kill works in these two hooks; once the flow is over only a disconnect does."""
+    if flow.killable:
+        flow.kill()
+    else:
+        disconnect(flow.client_conn)

@@ -1,0 +1,87 @@
+"""Both TLS ends of a tunnel: the gateway's certificate towards the agent, the cluster's own CA towards the cluster.
+
+The cluster is chosen by the CONNECT target alone; the agent's SNI decides nothing (B-05). No client certificate is ever
+offered upstream (B-26): what slips through a broken stack is anonymous there.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+from collections.abc import Callable
+from functools import lru_cache
+
+from mitmproxy.net import tls as net_tls
+from mitmproxy.tls import TlsData
+from OpenSSL import SSL
+
+from addons.edge.authority import Authority
+from addons.perimeter import Connections
+
+_HOST_FLAGS = SSL._lib.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | SSL._lib.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
+_HTTP1 = b"http/1.1"
+
+
+class Tls:
+    """Gives mitmproxy the OpenSSL connection for each end; without one, mitmproxy closes the connection."""
+
+    def __init__(self, connections: Connections, authority: Authority, now: Callable[[], float], http2: bool) -> None:
+        self._connections, self._authority, self._now = connections, authority, now
+        self._protocols = (b"h2", _HTTP1) if http2 else (_HTTP1,)
+        self._server_context = lru_cache(maxsize=1024)(self._make_server_context)
+
+    def tls_start_client(self, data: TlsData) -> None:
+        """Towards the agent: a certificate for the name it dialled."""
+        connection = self._connections.of(data.context.client)
+        ssl = SSL.Connection(self._server_context(connection.host, int(self._now() // 86400)))
+        ssl.set_accept_state()
+        data.ssl_conn = ssl
+
+    def tls_start_server(self, data: TlsData) -> None:
+        """Towards the cluster: its CA and its name, nothing else."""
+        connection = self._connections.of(data.context.client)
+        data.conn.sni = connection.server_name
+        data.conn.alpn_offers = (b"h2",) if data.context.client.alpn == b"h2" else (_HTTP1,)
+        ssl = SSL.Connection(_client_context(connection.ca_file))
+        _verify_name(ssl, connection.server_name)
+        ssl.set_alpn_protos(list(data.conn.alpn_offers))
+        ssl.set_connect_state()
+        data.ssl_conn = ssl
+
+    def _make_server_context(self, host: str, day: int) -> SSL.Context:
+        """One per host and day; `day` (since 1970) is the cache's clock and makes the certificate renew itself."""
+        leaf = self._authority.leaf(host, datetime.datetime.fromtimestamp(day * 86400, datetime.UTC))
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.set_min_proto_version(SSL.TLS1_2_VERSION)
+        context.set_options(net_tls.DEFAULT_OPTIONS)
+        context.use_certificate(leaf.certificate)
+        context.use_privatekey(leaf.key)
+        context.set_alpn_select_callback(self._select_protocol)
+        return context
+
+    def _select_protocol(self, _: SSL.Connection, offered: list[bytes]) -> object:
+        return next((name for name in self._protocols if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
+
+
+@lru_cache(maxsize=1024)
+def _client_context(ca_file: str) -> SSL.Context:
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_verify(SSL.VERIFY_PEER)
+    context.load_verify_locations(ca_file)
+    return context
+
+
+def _verify_name(ssl: SSL.Connection, server_name: str) -> None:
+    parameters = SSL._lib.SSL_get0_param(ssl._ssl)
+    SSL._lib.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)
+    try:
+        packed = ipaddress.ip_address(server_name).packed
+    except ValueError:
+        name = server_name.encode("idna")
+        ssl.set_tlsext_host_name(name)
+        accepted = SSL._lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
+    else:
+        accepted = SSL._lib.X509_VERIFY_PARAM_set1_ip(parameters, packed, len(packed))
+    if accepted != 1:
+        raise ValueError(f"OpenSSL refused to verify the name {server_name}")
