@@ -37,9 +37,10 @@ class StrictAddonManager(AddonManager):
 
     _functions: dict[str, tuple[HookFunction, ...]]
 
-    def forget(self) -> None:
-        """Drop the cached lists; call after the chain changed."""
+    def extend(self, *addons: object) -> None:
+        """Add addons to the end of the chain."""
         self._functions = {}
+        self.add(*addons)  # type: ignore[no-untyped-call]
 
     async def handle_lifecycle(self, event: Hook) -> None:
         """Run an event of a connection or flow. Nothing here shows flows, so mitmproxy's `update` event is not sent."""
@@ -60,7 +61,7 @@ class StrictAddonManager(AddonManager):
 
     def disconnect(self, client: Client) -> None:
         """Close a client's connection at once: the only stop that works for streams, WebSockets and tunnels alike."""
-        handler = self.get("proxyserver").connections.get(client.id)
+        handler = self.lookup["proxyserver"].connections.get(client.id)
         if handler is not None and client in handler.transports:
             handler.close_connection(client)
 
@@ -76,13 +77,11 @@ def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], v
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
     master.addons.__class__ = StrictAddonManager
     addons = cast(StrictAddonManager, master.addons)
-    addons.forget()
-    addons.add(Core(), Proxyserver())
-    addons.add(*stack(addons.disconnect), DisableH2C())
+    addons.extend(Core(), Proxyserver())
+    addons.extend(*stack(addons.disconnect), DisableH2C())
     master.options.update(**values)
     if master.options.deferred:
         raise KeyError(f"unknown mitmproxy options: {', '.join(master.options.deferred)}")
-    addons.forget()
     return master
 
 
@@ -96,12 +95,12 @@ async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
 def _drop_debug_checks() -> None:
     """mitmproxy checks the type of each field of each message, as a debugging aid; it costs a third of a request."""
     for message in (http.MessageData, http.RequestData, http.ResponseData):
-        message.__post_init__ = lambda _self: None  # type: ignore[attr-defined]
+        setattr(message, "__post_init__", lambda _self: None)  # noqa: B010 - a method of a dataclass mypy will not assign
 
 
 def _speak_status() -> None:
     """mitmproxy answers protocol errors with an HTML page, which kubectl prints whole: answer with a Status."""
-    _http1.make_error_response = _status_response  # type: ignore[assignment]
+    _http1.make_error_response = _status_response
     _http2.format_error = _status_body  # type: ignore[attr-defined]
 
 
@@ -118,7 +117,7 @@ def _status_body(status_code: int, message: str) -> bytes:
 
 def _status_response(status_code: int, message: str = "") -> bytes:
     headers = http.Headers((*STATUS_HEADERS, (b"connection", b"close")))
-    return assemble_response(http.Response.make(status_code, _status_body(status_code, message), headers))
+    return bytes(assemble_response(http.Response.make(status_code, _status_body(status_code, message), headers)))
 
 
 def quiet_mitmproxy() -> None:

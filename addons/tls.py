@@ -10,6 +10,7 @@ import datetime
 import ipaddress
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 from mitmproxy.net import tls as net_tls
 from mitmproxy.tls import TlsData
@@ -18,7 +19,9 @@ from OpenSSL import SSL
 from addons.edge.authority import Authority
 from addons.perimeter import Connections
 
-_HOST_FLAGS = SSL._lib.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | SSL._lib.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
+# pyOpenSSL has no call of its own for name verification; this is the library beneath it.
+_openssl: Any = SSL._lib  # type: ignore[attr-defined]
+_HOST_FLAGS = _openssl.X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | _openssl.X509_CHECK_FLAG_NEVER_CHECK_SUBJECT
 _HTTP1 = b"http/1.1"
 
 
@@ -59,7 +62,7 @@ class Tls:
         context.set_alpn_select_callback(self._select_protocol)
         return context
 
-    def _select_protocol(self, _: SSL.Connection, offered: list[bytes]) -> object:
+    def _select_protocol(self, _: SSL.Connection, offered: list[bytes]) -> Any:
         return next((name for name in self._protocols if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
 
@@ -73,15 +76,15 @@ def _client_context(ca_file: str) -> SSL.Context:
 
 
 def _verify_name(ssl: SSL.Connection, server_name: str) -> None:
-    parameters = SSL._lib.SSL_get0_param(ssl._ssl)
-    SSL._lib.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)
+    parameters = _openssl.SSL_get0_param(ssl._ssl)
+    _openssl.X509_VERIFY_PARAM_set_hostflags(parameters, _HOST_FLAGS)
     try:
         packed = ipaddress.ip_address(server_name).packed
     except ValueError:
         name = server_name.encode("idna")
         ssl.set_tlsext_host_name(name)
-        accepted = SSL._lib.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
+        accepted = _openssl.X509_VERIFY_PARAM_set1_host(parameters, name, len(name))
     else:
-        accepted = SSL._lib.X509_VERIFY_PARAM_set1_ip(parameters, packed, len(packed))
+        accepted = _openssl.X509_VERIFY_PARAM_set1_ip(parameters, packed, len(packed))
     if accepted != 1:
         raise ValueError(f"OpenSSL refused to verify the name {server_name}")
