@@ -54,6 +54,19 @@ def parse_documents(text: str, file: str) -> tuple[list[Document], list[Problem]
     return documents, problems
 
 
+def parse_mapping(text: str, file: str) -> tuple[dict[str, Any], dict[Path, int], list[Problem]]:
+    """The one mapping of a configuration file, the line of every key, and every mistake."""
+    lines: dict[Path, int] = {}
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = {} if node is None else _build(node, (), lines)
+    except (yaml.YAMLError, _Misread) as error:
+        return {}, lines, [_yaml_problem(error, file)]
+    if not isinstance(content, dict):
+        return {}, lines, [Problem(file, 1, "must be a mapping of keys to values")]
+    return content, lines, []
+
+
 def validate[Model: BaseModel](document: Document, model: type[Model]) -> tuple[Model | None, list[Problem]]:
     """The document's `spec` as `model`, or one problem per mistake, each at its line."""
     try:
@@ -68,13 +81,19 @@ def validate[Model: BaseModel](document: Document, model: type[Model]) -> tuple[
 def _documents(text: str, file: str) -> Iterator[Document | Problem]:
     try:
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
-            if node is not None:
+            if node.value != "":  # the empty document between two separators
                 yield _document(node, file)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        yield Problem(file, line, f"not valid YAML: {error.problem}")
     except yaml.YAMLError as error:
-        yield Problem(file, 0, f"not valid YAML: {error}")
+        yield _yaml_problem(error, file)
+
+
+def _yaml_problem(error: Exception, file: str) -> Problem:
+    match error:
+        case _Misread():
+            return Problem(file, error.line, str(error))
+        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
+            return Problem(file, mark.line + 1, f"not valid YAML: {error.problem}")
+    return Problem(file, 0, f"not valid YAML: {error}")
 
 
 def _document(node: yaml.Node, file: str) -> Document | Problem:
@@ -83,11 +102,11 @@ def _document(node: yaml.Node, file: str) -> Document | Problem:
     try:
         content = _build(node, (), lines)
     except _Misread as error:
-        return Problem(file, error.line, str(error))
+        return _yaml_problem(error, file)
     match content:
         case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str(name)}, "spec": dict(spec)}:
             if version != API_VERSION:
-                return Problem(file, lines["apiVersion",], f"apiVersion must be {API_VERSION}, not {version}")
+                return Problem(file, lines[("apiVersion",)], f"apiVersion must be {API_VERSION}, not {version}")
             if extra := content.keys() - {"apiVersion", "kind", "metadata", "spec"}:
                 return Problem(file, first, f"unknown key: {', '.join(sorted(map(str, extra)))}")
             return Document(kind, name, spec, file, first, lines)
@@ -101,12 +120,11 @@ def _build(node: yaml.Node, path: Path, lines: dict[Path, int]) -> Any:
             return _scalar(node)
         case yaml.SequenceNode():
             return [_build(item, (*path, index), lines) for index, item in enumerate(node.value)]
-        case yaml.MappingNode():
+        case _:
             return _mapping(node, path, lines)
-    raise _Misread(node, "unsupported YAML node")
 
 
-def _mapping(node: yaml.MappingNode, path: Path, lines: dict[Path, int]) -> dict[str, Any]:
+def _mapping(node: yaml.Node, path: Path, lines: dict[Path, int]) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key_node, value_node in node.value:
         key = str(key_node.value) if isinstance(key_node, yaml.ScalarNode) else None
@@ -124,7 +142,7 @@ _CONSTRUCTOR = yaml.constructor.SafeConstructor()
 
 def _scalar(node: yaml.ScalarNode) -> Any:
     try:
-        return _CONSTRUCTOR.construct_object(node)  # type: ignore[no-untyped-call]
+        return _CONSTRUCTOR.construct_object(node)
     except (yaml.YAMLError, ValueError) as error:
         raise _Misread(node, f"unreadable value: {error}") from error
 

@@ -1,0 +1,120 @@
+"""`mitm.conf`: the one file that configures the process. Every mistake in it is reported at once, with its line.
+
+mitmproxy's own options that a gateway may choose keep their names; the others are fixed here, because each of them can
+open a way around the gates (`FIXED`). There is no option that turns a step off.
+"""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from mitmproxy.options import Options
+from mitmproxy.utils import human
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from addons.core.documents import parse_mapping
+from addons.core.problem import InvalidConfiguration, Problem
+
+FIXED: dict[str, Any] = {
+    "server": False,  # the listener is ours: bound before anything starts
+    "connection_strategy": "lazy",  # a refused request opens no connection upstream
+    "rawtcp": False,  # no tunnel that is not HTTP
+    "validate_inbound_headers": True,  # request smuggling is refused
+    "websocket": True,  # exec is inspected
+    "ssl_insecure": False,  # clusters are always verified
+    "store_streamed_bodies": False,  # memory stays bounded
+}
+
+
+def _size(text: str) -> str:
+    if not human.parse_size(text):
+        raise ValueError("must be a size such as 512k or 64m")
+    return text
+
+
+Size = Annotated[str, AfterValidator(_size)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseModel):
+    """Frozen. Paths are absolute after loading: relative ones are taken from the folder of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    listen_host: str = "127.0.0.1"
+    """Address agents reach the gateway at."""
+    listen_port: Port = 8080
+    workers: Annotated[int, Field(ge=1, le=256)] = 1
+    """Processes that share the port; one uses about one core."""
+    http2: bool = False
+    """Offer HTTP/2 to agents. Off by default: mitmproxy has no backpressure on HTTP/2."""
+    body_size_limit: Size = "64m"
+    """Largest reply that is buffered to be masked; streams are not buffered."""
+    request_size_limit: Size = "3m"
+    """Largest request; the API server's own limit is 3 MiB."""
+    tcp_timeout: Annotated[int, Field(ge=60)] = 86400
+    """Seconds without traffic after which a connection is closed; watches may be silent for long."""
+    rules: Annotated[list[str], Field(min_length=1)] = ["rules"]
+    """Folders of rule files; every `*.yaml` below them is loaded."""
+    certs: str = "certs"
+    """Folder of the interception CA; made there at the first start."""
+    state: str = "state"
+    """Folder of approvals and recordings."""
+    hold_seconds: Annotated[int, Field(ge=0, le=600)] = 20
+    """How long a request waits for its approval before the agent is told to come back."""
+    approval_seconds: Annotated[int, Field(ge=10, le=86400)] = 900
+    """How long an approval may be asked for, and be used."""
+    log_format: Literal["json", "console"] = "json"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def mitmproxy_options(self) -> dict[str, Any]:
+        """The options of the master of one worker."""
+        chosen = {"http2": self.http2, "body_size_limit": self.body_size_limit, "tcp_timeout": self.tcp_timeout}
+        return FIXED | chosen
+
+    @property
+    def request_bytes(self) -> int:
+        """`request_size_limit` in bytes."""
+        return human.parse_size(self.request_size_limit) or 0
+
+
+def load_settings(file: Path, overrides: dict[str, Any] | None = None) -> Settings:
+    """The settings in `file`. Raises InvalidConfiguration with every mistake found."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidConfiguration([Problem(str(file), 0, f"cannot be read: {error}")]) from error
+    content, lines, problems = parse_mapping(text, str(file))
+    try:
+        settings = Settings.model_validate({**content, **(overrides or {})})
+    except ValidationError as error:
+        for item in error.errors(include_url=False):
+            path = tuple(item["loc"])
+            problems.append(Problem(str(file), lines.get(path[:1], 0), _explain(str(path[0]), item)))
+        raise InvalidConfiguration(sorted(problems, key=lambda problem: problem.line)) from error
+    if problems:
+        raise InvalidConfiguration(problems)
+    return _absolute(settings, file.resolve().parent)
+
+
+def _explain(key: str, item: Any) -> str:
+    if item["type"] != "extra_forbidden":
+        return f"{key}: {item['msg']}"
+    if key in FIXED:
+        return f"{key} is fixed to {str(FIXED[key]).lower()}: any other value would open a way around the gates"
+    if key in Options().keys():  # noqa: SIM118 - mitmproxy's Options is no mapping
+        return f"{key} is a mitmproxy option that a gateway does not offer"
+    near = difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=0.75)
+    return f"unknown key {key}" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _absolute(settings: Settings, folder: Path) -> Settings:
+    return settings.model_copy(
+        update={
+            "rules": [str(folder / path) for path in settings.rules],
+            "certs": str(folder / settings.certs),
+            "state": str(folder / settings.state),
+        }
+    )

@@ -1,0 +1,68 @@
+"""The configuration file: strict, and every mistake at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from addons.core.problem import InvalidConfiguration
+from addons.settings import FIXED, Settings, load_settings
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    file = folder / "mitm.conf"
+    file.write_text(text)
+    with pytest.raises(InvalidConfiguration) as caught:
+        load_settings(file)
+    return [f"{problem.line} {problem.message}" for problem in caught.value.problems]
+
+
+def test_the_shipped_file_loads_with_absolute_paths() -> None:
+    file = Path(__file__).parents[1] / "mitm.conf"
+    settings = load_settings(file)
+    assert settings.rules == [str(file.parent / "rules")]
+    assert settings.mitmproxy_options()["connection_strategy"] == "lazy"
+    assert settings.request_bytes == 3 * 1024 * 1024
+
+
+def test_overrides_win(tmp_path: Path) -> None:
+    file = tmp_path / "mitm.conf"
+    file.write_text("workers: 2\n")
+    assert load_settings(file, {"workers": 3}).workers == 3
+
+
+def test_all_mistakes_at_once_with_their_lines(tmp_path: Path) -> None:
+    text = "listen_prt: 1\nworkers: 0\nignore_hosts: [a]\nlisten_port: '80'\nbody_size_limit: 4x\n"
+    assert mistakes(tmp_path, text) == [
+        "1 unknown key listen_prt; did you mean listen_port?",
+        "2 workers: Input should be greater than or equal to 1",
+        "3 ignore_hosts is a mitmproxy option that a gateway does not offer",
+        "4 listen_port: Input should be a valid integer",
+        "5 body_size_limit: Value error, Invalid size specification.",
+    ]
+
+
+@pytest.mark.parametrize("name", FIXED)
+def test_options_that_would_open_the_gateway_are_refused(name: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, f"{name}: 1\n") == [
+        f"1 {name} is fixed to {str(FIXED[name]).lower()}: any other value would open a way around the gates"
+    ]
+
+
+@pytest.mark.parametrize("name", ["ignore_hosts", "stream_large_bodies", "modify_body", "map_remote"])
+def test_mitmproxy_options_are_not_passed_on(name: str, tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, f"{name}: x\n")
+    assert line.startswith("1 ")
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    with pytest.raises(InvalidConfiguration, match="cannot be read"):
+        load_settings(tmp_path / "missing.conf")
+    assert mistakes(tmp_path, "a: 1\na: 2\n")[0] == "2 duplicate key: a"
+    assert mistakes(tmp_path, "body_size_limit: '0'\n")[0].startswith("1 body_size_limit")
+
+
+def test_every_setting_is_documented() -> None:
+    documented = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
+    assert [name for name in Settings.model_fields if f"`{name}`" not in documented] == []
