@@ -1,0 +1,99 @@
+"""Conditions: CEL compiled and type-checked when rules are loaded, evaluated in microseconds afterwards.
+
+The engine is Google's cel-cpp. It reports a runtime error as a value of type ERROR whose Python value is truthy, and a
+spent budget or an unreadable string as RuntimeError; here both are `Unevaluable`, and only a real `true` holds.
+Enabled beyond the standard library: optionals (`object.?spec.?x.orValue(false)`), strings (`split`, `join`,
+`lowerAscii`, …) and bindings (`cel.bind`). Language: https://github.com/google/cel-spec/blob/master/doc/langdef.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from cel_expr_python import cel
+from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
+
+_ANY_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+VARIABLES: Mapping[str, Any] = {
+    "object": cel.Type.DYN,
+    "oldObject": cel.Type.DYN,
+    "podSpecs": cel.Type.List(cel.Type.DYN),
+    "containers": cel.Type.List(cel.Type.DYN),
+    "request": _ANY_MAP,
+    "exec": _ANY_MAP,
+    "identity": cel.Type.DYN,
+    "grant": cel.Type.DYN,
+    "connection": cel.Type.STRING,
+    "now": cel.Type.TIMESTAMP,
+}
+_EXTENSIONS = (ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings())
+_BOOL = cel.Type.BOOL
+
+
+def _environment(without: str = "") -> Any:
+    variables = {name: kind for name, kind in VARIABLES.items() if name != without}
+    return cel.NewEnv(variables=variables, extensions=list(_EXTENSIONS))
+
+
+_ENVIRONMENT = _environment()
+_ENVIRONMENT_WITHOUT = {name: _environment(name) for name in VARIABLES}
+
+
+class InvalidExpression(ValueError):
+    """The text is not a CEL expression that gives a boolean; the message says where and why."""
+
+
+class Unevaluable(RuntimeError):
+    """The condition has no answer for these facts. Never to be taken for "does not match"."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """A compiled condition. `references` are the variables it uses, so that nobody fetches what no rule reads."""
+
+    expression: str
+    references: frozenset[str]
+    _program: Any
+
+    def holds(self, activation: Any) -> bool:
+        """True or False. Raises Unevaluable for everything else: missing field, wrong type, spent budget."""
+        try:
+            result = self._program.eval(activation)
+        except RuntimeError as error:
+            raise Unevaluable(str(error)) from error
+        if result.type() != _BOOL:
+            raise Unevaluable(str(result.value()))
+        return bool(result.value())
+
+
+def compile_condition(expression: str) -> Condition:
+    """The expression ready to evaluate. Raises InvalidExpression for syntax, type and unknown-variable errors."""
+    try:
+        program = _ENVIRONMENT.compile(expression)
+    except RuntimeError as error:
+        raise InvalidExpression(_first_error(str(error))) from error
+    if program.return_type() not in (_BOOL, cel.Type.DYN):
+        raise InvalidExpression(f"gives {program.return_type().name()}, but a condition must give true or false")
+    return Condition(expression, frozenset(name for name in VARIABLES if _needs(expression, name)), program)
+
+
+def activation(values: Mapping[str, Any]) -> Any:
+    """Values bound for several conditions. Each is converted once, when the first condition reads it."""
+    return _ENVIRONMENT.Activation(values)
+
+
+def _needs(expression: str, name: str) -> bool:
+    """The compiler's own scoping answers: what does not compile without a variable refers to it."""
+    try:
+        _ENVIRONMENT_WITHOUT[name].compile(expression)
+    except RuntimeError:
+        return True
+    return False
+
+
+def _first_error(text: str) -> str:
+    """cel-cpp's `INVALID_ARGUMENT: ERROR: <input>:LINE:COLUMN: message` and a drawing, as one line."""
+    first = text.partition("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
+    return first.replace("<input>:", "at ", 1)

@@ -1,0 +1,180 @@
+"""What a condition may refer to: the variables of the rule language, built only when some rule reads them.
+
+Names are ValidatingAdmissionPolicy's where it has them (`object`, `oldObject`, `request.operation`, `request.resource`,
+`request.subResource`, `request.userInfo`, …; k8s.io/api/admission/v1 `AdmissionRequest`), ours otherwise.
+A JSON null is left out of objects, because the API server reads null as "not set".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from addons.core.grant import Grant
+from addons.core.guardrails.command_line import read_command_line
+from addons.core.guardrails.matching import carries_object
+from addons.core.guardrails.pod_specs import containers_of, may_hold_pod_specs, pod_specs_of
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+
+POD_VARIABLES = frozenset({"podSpecs", "containers"})
+_OPERATIONS = {
+    "create": "CREATE",
+    "update": "UPDATE",
+    "patch": "UPDATE",
+    "delete": "DELETE",
+    "deletecollection": "DELETE",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """One request with everything known about it. `object` is the effective object, `now` is Unix seconds."""
+
+    request: KubeRequest
+    object: Mapping[str, Any] | None = None
+    old_object: Mapping[str, Any] | None = None
+    identity: Identity | None = None
+    grant: Grant | None = None
+    connection: str = ""
+    now: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What must be fetched before judging. Fetching costs a dry run or a read at the API server."""
+
+    object: bool = False
+    old_object: bool = False
+
+
+def reads_object(references: frozenset[str], request: KubeRequest) -> bool:
+    """True if a condition with these references cannot be evaluated for this request without its object.
+
+    A resource that cannot hold a PodSpec has none, whatever its object: `podSpecs` is known to be empty.
+    """
+    if not carries_object(request):
+        return False
+    if "object" in references:
+        return True
+    return not POD_VARIABLES.isdisjoint(references) and may_hold_pod_specs(request.api_group, request.resource)
+
+
+def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
+    """Values for `references`. An object that should be there and is not stays unbound: reading it is an error."""
+    known: dict[str, Any] = {}
+    if references & {"object", "podSpecs", "containers"}:
+        known.update(_object_variables(facts, references))
+    if "oldObject" in references:
+        known["oldObject"] = None if facts.old_object is None else without_nulls(facts.old_object)
+    for name in references & _SIMPLE.keys():
+        known[name] = _SIMPLE[name](facts)
+    return known
+
+
+def without_nulls(value: Any) -> Any:
+    """A copy without the keys whose value is null. Nulls in lists stay: there they are values."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def _object_variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
+    request = facts.request
+    if not carries_object(request):
+        return {"object": None, "podSpecs": [], "containers": []}
+    if facts.object is None:
+        if may_hold_pod_specs(request.api_group, request.resource):
+            return {}
+        return {"podSpecs": [], "containers": []}
+    known: dict[str, Any] = {"object": without_nulls(facts.object)}
+    if references & POD_VARIABLES:
+        known["podSpecs"] = pod_specs_of(request.api_group, request.resource, known["object"])
+        known["containers"] = containers_of(known["podSpecs"])
+    return known
+
+
+def _request(facts: Facts) -> dict[str, Any]:
+    request = facts.request
+    query: dict[str, list[str]] = {}
+    for key, value in request.query:
+        query.setdefault(key, []).append(value)
+    return {
+        "operation": "CONNECT" if request.is_connect else _OPERATIONS.get(request.verb, ""),
+        "resource": {"group": request.api_group, "version": request.api_version, "resource": request.resource},
+        "subResource": request.subresource,
+        "namespace": request.namespace,
+        "name": request.name,
+        "dryRun": request.dry_run,
+        "userInfo": {"username": facts.identity.username, "groups": list(facts.identity.groups)}
+        if facts.identity
+        else {},
+        "verb": request.verb,
+        "method": request.method,
+        "path": request.path,
+        "parts": list(request.parts),
+        "fieldSelector": request.field_selector,
+        "labelSelector": request.label_selector,
+        "query": query,
+    }
+
+
+def _exec(facts: Facts) -> dict[str, Any]:
+    request = facts.request
+    line = read_command_line(request.argv)
+    return {
+        "argv": list(request.argv),
+        "line": " ".join(request.argv),
+        "program": line.program,
+        "programs": list(line.programs),
+        "shell": line.shell,
+        "script": line.script,
+        "container": request.container,
+        "stdin": request.stdin,
+        "tty": request.tty,
+        "ports": list(request.ports),
+    }
+
+
+def _identity(facts: Facts) -> dict[str, Any] | None:
+    identity = facts.identity
+    if identity is None:
+        return None
+    return {
+        "iss": identity.iss,
+        "sub": identity.sub,
+        "aud": list(identity.aud),
+        "groups": list(identity.groups),
+        "act": identity.act,
+        "owner": identity.owner,
+        "username": identity.username,
+        "claims": without_nulls(dict(identity.claims)),
+    }
+
+
+def _grant(facts: Facts) -> dict[str, Any] | None:
+    grant = facts.grant
+    if grant is None:
+        return None
+    return {
+        "id": grant.id,
+        "role": grant.role,
+        "intent": grant.intent,
+        "grantedBy": grant.granted_by,
+        "notBefore": datetime.fromtimestamp(grant.not_before_at, UTC),
+        "expires": datetime.fromtimestamp(grant.expires_at, UTC),
+    }
+
+
+_SIMPLE: Mapping[str, Callable[[Facts], Any]] = {
+    "request": _request,
+    "exec": _exec,
+    "identity": _identity,
+    "grant": _grant,
+    "connection": lambda facts: facts.connection,
+    "now": lambda facts: datetime.fromtimestamp(facts.now, UTC),
+}

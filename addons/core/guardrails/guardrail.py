@@ -1,0 +1,129 @@
+"""One compiled guardrail: what it is about, when it holds, and what it says when it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from addons.core.decision import Match, Thresholds, Verdict
+from addons.core.documents import Document, validate
+from addons.core.guardrails.cel import Condition, InvalidExpression, Unevaluable, compile_condition
+from addons.core.guardrails.facts import Facts, reads_object
+from addons.core.guardrails.lint import mistakes
+from addons.core.guardrails.matching import Matcher, carries_object, compile_match
+from addons.core.guardrails.models import GuardrailSpec
+from addons.core.kube_request import KubeRequest
+from addons.core.problem import Problem
+
+KIND = "Guardrail"
+_VERDICT_RISK = {Verdict.WARN: 30, Verdict.REQUIRE_APPROVAL: 50, Verdict.DENY: 100}
+"""The risk shown for a rule that names its verdict: that of the standard thresholds, and the highest for a deny."""
+_NO_REFERENCES: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Guardrail:
+    """One compiled rule. `verdict` None leaves the verdict to the connection's thresholds."""
+
+    name: str
+    description: str
+    covers: tuple[str, ...]
+    matcher: Matcher
+    condition: Condition | None
+    risk: int
+    verdict: Verdict | None
+    reason: str
+    hint: str
+    shadow: bool
+    file: str
+    line: int
+
+    @property
+    def references(self) -> frozenset[str]:
+        """The variables the condition reads."""
+        return self.condition.references if self.condition else _NO_REFERENCES
+
+    def reads_object(self, request: KubeRequest) -> bool:
+        """True if this rule cannot be judged for this request without its object."""
+        return reads_object(self.references, request) or self._named_by_object(request)
+
+    def holds(self, facts: Facts, bound: Any) -> bool:
+        """True if the rule, already a candidate, matches. Raises Unevaluable when that cannot be said."""
+        if self._named_by_object(facts.request) and not self.matcher.named(_name_of(facts.object)):
+            return False
+        return self.condition is None or self.condition.holds(bound)
+
+    def match(self, thresholds: Thresholds) -> Match:
+        """This rule as one that matched."""
+        verdict = thresholds.verdict(self.risk) if self.verdict is None else self.verdict
+        return self._as_match(verdict, self.risk, self.reason, self.hint)
+
+    def unevaluable(self, error: Unevaluable) -> Match:
+        """This rule as one that could not be evaluated: a denial, because what is not known to be safe is not."""
+        return self._as_match(
+            Verdict.DENY,
+            100,
+            f"the expression of this rule could not be evaluated: {error}",
+            "send the object complete and in the form its API documents; if it is, the rule needs has() or .?field",
+        )
+
+    def _named_by_object(self, request: KubeRequest) -> bool:
+        return bool(self.matcher.names) and not request.name and carries_object(request)
+
+    def _as_match(self, verdict: Verdict, risk: int, reason: str, hint: str) -> Match:
+        return Match(
+            rule=self.name,
+            verdict=verdict,
+            risk=risk,
+            reason=reason,
+            hint=hint,
+            covers=self.covers,
+            shadow=self.shadow,
+        )
+
+
+def compile_guardrail(document: Document) -> tuple[Guardrail | None, GuardrailSpec | None, list[Problem]]:
+    """One document's rule; None with the mistakes that prevent it. Its tests are not run."""
+    if document.kind != KIND:
+        return None, None, [document.problem(("kind",), f"kind must be {KIND} here, not {document.kind}")]
+    spec, problems = validate(document, GuardrailSpec)
+    if spec is None:
+        return None, None, problems
+    problems.extend(document.problem(path, message) for path, message in mistakes(spec))
+    try:
+        condition = compile_condition(spec.when) if spec.when is not None else None
+    except InvalidExpression as error:
+        return None, spec, [*problems, document.problem(("spec", "when"), f"when: {error}")]
+    return _guardrail(document, spec, condition), spec, problems
+
+
+def _guardrail(document: Document, spec: GuardrailSpec, condition: Condition | None) -> Guardrail:
+    verdict = Verdict[spec.verdict.upper()] if spec.verdict is not None else None
+    return Guardrail(
+        name=document.name,
+        description=spec.description,
+        covers=tuple(spec.covers),
+        matcher=compile_match(spec.match),
+        condition=condition,
+        risk=spec.risk if spec.risk is not None else _VERDICT_RISK[verdict or Verdict.DENY],
+        verdict=verdict,
+        reason=spec.reason,
+        hint=spec.hint,
+        shadow=spec.mode == "shadow",
+        file=document.file,
+        line=document.line,
+    )
+
+
+def _name_of(content: Mapping[str, Any] | None) -> str:
+    """The name an object will have. A generated one ends in five characters nobody can know yet."""
+    metadata = content.get("metadata") if content is not None else None
+    if not isinstance(metadata, Mapping):
+        raise Unevaluable("the object has no metadata to take its name from")
+    name, prefix = metadata.get("name"), metadata.get("generateName")
+    if isinstance(name, str) and name:
+        return name
+    if isinstance(prefix, str) and prefix:
+        return f"{prefix}xxxxx"
+    raise Unevaluable("the object has neither metadata.name nor metadata.generateName")

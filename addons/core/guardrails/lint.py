@@ -1,0 +1,52 @@
+"""Mistakes in a rule that its schema cannot express: rules that look right and would not match what they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from addons.core.documents import Path
+from addons.core.guardrails.matching import names_connect
+from addons.core.guardrails.models import GuardrailSpec, MatchSpec
+
+_CREATE_ONLY = frozenset(
+    {
+        "bindings",
+        "pods/binding",
+        "pods/eviction",
+        "serviceaccounts/token",
+        "tokenreviews",
+        "localsubjectaccessreviews",
+        "selfsubjectaccessreviews",
+        "selfsubjectrulesreviews",
+        "selfsubjectreviews",
+        "subjectaccessreviews",
+    }
+)
+"""Resources without PATCH, hence without server-side apply."""
+
+
+def mistakes(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
+    """Every mistake with the path of the field to change."""
+    yield from _connect(spec.match)
+    yield from _apply(spec.match)
+    expected = {test.expect for test in spec.tests}
+    for outcome in ("match", "no-match"):
+        if outcome not in expected:
+            yield ("spec", "tests"), f"tests: at least one test must expect {outcome}"
+
+
+def _connect(match: MatchSpec) -> Iterator[tuple[Path, str]]:
+    verbs = set(match.verbs)
+    connecting = [resource for resource in match.resources if names_connect(match.api_groups, resource)]
+    if connecting and verbs.isdisjoint({"connect", "*"}):
+        yield (
+            ("spec", "match", "verbs"),
+            f"match.verbs: {', '.join(connecting)} is opened by GET as well as POST, so its only verb is connect",
+        )
+
+
+def _apply(match: MatchSpec) -> Iterator[tuple[Path, str]]:
+    verbs = set(match.verbs)
+    if verbs.isdisjoint({"create", "update"}) or verbs & {"patch", "*"} or _CREATE_ONLY.issuperset(match.resources):
+        return
+    yield ("spec", "match", "verbs"), "match.verbs: server-side apply creates and updates with PATCH, so add patch"

@@ -1,0 +1,111 @@
+"""The structural half of a rule: which requests it is about, before any condition is evaluated.
+
+Resources are written as in ValidatingAdmissionPolicy's `resourceRules`: `pods`, `pods/exec`, `pods/*`, `*/scale`, `*`
+(every resource, no subresource), `*/*` (everything). Source: `Matcher` in
+k8s.io/apiserver/pkg/admission/plugin/webhook/predicates/rules/rules.go. `pods/*` includes `pods`, as there.
+
+What is deliberately stricter than RBAC's `resourceNames`: a request that reaches several objects (list, watch,
+deletecollection) or all namespaces matches a rule about one of them, because that one is among them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from addons.core.guardrails.models import MatchSpec
+from addons.core.kube_request import CONNECT_SUBRESOURCES, KubeRequest
+
+CONNECT = "connect"
+COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
+OBJECT_VERBS = frozenset({"create", "update", "patch"})
+
+Patterns = tuple[re.Pattern[str], ...]
+
+
+def effective_verb(request: KubeRequest) -> str:
+    """The verb rules see: `connect` for connect subresources whatever the method (exec is GET *and* POST)."""
+    return CONNECT if request.is_connect else request.verb
+
+
+def carries_object(request: KubeRequest) -> bool:
+    """True for requests whose body results in an object; for all others `object` is null."""
+    return request.verb in OBJECT_VERBS and not request.is_connect
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """One rule's `match`, compiled. Empty patterns leave that dimension open."""
+
+    groups: frozenset[str]
+    resources: frozenset[tuple[str, str]]
+    verbs: frozenset[str]
+    namespaces: Patterns
+    names: Patterns
+    connections: Patterns
+
+    def about(self, group: str, resource: str, subresource: str, verb: str, connection: str) -> bool:
+        """True if requests of this shape can match. Depends on nothing else, so the answer can be cached."""
+        return (
+            ("*" in self.groups or group in self.groups)
+            and ("*" in self.verbs or verb in self.verbs)
+            and self._resource(resource, subresource)
+            and (not self.connections or _any(self.connections, connection))
+        )
+
+    @property
+    def narrow(self) -> bool:
+        """True if the namespace or name of each request must be looked at too."""
+        return bool(self.namespaces or self.names)
+
+    def within(self, request: KubeRequest) -> bool:
+        """True if the request's namespace and name can be meant. A create's name is only in its object: `named`."""
+        several = request.verb in COLLECTION_VERBS
+        return (
+            not self.namespaces or (several and not request.namespace) or _any(self.namespaces, request.namespace)
+        ) and (not self.names or not request.name or _any(self.names, request.name))
+
+    def named(self, name: str) -> bool:
+        """True if an object of this name is meant."""
+        return not self.names or _any(self.names, name)
+
+    def _resource(self, resource: str, subresource: str) -> bool:
+        wanted = self.resources
+        return (
+            (resource, subresource) in wanted
+            or ("*", subresource) in wanted
+            or (resource, "*") in wanted
+            or ("*", "*") in wanted
+        )
+
+
+def compile_match(spec: MatchSpec) -> Matcher:
+    """The compiled `match` of a valid rule."""
+    return Matcher(
+        groups=frozenset(spec.api_groups),
+        resources=frozenset(split_resource(resource) for resource in spec.resources),
+        verbs=frozenset(spec.verbs),
+        namespaces=_patterns(spec.namespaces),
+        names=_patterns(spec.names),
+        connections=_patterns(spec.connections),
+    )
+
+
+def split_resource(text: str) -> tuple[str, str]:
+    """`pods/exec` as (`pods`, `exec`); a plain resource has subresource `""`."""
+    resource, _, subresource = text.partition("/")
+    return resource, subresource
+
+
+def names_connect(groups: Iterable[str], resource: str) -> bool:
+    """True if a rule's resource entry names a connect subresource outright, wildcards aside."""
+    return split_resource(resource) in CONNECT_SUBRESOURCES and not {"", "*"}.isdisjoint(groups)
+
+
+def _patterns(globs: Iterable[str]) -> Patterns:
+    return tuple(re.compile(".*".join(map(re.escape, glob.split("*")))) for glob in globs)
+
+
+def _any(patterns: Patterns, text: str) -> bool:
+    return any(pattern.fullmatch(text) for pattern in patterns)

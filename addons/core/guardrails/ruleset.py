@@ -1,0 +1,102 @@
+"""The compiled guardrails and their judgement: `candidates → needs → judge`.
+
+Structure first, because it is a dictionary look-up; conditions only for what structure leaves; objects only when a
+condition reads them. Strictest wins, so the order of files and rules decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from addons.core.decision import Decision, Match, Thresholds, Verdict
+from addons.core.documents import Document
+from addons.core.guardrails.cel import Unevaluable, activation
+from addons.core.guardrails.facts import Facts, Needs, variables
+from addons.core.guardrails.guardrail import Guardrail, compile_guardrail
+from addons.core.guardrails.matching import effective_verb
+from addons.core.guardrails.selftest import failures
+from addons.core.kube_request import KubeRequest
+from addons.core.problem import Problem
+
+_ALLOWED = Decision(verdict=Verdict.ALLOW)
+_NOTHING = Needs()
+_CACHE_LIMIT = 8192
+
+
+class GuardrailSet:
+    """Every rule that was loaded. Immutable but for a cache: a reload makes a new set and swaps it."""
+
+    def __init__(self, rules: Iterable[Guardrail] = ()) -> None:
+        self.rules: Mapping[str, Guardrail] = MappingProxyType({rule.name: rule for rule in rules})
+        self._shapes: dict[tuple[str, str, str, str, str], tuple[tuple[Guardrail, ...], bool]] = {}
+
+    def candidates(self, request: KubeRequest, connection: str) -> tuple[Guardrail, ...]:
+        """The rules whose `match` describes the request. Cached by shape: a known shape costs a dictionary look-up."""
+        key = (request.api_group, request.resource, request.subresource, effective_verb(request), connection)
+        rules, narrow = self._shapes.get(key) or self._shape(key)
+        return tuple(rule for rule in rules if rule.matcher.within(request)) if narrow else rules
+
+    def needs(self, candidates: Sequence[Guardrail], request: KubeRequest) -> Needs:
+        """What the candidates' conditions read that the request alone does not tell."""
+        if not candidates:
+            return _NOTHING
+        return Needs(
+            object=any(rule.reads_object(request) for rule in candidates),
+            old_object=any("oldObject" in rule.references for rule in candidates),
+        )
+
+    def judge(self, candidates: Sequence[Guardrail], facts: Facts, thresholds: Thresholds) -> Decision:
+        """The strictest of what matches; ties go by risk, then name. Shadow matches never decide."""
+        if not candidates:
+            return _ALLOWED
+        bound = activation(variables(facts, frozenset().union(*(rule.references for rule in candidates))))
+        matches: list[Match] = []
+        for rule in candidates:
+            try:
+                if rule.holds(facts, bound):
+                    matches.append(rule.match(thresholds))
+            except Unevaluable as error:
+                matches.append(rule.unevaluable(error))
+        return _decision(matches)
+
+    def _shape(self, key: tuple[str, str, str, str, str]) -> tuple[tuple[Guardrail, ...], bool]:
+        rules = tuple(rule for rule in self.rules.values() if rule.matcher.about(*key))
+        if len(self._shapes) >= _CACHE_LIMIT:
+            self._shapes.clear()
+        shape = self._shapes[key] = rules, any(rule.matcher.narrow for rule in rules)
+        return shape
+
+
+def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, list[Problem]]:
+    """The rules of these documents, and every mistake in them, self-tests included. With a mistake, use none of it."""
+    rules: list[Guardrail] = []
+    problems: list[Problem] = []
+    first: dict[str, Document] = {}
+    for document in documents:
+        if document.name in first:
+            other = first[document.name]
+            message = f"a guardrail named {document.name} is already at {other.file}:{other.line}"
+            problems.append(document.problem(("metadata", "name"), message))
+        first.setdefault(document.name, document)
+        rule, spec, found = compile_guardrail(document)
+        problems.extend(found)
+        if rule is not None and spec is not None:
+            problems.extend(failures(rule, spec, document))
+            rules.append(rule)
+    return GuardrailSet(rules), problems
+
+
+def _decision(matches: list[Match]) -> Decision:
+    matches.sort(key=lambda match: (match.shadow, -match.verdict, -match.risk, match.rule))
+    if not matches or matches[0].shadow:
+        return Decision(verdict=Verdict.ALLOW, matches=tuple(matches))
+    first = matches[0]
+    return Decision(
+        verdict=first.verdict,
+        risk=first.risk,
+        rule=first.rule,
+        reason=first.reason,
+        hint=first.hint,
+        matches=tuple(matches),
+    )

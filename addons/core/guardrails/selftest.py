@@ -1,0 +1,89 @@
+"""The tests a rule carries, run whenever it is loaded: a rule that does not do what it says is not loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC
+
+from addons.core.documents import Document
+from addons.core.grant import Grant
+from addons.core.guardrails.cel import Unevaluable, activation
+from addons.core.guardrails.facts import Facts, variables
+from addons.core.guardrails.guardrail import Guardrail
+from addons.core.guardrails.matching import effective_verb
+from addons.core.guardrails.models import ExampleSpec, GuardrailSpec
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+from addons.core.problem import Problem
+
+_NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z, for tests that do not say when they are
+_HOUR = 3600.0
+
+
+def failures(rule: Guardrail, spec: GuardrailSpec, document: Document) -> Iterator[Problem]:
+    """One problem for each test that does not come out as expected, at the test's line."""
+    for index, example in enumerate(spec.tests):
+        if failure := _failure(rule, example):
+            yield document.problem(("spec", "tests", index), f"test {index + 1} failed: {failure}")
+
+
+def _failure(rule: Guardrail, example: ExampleSpec) -> str:
+    try:
+        facts = _facts(example)
+        matched = _matches(rule, facts)
+    except ValueError as error:
+        return f"the request cannot be read: {error}"
+    except Unevaluable as error:
+        return f"the expression could not be evaluated: {error}"
+    if matched == (example.expect == "match"):
+        return ""
+    return f"expected {example.expect} for {example.request}"
+
+
+def _matches(rule: Guardrail, facts: Facts) -> bool:
+    request, matcher = facts.request, rule.matcher
+    verb = effective_verb(request)
+    if not matcher.about(request.api_group, request.resource, request.subresource, verb, facts.connection):
+        return False
+    return matcher.within(request) and rule.holds(facts, activation(variables(facts, rule.references)))
+
+
+def _facts(example: ExampleSpec) -> Facts:
+    now = _NOW
+    if example.now is not None:
+        now = (example.now if example.now.tzinfo else example.now.replace(tzinfo=UTC)).timestamp()
+    identity = Identity(
+        iss="https://issuer.test",
+        sub=example.identity.sub,
+        aud=("chaperone",),
+        exp=now + _HOUR,
+        groups=tuple(example.identity.groups),
+        act=example.identity.act,
+        owner=example.identity.owner,
+        claims=example.identity.claims,
+    )
+    grant = Grant(
+        id="test",
+        identity=identity,
+        connection=example.connection,
+        role=example.grant.role,
+        intent=example.grant.intent,
+        not_before_at=now,
+        expires_at=now + _HOUR,
+    )
+    return Facts(
+        request=_request(example.request),
+        object=example.object,
+        old_object=example.old_object,
+        identity=identity,
+        grant=grant,
+        connection=example.connection,
+        now=now,
+    )
+
+
+def _request(text: str) -> KubeRequest:
+    from addons.core.request_info import read_request
+
+    method, _, target = text.partition(" ")
+    return read_request(method, target)
