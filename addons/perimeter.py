@@ -23,7 +23,7 @@ from addons.core.connection import Connection
 from addons.core.headers import ForbiddenHeader, host_matches, intent_of, scrub_request_headers
 from addons.core.refusal import Refusal
 from addons.exchange import IncompleteExchange, begin
-from addons.refusal import refuse
+from addons.refusal import refuse, settled
 
 _TLS_START = b"\x16\x03"
 
@@ -57,8 +57,8 @@ class Connections:
 class Perimeter:
     """First in the stack."""
 
-    def __init__(self, connections: Connections, now: Callable[[], float]) -> None:
-        self._connections, self._now = connections, now
+    def __init__(self, connections: Connections, now: Callable[[], float], request_bytes: int) -> None:
+        self._connections, self._now, self._limit = connections, now, request_bytes
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Refuse before dialling; agents see only the reason phrase of this answer, so it names the remedy."""
@@ -90,9 +90,13 @@ class Perimeter:
             refuse(flow, Refusal(code=400, rule="ambiguous-header", why=str(error), hint="send it once, in ASCII"))
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Trailers come after the headers were judged: none is accepted."""
-        if flow.request.trailers and flow.response is None:
+        """Trailers come after the headers were judged: none is accepted. A chunked body shows its size only now."""
+        if settled(flow):
+            return
+        if flow.request.trailers:
             refuse(flow, Refusal(code=400, rule="trailers", why="request trailers are not accepted"))
+        elif len(flow.request.raw_content or b"") > self._limit:
+            refuse(flow, _too_large(self._limit))
 
     def _outside(self, flow: http.HTTPFlow, connection: Connection | None) -> Refusal | None:
         """Why a request is not one of an agent inside its tunnel (B-04, B-05), None when it is."""
@@ -100,6 +104,9 @@ class Perimeter:
             return _NO_TUNNEL
         if not host_matches(flow.request.host_header or "", connection.host, connection.port):
             return _MISDIRECTED
+        length = flow.request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > self._limit:
+            return _too_large(self._limit)
         return None
 
 
@@ -115,6 +122,11 @@ _MISDIRECTED = Refusal(
     why="the Host header does not name the cluster this tunnel was opened to",
     hint="use one tunnel per cluster and let the client set Host",
 )
+
+
+def _too_large(limit: int) -> Refusal:
+    why = f"the body is larger than the {limit} bytes this gateway inspects"
+    return Refusal(code=413, rule="too-large", why=why, hint="send smaller objects, or several requests")
 
 
 class Refuse(layer.Layer):

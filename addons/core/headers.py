@@ -33,7 +33,7 @@ class ForbiddenHeader(ValueError):
 
 
 def scrub_request_headers(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
-    """The fields that may go on, in order, for a request that is not an upgrade or is one (`Upgrade` survives).
+    """The fields that may go on, in order, of `Connection` only `close` and `upgrade`.
 
     Raises ForbiddenHeader for names that are no tokens, control bytes or non-ASCII in values, and headers that must be
     single but are not.
@@ -69,8 +69,8 @@ def _kept(fields: Fields, hop_by_hop: frozenset[bytes]) -> Iterable[tuple[bytes,
             raise ForbiddenHeader(f"header {name.decode()} contains control or non-ASCII bytes")
         lower = name.lower()
         if lower == b"connection":
-            if any(token == b"upgrade" for token in _tokens(value)):
-                yield name, b"Upgrade"
+            if options := [token for token in _tokens(value) if token in (b"close", b"upgrade")]:
+                yield name, b", ".join(options)
         elif lower == b"sec-websocket-protocol":
             if protocols := _without_bearer(value):
                 yield name, protocols
