@@ -1,0 +1,52 @@
+"""The store's tables, and their rows as the types of `core/approval.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
+
+import sqlalchemy as sa
+
+from addons.core.approval import Approval, Ask, Case, State
+
+SCHEMA_VERSION = 1
+METADATA = sa.MetaData()
+SCHEMA = sa.Table("chaperone_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
+_STATE = sa.Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
+APPROVALS = sa.Table(
+    "approvals",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("state", _STATE, nullable=False),
+    sa.Column("asked_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("answered_at", sa.Double),
+    sa.Column("approver", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    *(sa.Column(field.name, sa.Integer if field.name == "risk" else sa.Text, nullable=False) for field in fields(Ask)),
+    sa.Column("owner_key", sa.Text, nullable=False),  # requester_owner, case-folded as core.approval.names() is
+)
+LIVE = APPROVALS.c.state.in_((State.PENDING, State.GRANTED))
+sa.Index("one_live_per_digest", APPROVALS.c.digest, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
+sa.Index("approvals_by_digest", APPROVALS.c.digest)
+sa.Index("approvals_by_state", APPROVALS.c.state, APPROVALS.c.asked_at)
+
+
+def row_of(approval: Approval, ask: Ask) -> dict[str, Any]:
+    """The row of a new approval."""
+    owner = ask.requester_owner.casefold()
+    return asdict(approval) | asdict(ask) | {"argv": json.dumps(ask.argv), "owner_key": owner}
+
+
+def approval_of(row: Mapping[Any, Any]) -> Approval:
+    """The approval in a row."""
+    return Approval(**{field.name: row[field.name] for field in fields(Approval)})
+
+
+def case_of(row: Mapping[Any, Any]) -> Case:
+    """The approval in a row, with what was asked."""
+    values = {field.name: row[field.name] for field in fields(Ask)}
+    return Case(approval=approval_of(row), ask=Ask(**values | {"argv": tuple(json.loads(values["argv"]))}))

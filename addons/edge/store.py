@@ -1,0 +1,250 @@
+"""Approvals that survive restarts and are shared by all workers, replicas and front ends.
+
+SQLAlchemy 2 Core: a SQLite file by default, PostgreSQL by URL. Every change of state is one conditional UPDATE, so that
+two processes which race for the same approval cannot both win. Who may answer and which states follow which is decided
+in `core/approval.py`; the conditions here repeat it so that nothing can change between the check and the write.
+
+`Store` blocks and is for threads and the command line; the gateway's event loop uses `StoreThread`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Concatenate
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from addons.core import approval as core
+from addons.core.approval import Approval, Ask, Case, ForbiddenApprover, InvalidTransition, State
+from addons.core.identity import Identity
+from addons.edge.schema import APPROVALS, LIVE, METADATA, SCHEMA, SCHEMA_VERSION, approval_of, case_of, row_of
+
+MAX_PENDING = 100
+"""Open questions per requester: an agent cannot bury a human's inbox."""
+
+
+class StoreUnavailable(ConnectionError):
+    """The store could not be read or written; whatever depended on it must be refused."""
+
+
+class UnknownApproval(LookupError):
+    """There is no approval of this id."""
+
+
+class TooManyPending(RuntimeError):
+    """The requester has MAX_PENDING unanswered questions already."""
+
+
+class Store:
+    """Approvals in a database. Every method blocks and may raise StoreUnavailable. Times are Unix seconds."""
+
+    def __init__(self, url: str) -> None:
+        """Opens the store and makes its tables; `url` is an SQLAlchemy URL (`sqlite:////absolute/path`)."""
+        with _translated():
+            parsed = sa.make_url(url)
+            if parsed.get_backend_name() == "sqlite":
+                _private_file(Path(parsed.database or ""))
+            self._engine = sa.create_engine(parsed)
+            if parsed.get_backend_name() == "sqlite":
+                sa.event.listen(self._engine, "connect", _prepare_sqlite)
+            METADATA.create_all(self._engine)
+            self._check_version()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        self._engine.dispose()
+
+    def claim(self, digest: str, ask: Ask, now: float) -> Case:
+        """The standing answer for a request, in one step: a granted approval comes back CONSUMED, exactly once.
+
+        Otherwise the open question or a recent denial for the same digest, and if there is none a new question.
+        Raises TooManyPending.
+        """
+        with _translated():
+            for _ in range(3):  # another process may ask the same at the same moment, or an id may exist
+                try:
+                    with self._engine.begin() as connection:
+                        return _claim(connection, digest, ask, now)
+                except IntegrityError:
+                    continue
+        raise StoreUnavailable("the store kept refusing a new approval")
+
+    def consume(self, approval_id: str, now: float) -> bool:
+        """True if a granted, unexpired approval was used up by this call; False if somebody else did, or it lapsed."""
+        statement = (
+            APPROVALS.update()
+            .where(APPROVALS.c.id == approval_id, APPROVALS.c.state == State.GRANTED, APPROVALS.c.expires_at > now)
+            .values(state=State.CONSUMED)
+        )
+        with _translated(), self._engine.begin() as connection:
+            return connection.execute(statement).rowcount == 1
+
+    def approvals(self, ids: Iterable[str]) -> dict[str, Approval]:
+        """The approvals of these ids, in one query; unknown ids are absent."""
+        query = sa.select(*(APPROVALS.c[field.name] for field in fields(Approval))).where(APPROVALS.c.id.in_([*ids]))
+        with _translated(), self._engine.connect() as connection:
+            return {row["id"]: approval_of(row) for row in connection.execute(query).mappings()}
+
+    def get(self, approval_id: str) -> Case:
+        """One approval with what was asked; the id may be typed in any case. Raises UnknownApproval."""
+        query = sa.select(APPROVALS).where(APPROVALS.c.id == approval_id.strip().lower())
+        with _translated(), self._engine.connect() as connection:
+            row = connection.execute(query).mappings().first()
+        if row is None:
+            raise UnknownApproval(f"there is no approval {approval_id!r}; list them with: chaperone approvals list")
+        return case_of(row)
+
+    def pending(self, now: float) -> list[Case]:
+        """Open questions, oldest first."""
+        return self._list(
+            sa.select(APPROVALS)
+            .where(APPROVALS.c.state == State.PENDING, APPROVALS.c.expires_at > now)
+            .order_by(APPROVALS.c.asked_at)
+        )
+
+    def latest(self, limit: int = 200) -> list[Case]:
+        """The newest approvals in any state, oldest of them first."""
+        return self._list(sa.select(APPROVALS).order_by(APPROVALS.c.asked_at.desc()).limit(limit))[::-1]
+
+    def decide(self, approval_id: str, to: State, approver: Identity, note: str, now: float) -> Case:
+        """The approval after `approver` granted or denied it.
+
+        `approver` must be verified. Raises UnknownApproval, ForbiddenApprover, InvalidTransition.
+        """
+        case = self.get(approval_id)
+        if why := core.may_decide(case.ask, approver):
+            raise ForbiddenApprover(why)
+        core.check_transition(case.approval, to, now)
+        statement = (
+            APPROVALS.update()
+            .where(APPROVALS.c.id == case.approval.id, APPROVALS.c.state == case.approval.state)
+            .where(APPROVALS.c.expires_at > now, *_not_by(approver))
+            .values(
+                state=to,
+                approver=approver.username,
+                note=note,
+                answered_at=now,
+                expires_at=core.expires_at(to, now),
+            )
+        )
+        with _translated(), self._engine.begin() as connection:
+            changed = connection.execute(statement).rowcount == 1
+        after = self.get(approval_id)
+        if not changed:
+            raise InvalidTransition(f"approval {case.approval.id} was answered by someone else: {after.approval.state}")
+        return after
+
+    def _list(self, query: sa.Select[Any]) -> list[Case]:
+        with _translated(), self._engine.connect() as connection:
+            return [case_of(row) for row in connection.execute(query).mappings()]
+
+    def _check_version(self) -> None:
+        with self._engine.begin() as connection:
+            version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
+            if version is None:
+                connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
+            elif version != SCHEMA_VERSION:
+                raise StoreUnavailable(
+                    f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}"
+                )
+
+
+class StoreThread:
+    """The store, from an event loop: one dedicated thread runs every call, so the loop never waits on a disk."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+
+    async def call[**P, R](self, method: Callable[Concatenate[Store, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """The result of `method`, as in `await thread.call(Store.consume, id, now)`; raises what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, lambda: method(self._store, *args, **kwargs)
+        )
+
+    def close(self) -> None:
+        """Waits for the running call, then closes the store."""
+        self._executor.shutdown()
+        self._store.close()
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file."""
+    return sa.URL.create("sqlite", database=str(file.absolute())).render_as_string()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """SQLAlchemy's and the file system's errors become StoreUnavailable; the message holds no parameters."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        if isinstance(error, StoreUnavailable):
+            raise
+        origin = getattr(error, "orig", None) or error
+        raise StoreUnavailable(f"the approval store cannot be used: {type(origin).__name__}: {origin}") from error
+
+
+def _private_file(file: Path) -> None:
+    """SQLite gives its journal files the mode of the database, so the file has to be there before it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def _prepare_sqlite(connection: Any, _: object) -> None:
+    """Readers and one writer at a time, a consumed approval stays consumed after power loss, and writers wait."""
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
+    """`core.may_decide` as a condition on the row itself."""
+    table = APPROVALS.c
+    requester = sa.or_(table.requester_sub == approver.sub, table.requester_act == approver.sub)
+    return (
+        sa.not_(sa.and_(table.requester_iss == approver.iss, requester)),
+        sa.or_(table.owner_key == "", table.owner_key.not_in([*core.names(approver)])),
+    )
+
+
+def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float) -> Case:
+    """The write comes first: it takes SQLite's write lock before anything is read that the rest relies on."""
+    table = APPROVALS.c
+    connection.execute(
+        APPROVALS.update().where(table.digest == digest, LIVE, table.expires_at <= now).values(state=State.EXPIRED)
+    )
+    query = sa.select(APPROVALS).where(table.digest == digest).with_for_update()
+    live = connection.execute(query.where(LIVE)).mappings().first()
+    if live is None:
+        denied = query.where(table.state == State.DENIED, table.expires_at > now).order_by(table.answered_at.desc())
+        found = connection.execute(denied).mappings().first()
+        return case_of(found) if found is not None else _ask(connection, digest, ask, now)
+    if live["state"] == State.GRANTED:
+        connection.execute(APPROVALS.update().where(table.id == live["id"]).values(state=State.CONSUMED))
+        return case_of({**live, "state": State.CONSUMED})
+    return case_of(live)
+
+
+def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float) -> Case:
+    table = APPROVALS.c
+    mine = (table.requester_iss == ask.requester_iss, table.requester_sub == ask.requester_sub)
+    count = sa.select(sa.func.count()).where(table.state == State.PENDING, table.expires_at > now, *mine)
+    if connection.execute(count).scalar_one() >= MAX_PENDING:
+        raise TooManyPending(f"{MAX_PENDING} requests of this agent wait for an answer already")
+    approval = Approval(
+        id="".join(secrets.choice(core.ID_ALPHABET) for _ in range(core.ID_LENGTH)),
+        digest=digest,
+        state=State.PENDING,
+        asked_at=now,
+        expires_at=core.expires_at(State.PENDING, now),
+    )
+    connection.execute(APPROVALS.insert().values(**row_of(approval, ask)))
+    return Case(approval=approval, ask=ask)
