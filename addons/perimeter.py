@@ -1,57 +1,23 @@
-"""The outer wall: only registered clusters, only TLS with HTTP inside, no header that asserts an identity or a route.
+"""The outer wall: only registered clusters, only inside a tunnel, no header that asserts an identity or a route.
 
-It begins the exchange of every request, and keeps which cluster each client connection was opened to: the CONNECT
-target, never a Host header or SNI. Inside a tunnel nothing but HTTP is ever spoken: mitmproxy's own choice of protocol,
-which falls back to raw TCP, is never asked (B-01, B-02).
+It begins the exchange of every request. Everything a caller says about who it is or where it comes from is removed
+here; its bearer token is left for `authentication`, which removes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from weakref import WeakKeyDictionary
+from collections.abc import Callable
 
 from mitmproxy import http
-from mitmproxy.connection import Client
-from mitmproxy.exceptions import AddonHalt
-from mitmproxy.net.tls import starts_like_tls_record
-from mitmproxy.proxy import commands, events, layer
-from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer, modes
-from mitmproxy.proxy.layers.http import HTTPMode
+from mitmproxy.proxy import layer
 
+from addons.connections import Connections
 from addons.core.connection import Connection
 from addons.core.headers import ForbiddenHeader, host_matches, intent_of, scrub_request_headers
 from addons.core.refusal import Refusal
-from addons.exchange import IncompleteExchange, begin
+from addons.exchange import begin
 from addons.refusal import refuse, settled
-
-_TLS_START = b"\x16\x03"
-
-
-class Connections:
-    """The registered clusters, and the one each live client connection was opened to."""
-
-    def __init__(self, connections: Mapping[tuple[str, int], Connection]) -> None:
-        self._registered = connections
-        self._opened: WeakKeyDictionary[Client, Connection] = WeakKeyDictionary()
-
-    def open(self, client: Client, host: str, port: int) -> Connection | None:
-        """Bind a client connection to the cluster registered under a CONNECT target; None when there is none."""
-        connection = self._registered.get((host.lower(), port))
-        if connection is not None:
-            self._opened[client] = connection
-        return connection
-
-    def of(self, client: Client) -> Connection:
-        """The cluster of a client connection. Raises IncompleteExchange outside of a tunnel."""
-        try:
-            return self._opened[client]
-        except KeyError:
-            raise IncompleteExchange("the client has not opened a tunnel to a registered cluster") from None
-
-    def get(self, client: Client) -> Connection | None:
-        """As `of`, None outside of a tunnel."""
-        return self._opened.get(client)
+from addons.tunnel import next_layer_of
 
 
 class Perimeter:
@@ -71,7 +37,7 @@ class Perimeter:
 
     def next_layer(self, data: layer.NextLayer) -> None:
         """Decide every protocol ourselves."""
-        data.layer = _next_layer(data)
+        data.layer = next_layer_of(data)
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin the exchange, or refuse what cannot be one."""
@@ -127,36 +93,3 @@ _MISDIRECTED = Refusal(
 def _too_large(limit: int) -> Refusal:
     why = f"the body is larger than the {limit} bytes this gateway inspects"
     return Refusal(code=413, rule="too-large", why=why, hint="send smaller objects, or several requests")
-
-
-class Refuse(layer.Layer):
-    """Closes the client's connection instead of speaking to it."""
-
-    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, events.Start):
-            yield commands.CloseConnection(self.context.client)
-
-
-def _next_layer(data: layer.NextLayer) -> layer.Layer:
-    """The proxy's own HTTP first, then TLS inside the tunnel, then HTTP inside TLS; anything else is refused.
-
-    Raises AddonHalt while too few bytes are there to tell: asked again when more arrive.
-    """
-    context = data.context
-    if not isinstance(context.layers[0], modes.HttpProxy):
-        return Refuse(context)
-    if len(context.layers) == 1:
-        return HttpLayer(context, HTTPMode.regular)
-    if any(isinstance(outer, ClientTLSLayer) for outer in context.layers):
-        return HttpLayer(context, HTTPMode.transparent)
-    return _tunnel(context, data.data_client())
-
-
-def _tunnel(context: Context, first_bytes: bytes) -> layer.Layer:
-    if len(first_bytes) < 3 and _TLS_START.startswith(first_bytes[:2]):
-        raise AddonHalt
-    if not starts_like_tls_record(first_bytes):
-        return Refuse(context)
-    server = ServerTLSLayer(context)
-    server.child_layer = ClientTLSLayer(context)
-    return server

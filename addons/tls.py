@@ -16,8 +16,8 @@ from mitmproxy.net import tls as net_tls
 from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
+from addons.connections import Connections
 from addons.edge.authority import Authority
-from addons.perimeter import Connections
 
 # pyOpenSSL has no call of its own for name verification; this is the library beneath it.
 _openssl: Any = SSL._lib  # type: ignore[attr-defined]

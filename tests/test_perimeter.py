@@ -13,9 +13,10 @@ import pytest
 from mitmproxy import http
 from mitmproxy.connection import Client
 
+from addons.connections import Connections
 from addons.edge.authority import Authority
 from addons.exchange import exchange_of
-from addons.perimeter import Connections, Perimeter
+from addons.perimeter import Perimeter
 from addons.refusal import settled
 from addons.tls import Tls
 from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker

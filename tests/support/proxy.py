@@ -21,7 +21,7 @@ from mitmproxy.master import Master
 from addons.core.connection import Connection
 from addons.edge.authority import Authority, open_authority
 from addons.master import make_master, serve
-from addons.perimeter import Connections
+from addons.connections import Connections
 from addons.settings import FIXED
 
 HOST = "api.cluster.test"

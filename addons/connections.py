@@ -1,0 +1,37 @@
+"""Which cluster a client connection was opened to: the CONNECT target decides, never a Host header or SNI."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from weakref import WeakKeyDictionary
+
+from mitmproxy.connection import Client
+
+from addons.core.connection import Connection
+from addons.exchange import IncompleteExchange
+
+
+class Connections:
+    """The registered clusters, and the one each live client connection was opened to."""
+
+    def __init__(self, connections: Mapping[tuple[str, int], Connection]) -> None:
+        self._registered = connections
+        self._opened: WeakKeyDictionary[Client, Connection] = WeakKeyDictionary()
+
+    def open(self, client: Client, host: str, port: int) -> Connection | None:
+        """Bind a client connection to the cluster registered under a CONNECT target; None when there is none."""
+        connection = self._registered.get((host.lower(), port))
+        if connection is not None:
+            self._opened[client] = connection
+        return connection
+
+    def of(self, client: Client) -> Connection:
+        """The cluster of a client connection. Raises IncompleteExchange outside of a tunnel."""
+        try:
+            return self._opened[client]
+        except KeyError:
+            raise IncompleteExchange("the client has not opened a tunnel to a registered cluster") from None
+
+    def get(self, client: Client) -> Connection | None:
+        """As `of`, None outside of a tunnel."""
+        return self._opened.get(client)

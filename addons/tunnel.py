@@ -1,0 +1,49 @@
+"""Which protocols may be spoken: the proxy's own HTTP, TLS inside a tunnel, HTTP inside TLS. Nothing else, ever.
+
+mitmproxy's own choice falls back to raw TCP when it cannot tell, which lets a client that splits its first bytes tunnel
+past every gate (B-01, B-02); it is never asked.
+"""
+
+from __future__ import annotations
+
+from mitmproxy.exceptions import AddonHalt
+from mitmproxy.net.tls import starts_like_tls_record
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer, modes
+from mitmproxy.proxy.layers.http import HTTPMode
+
+_TLS_START = b"\x16\x03"
+
+
+class Refuse(layer.Layer):
+    """Closes the client's connection instead of speaking to it."""
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, events.Start):
+            yield commands.CloseConnection(self.context.client)
+
+
+def next_layer_of(data: layer.NextLayer) -> layer.Layer:
+    """The proxy's own HTTP first, then TLS inside the tunnel, then HTTP inside TLS; anything else is refused.
+
+    Raises AddonHalt while too few bytes are there to tell: asked again when more arrive.
+    """
+    context = data.context
+    if not isinstance(context.layers[0], modes.HttpProxy):
+        return Refuse(context)
+    if len(context.layers) == 1:
+        return HttpLayer(context, HTTPMode.regular)
+    if any(isinstance(outer, ClientTLSLayer) for outer in context.layers):
+        return HttpLayer(context, HTTPMode.transparent)
+    return _tunnel(context, data.data_client())
+
+
+def _tunnel(context: Context, first_bytes: bytes) -> layer.Layer:
+    if len(first_bytes) < 3 and _TLS_START.startswith(first_bytes[:2]):
+        raise AddonHalt
+    if not starts_like_tls_record(first_bytes):
+        return Refuse(context)
+    server = ServerTLSLayer(context)
+    server.child_layer = ClientTLSLayer(context)
+    return server
