@@ -1,0 +1,30 @@
+"""A refusal is a Status an agent can act on."""
+
+from __future__ import annotations
+
+import json
+
+from addons.core.refusal import Refusal
+
+
+def test_the_message_says_what_why_and_what_next() -> None:
+    refusal = Refusal(code=403, rule="no-x", why="x is forbidden", hint="use y", what="kubectl create x")
+    assert refusal.message("ref-1").splitlines() == [
+        "chaperone refused kubectl create x",
+        "  rule: no-x",
+        "  why: x is forbidden",
+        "  do instead: use y",
+        "  retry: no, the answer will be the same",
+        "  reference: ref-1",
+    ]
+
+
+def test_a_retry_is_announced_in_words_and_details() -> None:
+    body = json.loads(Refusal(code=429, rule="r", why="w", retry_after_seconds=5).status("ref"))
+    assert (body["code"], body["reason"], body["details"]["retryAfterSeconds"]) == (429, "TooManyRequests", 5)
+    assert "yes, the same request, after 5s" in body["message"]
+    assert "do instead" not in body["message"]
+
+
+def test_text_that_is_no_unicode_is_still_a_status() -> None:
+    assert json.loads(Refusal(code=400, rule="r", why="\udcff").status("ref"))["reason"] == "BadRequest"
