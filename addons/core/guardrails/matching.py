@@ -20,6 +20,7 @@ from addons.core.kube_request import CONNECT_SUBRESOURCES, KubeRequest
 CONNECT = "connect"
 COLLECTION_VERBS = frozenset({"list", "watch", "deletecollection"})
 OBJECT_VERBS = frozenset({"create", "update", "patch"})
+REPLACING_VERBS = frozenset({"update", "patch", "delete"})
 
 Patterns = tuple[re.Pattern[str], ...]
 
@@ -34,6 +35,11 @@ def carries_object(request: KubeRequest) -> bool:
     return request.verb in OBJECT_VERBS and not request.is_connect
 
 
+def replaces_object(request: KubeRequest) -> bool:
+    """True for requests that change or remove what is there; for all others `oldObject` is null."""
+    return request.verb in REPLACING_VERBS and not request.is_connect
+
+
 @dataclass(frozen=True, slots=True)
 class Matcher:
     """One rule's `match`, compiled. Empty patterns leave that dimension open."""
@@ -46,9 +52,13 @@ class Matcher:
     connections: Patterns
 
     def about(self, group: str, resource: str, subresource: str, verb: str, connection: str) -> bool:
-        """True if requests of this shape can match. Depends on nothing else, so the answer can be cached."""
+        """True if requests of this shape can match. Depends on nothing else, so the answer can be cached.
+
+        A non-resource request (`/version`) has no resource and is never meant.
+        """
         return (
-            ("*" in self.groups or group in self.groups)
+            bool(resource)
+            and ("*" in self.groups or group in self.groups)
             and ("*" in self.verbs or verb in self.verbs)
             and self._resource(resource, subresource)
             and (not self.connections or _any(self.connections, connection))

@@ -14,7 +14,7 @@ from addons.core.documents import Document
 from addons.core.guardrails.cel import Unevaluable, activation
 from addons.core.guardrails.facts import Facts, Needs, variables
 from addons.core.guardrails.guardrail import Guardrail, compile_guardrail
-from addons.core.guardrails.matching import effective_verb
+from addons.core.guardrails.matching import effective_verb, replaces_object
 from addons.core.guardrails.selftest import failures
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
@@ -43,7 +43,7 @@ class GuardrailSet:
             return _NOTHING
         return Needs(
             object=any(rule.reads_object(request) for rule in candidates),
-            old_object=any("oldObject" in rule.references for rule in candidates),
+            old_object=replaces_object(request) and any("oldObject" in rule.references for rule in candidates),
         )
 
     def judge(self, candidates: Sequence[Guardrail], facts: Facts, thresholds: Thresholds) -> Decision:

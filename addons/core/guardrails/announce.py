@@ -1,0 +1,49 @@
+"""What an agent is told of a decision: the refusal when it was denied, warnings when it was not stopped."""
+
+from __future__ import annotations
+
+from addons.core.decision import Decision, Verdict
+from addons.core.guardrails.effective import ServerRefusal
+from addons.core.kube_request import KubeRequest
+from addons.core.refusal import Refusal
+from addons.core.scope import resource_name
+
+SERVER_DRY_RUN = "server-dry-run"
+
+
+def refusal_of(decision: Decision, request: KubeRequest) -> Refusal | None:
+    """The refusal of a denied request, None for every other verdict."""
+    if decision.verdict is not Verdict.DENY:
+        return None
+    where = f" {request.name}" if request.name else ""
+    if request.namespace:
+        where += f" in namespace {request.namespace}"
+    return Refusal(
+        code=403,
+        rule=decision.rule,
+        why=decision.reason,
+        hint=decision.hint,
+        what=f"{request.verb or request.method} {resource_name(request)}{where}",
+    )
+
+
+def server_refusal(answer: ServerRefusal) -> Refusal:
+    """For the record, when the agent gets the API server's own answer. A redirect or a success would be no refusal."""
+    if answer.status < 400:
+        raise ValueError(f"the API server answered {answer.status} where it must give an object or refuse")
+    return Refusal(
+        code=answer.status,
+        rule=SERVER_DRY_RUN,
+        why=f"the API server refused a dry run of this request with status {answer.status}",
+    )
+
+
+def warnings_of(decision: Decision) -> list[str]:
+    """One line per match that warns, and per shadow match whatever its verdict would have been."""
+    lines = []
+    for match in decision.matches:
+        if match.shadow:
+            lines.append(f"shadow: {match.rule} would {match.verdict.word}: {match.reason}")
+        elif match.verdict is Verdict.WARN:
+            lines.append(f"{match.rule}: {match.reason}; {match.hint}")
+    return lines
