@@ -1,10 +1,23 @@
-"""One cluster behind the gateway."""
+"""One cluster behind the gateway, and the `Connection` documents that register it.
+
+The CA bundle is only named here; reading and checking it is `addons/edge/tls.py`.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
 
 from addons.core.decision import Thresholds
+from addons.core.documents import Document, validate
+from addons.core.problem import Problem
+
+KIND = "Connection"
+_STANDARD = Thresholds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,4 +38,129 @@ class Connection:
     region: str = ""
     sts_endpoint_url: str = ""
     """Empty: the region's public STS endpoint."""
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = _STANDARD
+
+
+_HOST = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])"
+HostPort = Annotated[
+    str,
+    StringConstraints(pattern=rf"^{_HOST}:[1-9][0-9]{{0,4}}$", max_length=259),
+    Field(description="host:port, lower case, no scheme, no trailing dot"),
+]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=False,
+    )
+
+
+class EksSpec(_Model):
+    """How the role's credential becomes a token this cluster accepts."""
+
+    cluster: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")] = Field(
+        description="EKS cluster name, the `x-k8s-aws-id` of its tokens"
+    )
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")]
+    sts_endpoint: Annotated[str, StringConstraints(pattern=r"^(https://|http://(localhost|127\.0\.0\.1)[:/])\S+$")] = (
+        Field(
+            default="",
+            validate_default=False,
+            description="URL of another STS endpoint for AssumeRole, a VPC endpoint for one",
+        )
+    )
+
+
+class ThresholdsSpec(_Model):
+    """Risk (0-100) from which this connection warns, asks a human, denies; 101 means never by risk."""
+
+    warn: Annotated[int, Field(ge=0, le=101)] = _STANDARD.warn
+    approve: Annotated[int, Field(ge=0, le=101)] = _STANDARD.approve
+    deny: Annotated[int, Field(ge=0, le=101)] = _STANDARD.deny
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ThresholdsSpec:
+        if not self.warn <= self.approve <= self.deny:
+            raise ValueError("must be ordered: warn <= approve <= deny")
+        return self
+
+
+class ConnectionSpec(_Model):
+    """A cluster that agents may reach through the gateway."""
+
+    host: HostPort = Field(description="host:port agents dial, as in their kubeconfig's server address")
+    address: HostPort | None = Field(default=None, description="host:port the gateway dials; left out, the same")
+    server_name: Annotated[str, StringConstraints(pattern=rf"^{_HOST}$")] | None = Field(
+        default=None, description="name in the cluster's certificate; left out, that of `host`"
+    )
+    ca_file: Annotated[str, StringConstraints(min_length=1)] = Field(
+        description="the cluster's CA bundle (PEM); a relative path is taken from the folder of this file"
+    )
+    eks: EksSpec
+    thresholds: ThresholdsSpec = ThresholdsSpec()
+
+
+def compile_connections(documents: Iterable[Document]) -> tuple[dict[str, Connection], list[Problem]]:
+    """The connections by name, and every mistake: unknown keys, bad addresses, a name or host:port used twice."""
+    connections: dict[str, Connection] = {}
+    problems: list[Problem] = []
+    targets: dict[tuple[str, int], str] = {}
+    for document in documents:
+        if document.kind != KIND:
+            continue
+        spec, mistakes = validate(document, ConnectionSpec)
+        if spec is not None:
+            connection, mistakes = _connection(document, spec)
+            if document.name in connections:
+                mistakes.append(document.problem(("metadata", "name"), f"two connections are named {document.name}"))
+            other = targets.setdefault((connection.host, connection.port), document.name)
+            if other != document.name:
+                mistakes.append(
+                    document.problem(("spec", "host"), f"{spec.host} is already the host of connection {other}")
+                )
+            connections.setdefault(document.name, connection)
+        problems.extend(mistakes)
+    return connections, problems
+
+
+def by_target(connections: Mapping[str, Connection]) -> dict[tuple[str, int], Connection]:
+    """The same connections by what agents dial: the CONNECT target."""
+    return {(connection.host, connection.port): connection for connection in connections.values()}
+
+
+def resolve_path(file: str, path: str) -> str:
+    """`path`, taken from the folder of the rule file `file` unless it is absolute."""
+    folder, slash, _ = file.rpartition("/")
+    return path if path.startswith("/") else f"{folder}{slash}{path}"
+
+
+def _connection(document: Document, spec: ConnectionSpec) -> tuple[Connection, list[Problem]]:
+    problems = [
+        document.problem(("spec", key), f"{key}: the port must be below 65536")
+        for key, value in (("host", spec.host), ("address", spec.address))
+        if value is not None and _split(value)[1] > 65535
+    ]
+    host, port = _split(spec.host)
+    connection = Connection(
+        name=document.name,
+        host=host,
+        port=port,
+        address=_split(spec.address or spec.host),
+        server_name=(spec.server_name or host).strip("[]"),
+        ca_file=resolve_path(document.file, spec.ca_file),
+        eks_cluster=spec.eks.cluster,
+        region=spec.eks.region,
+        sts_endpoint_url=spec.eks.sts_endpoint,
+        thresholds=Thresholds(warn=spec.thresholds.warn, approve=spec.thresholds.approve, deny=spec.thresholds.deny),
+    )
+    return connection, problems
+
+
+def _split(host_port: str) -> tuple[str, int]:
+    host, _, port = host_port.rpartition(":")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,156 @@
+"""From verified claims to an Identity, or the precise reason why not.
+
+Runs after the signature check and decides everything else. Claims that are checked: `CHECKED`; claims with a meaning in
+a specification that are deliberately not checked: `UNCHECKED`. Every other claim is only carried, for rules to read.
+Sources: JSON Web Token (RFC 7519), section 4.1; OpenID Connect Core 1.0, sections 2 and 3.1.3.7; RFC 8693, section 4.1.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from addons.core.identity import Identity
+from addons.core.identity_provider import IdentityProvider, compile_identity
+
+__all__ = ["CHECKED", "UNCHECKED", "IdentityProvider", "RejectedToken", "compile_identity", "identity_from_claims"]
+
+MAX_GROUPS = 200
+"""Entra ID's own limit for groups in a token; more are refused, never cut."""
+_MAX_LENGTH = 255
+
+CHECKED: Mapping[str, str] = MappingProxyType(
+    {
+        "iss": "exactly the provider's issuer",
+        "aud": "contains one of the provider's audiences",
+        "exp": "required; the token is refused from that second on, without leeway",
+        "nbf": "if present, not in the future (with leeway)",
+        "iat": "if present, not in the future (with leeway)",
+        "sub": "required; 1-255 printable ASCII characters without spaces; no `system:` prefix",
+        "jti": "if present, text of 1-255 printable ASCII characters",
+        "act": "if present, an object whose `sub` is held to the same rules as `sub`",
+        "groups": "if present, a list of at most 200 names: printable ASCII, no comma, no `system:` prefix",
+        "owner": "if mapped and present, held to the same rules as a group",
+        "requiredClaims": "present with one of the configured values, of the same type",
+    }
+)
+UNCHECKED: Mapping[str, str] = MappingProxyType(
+    {
+        "azp": "who asked for the token; a provider that matters here sets requiredClaims",
+        "nonce": "belongs to the login that obtained the token, which the gateway did not see",
+        "auth_time, acr, amr": "how the person signed in; use requiredClaims where it matters",
+        "at_hash, c_hash": "bind tokens the gateway never sees",
+        "jti": "is not remembered: a token may be used many times until it expires",
+        "act.act": "earlier actors of a delegation chain are carried, not checked",
+    }
+)
+
+_SUBJECT = re.compile(r"[\x21-\x7e]{1,255}")
+_NAME = re.compile(r"[\x21-\x2b\x2d-\x7e](?:[\x20-\x2b\x2d-\x7e]{0,253}[\x21-\x2b\x2d-\x7e])?")
+
+
+class RejectedToken(PermissionError):
+    """The caller's token does not identify it. The message is for the caller and quotes nothing of the token."""
+
+
+def identity_from_claims(claims: Mapping[str, Any], provider: IdentityProvider, now: float) -> Identity:
+    """The identity that a provider's verified claims prove at `now` (Unix seconds). Raises RejectedToken."""
+    if claims.get("iss") != provider.issuer:
+        raise RejectedToken("its issuer (iss) is not the one whose key signed it")
+    audience = _audience(claims.get("aud"), provider)
+    expires_at = _check_times(claims, provider.leeway_seconds, now)
+    for claim, wanted in provider.required_claims:
+        _check_required(claims, claim, wanted)
+    return Identity(
+        iss=provider.issuer,
+        sub=_subject(claims.get("sub"), "sub"),
+        aud=audience,
+        exp=expires_at,
+        jti=_subject(claims["jti"], "jti") if "jti" in claims else "",
+        groups=_groups(claims.get(provider.groups_claim, []), provider.groups_claim),
+        act=_actor(claims["act"]) if "act" in claims else "",
+        owner=_owner(claims, provider.owner_claim),
+        claims=MappingProxyType(dict(claims)),
+    )
+
+
+def _audience(value: object, provider: IdentityProvider) -> tuple[str, ...]:
+    match value:
+        case str():
+            audience: tuple[str, ...] = (value,)
+        case list() if all(isinstance(item, str) for item in value):
+            audience = tuple(value)
+        case _:
+            raise RejectedToken("its audience (aud) must be a text or a list of texts")
+    if not any(item in provider.audiences for item in audience):
+        raise RejectedToken("it is meant for another audience (aud)")
+    return audience
+
+
+def _check_times(claims: Mapping[str, Any], leeway: float, now: float) -> float:
+    """The expiry, once no time in the claims says that the token is not valid now."""
+    if "exp" not in claims:
+        raise RejectedToken("it has no expiry (exp)")
+    expires_at = _time(claims["exp"], "exp")
+    if now >= expires_at:
+        raise RejectedToken(f"it expired {math.ceil(now - expires_at)} s ago")
+    if "nbf" in claims and (early := _time(claims["nbf"], "nbf") - now) > leeway:
+        raise RejectedToken(f"it is not valid before {math.ceil(early)} s from now (nbf)")
+    if "iat" in claims and (early := _time(claims["iat"], "iat") - now) > leeway:
+        raise RejectedToken(f"it was issued {math.ceil(early)} s in the future (iat): one of the clocks is wrong")
+    return expires_at
+
+
+def _time(value: object, claim: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        raise RejectedToken(f"its {claim} is not a time in Unix seconds")
+    return value
+
+
+def _check_required(claims: Mapping[str, Any], claim: str, wanted: tuple[object, ...]) -> None:
+    """Values are equal only with their type: `True` is not 1."""
+    value = claims.get(claim)
+    if not any(type(value) is type(item) and value == item for item in wanted):
+        raise RejectedToken(f"its claim {claim} is missing or has another value than this gateway requires")
+
+
+def _subject(value: object, claim: str) -> str:
+    if not isinstance(value, str) or not _SUBJECT.fullmatch(value):
+        raise RejectedToken(f"its {claim} must be 1-{_MAX_LENGTH} printable ASCII characters without spaces")
+    return _not_reserved(value, claim)
+
+
+def _actor(value: object) -> str:
+    if not isinstance(value, dict):
+        raise RejectedToken("its act must be an object with a sub (RFC 8693, section 4.1)")
+    return _subject(value.get("sub"), "act.sub")
+
+
+def _groups(value: object, claim: str) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise RejectedToken(f"its {claim} must be a list of group names")
+    if len(value) > MAX_GROUPS:
+        raise RejectedToken(f"its {claim} lists more than {MAX_GROUPS} groups")
+    return tuple(_name(item, claim) for item in value)
+
+
+def _owner(claims: Mapping[str, Any], claim: str) -> str:
+    return _name(claims[claim], claim) if claim and claim in claims else ""
+
+
+def _name(value: object, claim: str) -> str:
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise RejectedToken(
+            f"each name in its {claim} must be 1-{_MAX_LENGTH} printable ASCII characters, no comma, no outer spaces"
+        )
+    return _not_reserved(value, claim)
+
+
+def _not_reserved(value: str, claim: str) -> str:
+    """Kubernetes keeps `system:` for itself: such a name could be taken for one of its own (B-22)."""
+    if value.lower().startswith("system:"):
+        raise RejectedToken(f"its {claim} uses the prefix system:, which is reserved by Kubernetes")
+    return value

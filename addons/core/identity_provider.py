@@ -1,0 +1,141 @@
+"""Who may vouch for callers: the `IdentityProvider` documents.
+
+Only the issuer, what its tokens must contain and how its claims are read; fetching its keys is `addons/edge/oidc.py`.
+Source: OpenID Connect Discovery 1.0, section 4.3; JSON Web Algorithms (RFC 7518), section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+from addons.core.documents import Document, validate
+from addons.core.problem import Problem
+
+KIND = "IdentityProvider"
+
+Scalar = str | int | bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentityProvider:
+    """An issuer whose tokens are accepted. `leeway_seconds` is for `nbf` and `iat`; `exp` is never stretched."""
+
+    name: str
+    issuer: str
+    audiences: tuple[str, ...]
+    algorithms: frozenset[str]
+    jwks_uri: str = ""
+    """Empty: from the issuer's discovery document."""
+    groups_claim: str = "groups"
+    owner_claim: str = ""
+    """Empty: tokens of this issuer name no owner."""
+    leeway_seconds: float = 30
+    required_claims: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+
+
+def is_loopback(url: str) -> bool:
+    """True if a URL's host can only be this machine."""
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+
+
+def is_safe_url(url: str) -> bool:
+    """True for https, and for plain http to this machine alone: who can answer here decides who everybody is."""
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018 - raises ValueError when it is no number
+    except ValueError:
+        return False
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
+    plain = url.isprintable() and " " not in url and not parts.query and not parts.fragment and "@" not in parts.netloc
+    return bool(secure and plain and parts.hostname)
+
+
+def _safe_url(url: str) -> str:
+    if not is_safe_url(url):
+        raise ValueError("must be an https:// URL without user, query and fragment (http:// only to this machine)")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_safe_url)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=False,
+    )
+
+
+class ClaimsSpec(_Model):
+    """Which claims carry what OpenID Connect has no name for."""
+
+    groups: Text = Field(default="groups", description="claim with the list of the caller's groups")
+    owner: Text | None = Field(default=None, description="claim with the human or team answerable for the agent")
+
+
+class IdentityProviderSpec(_Model):
+    """An OpenID provider whose tokens identify agents."""
+
+    issuer: Url = Field(description="exactly the `iss` of its tokens")
+    audiences: Annotated[list[Text], Field(min_length=1)] = Field(description="a token must be meant for one of these")
+    algorithms: Annotated[list[Algorithm], Field(min_length=1)] = Field(
+        default=["RS256", "ES256"], description="signature algorithms; asymmetric ones only"
+    )
+    jwks_uri: Url | None = Field(default=None, description="its keys; left out, from its discovery document")
+    claims: ClaimsSpec = ClaimsSpec()
+    leeway_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
+        default=30, description="clock difference forgiven for nbf and iat; exp is never stretched"
+    )
+    required_claims: dict[Text, Scalar | Annotated[list[Scalar], Field(min_length=1)]] = Field(
+        default={}, description="claims that must be present with this value, or with one of these values"
+    )
+
+
+def compile_identity(documents: Iterable[Document]) -> tuple[tuple[IdentityProvider, ...], list[Problem]]:
+    """The identity providers, and every mistake: unknown keys, unsafe URLs, a name or an issuer used twice."""
+    providers: dict[str, IdentityProvider] = {}
+    issuers: dict[str, str] = {}
+    problems: list[Problem] = []
+    for document in documents:
+        if document.kind != KIND:
+            continue
+        spec, mistakes = validate(document, IdentityProviderSpec)
+        problems.extend(mistakes)
+        if spec is None:
+            continue
+        if document.name in providers:
+            problems.append(document.problem(("metadata", "name"), f"two identity providers are named {document.name}"))
+        other = issuers.setdefault(spec.issuer, document.name)
+        if other != document.name:
+            problems.append(document.problem(("spec", "issuer"), f"{spec.issuer} is already the issuer of {other}"))
+        providers.setdefault(document.name, _provider(document.name, spec))
+    return tuple(providers.values()), problems
+
+
+def _provider(name: str, spec: IdentityProviderSpec) -> IdentityProvider:
+    return IdentityProvider(
+        name=name,
+        issuer=spec.issuer,
+        audiences=tuple(spec.audiences),
+        algorithms=frozenset(spec.algorithms),
+        jwks_uri=spec.jwks_uri or "",
+        groups_claim=spec.claims.groups,
+        owner_claim=spec.claims.owner or "",
+        leeway_seconds=spec.leeway_seconds,
+        required_claims=tuple(
+            (claim, tuple(wanted) if isinstance(wanted, list) else (wanted,))
+            for claim, wanted in spec.required_claims.items()
+        ),
+    )

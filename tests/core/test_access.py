@@ -1,0 +1,243 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from addons.core.access import AccessPolicy, AccessRules, choose, compile_access, cross_check
+from addons.core.documents import Document, parse_documents
+from addons.core.grant import Grant
+from addons.core.identity import Identity
+from addons.core.identity_provider import IdentityProvider
+from addons.core.kube_request import KubeRequest
+from addons.core.refusal import Refusal
+from addons.core.session import Session, session_id
+
+NOW = 1_800_000_100.0
+ISSUED = 1_800_000_000
+IDP = IdentityProvider(name="corp", issuer="https://idp", audiences=("c",), algorithms=frozenset({"RS256"}))
+OTHER = IdentityProvider(name="partner", issuer="https://partner", audiences=("c",), algorithms=frozenset({"RS256"}))
+FULL = """
+apiVersion: chaperone/v1
+kind: Access
+metadata: {name: web}
+spec:
+  description: Agents of the web team.
+  identityProvider: corp
+  groups: [web-agents]
+  subjects: [alice]
+  connections: [prod]
+  role: arn:aws:iam::123456789012:role/web
+  durationSeconds: 1800
+  scope: {namespaces: [web], resources: [pods, pods/log], verbs: [get, list]}
+  intent: {pattern: "INC-[0-9]+ .+", example: INC-42 restart web}
+  priority: 5
+"""
+
+
+def rule(name: str, **spec: Any) -> str:
+    values = {"connections": "[prod]", "role": f"arn:aws:iam::123456789012:role/{name}", "groups": "[g]", **spec}
+    body = "".join(f"  {key}: {value}\n" for key, value in values.items() if value is not None)
+    return f"apiVersion: chaperone/v1\nkind: Access\nmetadata: {{name: {name}}}\nspec:\n{body}"
+
+
+def documents(*texts: str) -> list[Document]:
+    found, problems = parse_documents("---\n".join(texts), "rules/access.yaml")
+    assert not problems
+    return found
+
+
+def rules(*texts: str) -> AccessRules:
+    compiled, problems = compile_access(documents(*texts))
+    assert not problems
+    return compiled
+
+
+def session(intent: str = "", connection: str = "prod", **fields: Any) -> Session:
+    values = {"iss": "https://idp", "sub": "bob", "aud": ("c",), "exp": ISSUED + 7200.0, "groups": ("g",),
+              "claims": {"iat": ISSUED}, **fields}  # fmt: skip
+    identity = Identity(**values)
+    job = session_id(identity, connection, intent)
+    return Session(id=job, identity=identity, connection=connection, started_at=NOW, intent=intent)
+
+
+def grants(compiled: AccessRules, asked: Session, now: float = NOW) -> tuple[Grant, ...]:
+    found = AccessPolicy(compiled, [IDP]).grants(asked, now)
+    assert not isinstance(found, Refusal), found
+    return found
+
+
+def refusal(compiled: AccessRules, asked: Session, providers: Sequence[IdentityProvider] = (IDP,)) -> Refusal:
+    found = AccessPolicy(compiled, providers).grants(asked, NOW)
+    assert isinstance(found, Refusal)
+    assert found.code == 403
+    return found
+
+
+def test_every_field_of_a_rule_reaches_the_grant() -> None:
+    (grant,) = grants(rules(FULL), session("INC-7 look", groups=("web-agents",)))
+    assert (grant.connection, grant.role) == ("prod", "arn:aws:iam::123456789012:role/web")
+    assert (grant.not_before_at, grant.expires_at) == (ISSUED, ISSUED + 1800)
+    assert (grant.scope.namespaces, grant.scope.resources, grant.scope.verbs) == (
+        ("web",), ("pods", "pods/log"), ("get", "list"),
+    )  # fmt: skip
+    assert (grant.intent, grant.granted_by, grant.identity.sub) == ("INC-7 look", "web", "bob")
+    assert len(grant.id) == 20
+
+
+def test_a_subject_is_admitted_without_any_group() -> None:
+    assert grants(rules(FULL), session("INC-7 look", sub="alice", groups=()))
+
+
+@pytest.mark.parametrize(
+    ("asked", "rule_name", "parts"),
+    [
+        pytest.param(session("INC-7 x"), "no-grant", ["(g)", "web-agents"], id="not in the group"),
+        pytest.param(session("INC-7 x", groups=()), "no-grant", ["(none)"], id="in no group"),
+        pytest.param(session("INC-7 x", iss="https://partner", sub="alice"), "no-grant", [], id="same sub elsewhere"),
+        pytest.param(session("INC-7 x", connection="dev", groups=("web-agents",)), "no-grant", ["dev"], id="elsewhere"),
+        pytest.param(
+            session("", groups=("web-agents",)), "intent-required", ["INC-[0-9]+ .+", "INC-42"], id="no intent"
+        ),
+        pytest.param(
+            session("see INC-7 x", groups=("web-agents",)), "intent-required", [], id="intent matches in part"
+        ),
+    ],
+)
+def test_no_grant(asked: Session, rule_name: str, parts: list[str]) -> None:
+    found = refusal(rules(FULL), asked)
+    assert found.rule == rule_name
+    text = found.message("ref")
+    assert all(part in text for part in parts)
+    assert "alice" not in text, "subjects are not shown to others"
+
+
+def test_without_any_group_to_join_the_hint_is_to_ask() -> None:
+    assert "ask the people" in refusal(rules(rule("a", groups=None, subjects="[carol]")), session()).hint
+
+
+def test_the_highest_priority_wins() -> None:
+    compiled = rules(rule("low"), rule("high", priority=1), rule("lowest", priority=-1))
+    assert [grant.granted_by for grant in grants(compiled, session())] == ["high"]
+
+
+def test_two_roles_of_one_priority_are_refused() -> None:
+    found = refusal(rules(rule("b"), rule("a")), session())
+    assert found.rule == "ambiguous-access"
+    assert "a (arn:aws:iam::123456789012:role/a), b (" in found.why
+
+
+def test_rules_of_one_role_add_up() -> None:
+    role = "arn:aws:iam::123456789012:role/shared"
+    compiled = rules(
+        rule("b", role=role, scope="{namespaces: [b]}"), rule("a", role=role, scope="{namespaces: [a], verbs: [get]}")
+    )
+    both = grants(compiled, session())
+    assert [grant.granted_by for grant in both] == ["a", "b"]
+
+    def asked(namespace: str, verb: str = "get") -> KubeRequest:
+        return KubeRequest(
+            method="GET", path="/x", is_resource_request=True, verb=verb, namespace=namespace, resource="pods"
+        )
+
+    assert choose(both, asked("a")) is both[0]
+    assert choose(both, asked("b", "delete")) is both[1]
+    refused = choose(both, asked("c"))
+    assert isinstance(refused, Refusal) and refused.rule == "out-of-scope"
+    assert refused.what == "get pods in namespace c"
+    assert refused.why.endswith("the namespace c is not among a; the namespace c is not among b")
+    cluster = choose(both, asked(""))
+    assert isinstance(cluster, Refusal) and cluster.what == "get pods"
+
+
+def test_an_intent_can_tell_rules_apart() -> None:
+    compiled = rules(
+        rule("read", intent='{pattern: "read.*", example: read logs}'),
+        rule("fix", intent='{pattern: "fix.*", example: fix it}'),
+    )
+    assert [grant.granted_by for grant in grants(compiled, session("fix web"))] == ["fix"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "now", "window"),
+    [
+        pytest.param({}, ISSUED + 100.0, (ISSUED, ISSUED + 3600), id="first window"),
+        pytest.param({}, ISSUED + 3600.0, (ISSUED + 3600, ISSUED + 7200), id="second window"),
+        pytest.param({"exp": ISSUED + 500.0}, ISSUED + 100.0, (ISSUED, ISSUED + 500), id="ends with the token"),
+        pytest.param({}, ISSUED - 10.0, (ISSUED - 3600, ISSUED), id="issuer's clock is ahead"),
+        pytest.param(
+            {"claims": {}}, ISSUED + 100.0, (ISSUED // 3600 * 3600, ISSUED // 3600 * 3600 + 3600), id="no iat"
+        ),
+    ],
+)
+def test_the_window_is_the_same_in_every_process(fields: dict[str, Any], now: float, window: tuple[int, int]) -> None:
+    (grant,) = grants(rules(rule("a")), session(**fields), now)
+    assert (grant.not_before_at, grant.expires_at) == window
+    assert grant.not_before_at <= now < grant.expires_at
+    (again,) = grants(rules(rule("a")), session(**fields), now + 1)
+    assert again.id == grant.id
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        pytest.param(session(sub="eve"), id="identity"),
+        pytest.param(session("why"), id="intent"),
+        pytest.param(session(act="agent"), id="actor"),
+        pytest.param(session(claims={"iat": ISSUED + 1}), id="window"),
+        pytest.param(session(claims={"iat": ISSUED, "sid": "s"}), id="job"),
+    ],
+)
+def test_grants_of_different_jobs_have_different_ids(asked: Session) -> None:
+    compiled = rules(rule("a"))
+    assert grants(compiled, asked)[0].id != grants(compiled, session())[0].id
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        pytest.param("groups: [web-agents]\n  subjects: [alice]", "groups: []", 5, "name somebody", id="nobody"),
+        pytest.param("connections: [prod]", "connections: []", 10, "connections", id="nowhere"),
+        pytest.param("role: arn:aws:iam::123456789012:role/web", "role: web", 11, "role", id="no ARN"),
+        pytest.param("durationSeconds: 1800", "durationSeconds: 899", 12, "durationSeconds", id="too short for STS"),
+        pytest.param("durationSeconds: 1800", "durationSeconds: 43201", 12, "durationSeconds", id="too long for STS"),
+        pytest.param("namespaces: [web]", "namespaces: [we*b]", 13, "namespaces", id="namespace pattern"),
+        pytest.param("resources: [pods, pods/log]", "resources: ['*']", 13, "resources", id="bare wildcard"),
+        pytest.param("verbs: [get, list]", "verbs: [exec]", 13, "verbs", id="no such verb"),
+        pytest.param('pattern: "INC-[0-9]+ .+"', 'pattern: "("', 14, "not a pattern", id="bad pattern"),
+        pytest.param("example: INC-42 restart web", "example: restart", 14, "does not match", id="bad example"),
+        pytest.param("priority: 5", "priority: high", 15, "priority", id="priority"),
+        pytest.param("priority: 5", "prioritty: 5", 15, "prioritty", id="unknown key"),
+    ],
+)
+def test_mistakes_have_their_line(old: str, new: str, line: int, message: str) -> None:
+    assert old in FULL
+    _, problems = compile_access(documents(FULL.replace(old, new)))
+    assert {problem.line for problem in problems} == {line}
+    assert message in problems[0].message
+
+
+def test_a_name_is_used_once_and_other_kinds_are_left_alone() -> None:
+    compiled, problems = compile_access(documents(FULL, FULL, FULL.replace("kind: Access", "kind: Guardrail")))
+    assert [problem.message for problem in problems] == ["two access rules are named web"]
+    assert [rule.name for rule in compiled] == ["web"]
+
+
+def test_references_must_lead_somewhere() -> None:
+    compiled = rules(FULL, rule("lost", connections="[prod, nowhere]"), rule("bad", identityProvider="missing"))
+    assert cross_check(["prod", "nowhere"], [IDP], rules(FULL, rule("lost", connections="[prod, nowhere]"))) == []
+    found = {problem.message for problem in cross_check(["prod"], [IDP, OTHER], compiled)}
+    assert found == {
+        "there is no connection nowhere; known: prod",
+        "there is no identity provider missing; known: corp, partner",
+        "identityProvider must be given unless there is exactly one; known: corp, partner",
+    }
+    assert "known: none" in cross_check([], [], rules(FULL))[0].message
+
+
+def test_a_dangling_provider_never_becomes_a_policy() -> None:
+    with pytest.raises(ValueError):
+        AccessPolicy(rules(rule("a")), [IDP, OTHER])
+    with pytest.raises(KeyError):
+        AccessPolicy(rules(rule("a", identityProvider="missing")), [IDP])

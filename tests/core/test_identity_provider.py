@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import pytest
+
+from addons.core.documents import Document, parse_documents
+from addons.core.identity_provider import IdentityProvider, compile_identity, is_loopback, is_safe_url
+
+FULL = """
+apiVersion: chaperone/v1
+kind: IdentityProvider
+metadata: {name: corp}
+spec:
+  issuer: https://idp.example/tenant
+  audiences: [chaperone]
+  algorithms: [PS256, EdDSA]
+  jwksUri: https://keys.example/jwks
+  claims: {groups: roles, owner: team}
+  leewaySeconds: 5
+  requiredClaims: {tenant: acme, tier: [1, 2]}
+"""
+SMALL = """
+apiVersion: chaperone/v1
+kind: IdentityProvider
+metadata: {name: local}
+spec: {issuer: "http://127.0.0.1:9400", audiences: [a, b]}
+"""
+
+
+def documents(*texts: str) -> list[Document]:
+    found, problems = parse_documents("---\n".join(texts), "rules/idp.yaml")
+    assert not problems
+    return found
+
+
+def test_every_field_and_its_default() -> None:
+    other = "apiVersion: chaperone/v1\nkind: Access\nmetadata: {name: x}\nspec: {}\n"
+    providers, problems = compile_identity(documents(FULL, SMALL, other))
+    assert not problems
+    assert providers == (
+        IdentityProvider(
+            name="corp",
+            issuer="https://idp.example/tenant",
+            audiences=("chaperone",),
+            algorithms=frozenset({"PS256", "EdDSA"}),
+            jwks_uri="https://keys.example/jwks",
+            groups_claim="roles",
+            owner_claim="team",
+            leeway_seconds=5,
+            required_claims=(("tenant", ("acme",)), ("tier", (1, 2))),
+        ),
+        IdentityProvider(
+            name="local",
+            issuer="http://127.0.0.1:9400",
+            audiences=("a", "b"),
+            algorithms=frozenset({"RS256", "ES256"}),
+            leeway_seconds=30,
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        pytest.param("https://idp.example/tenant", "http://idp.example/tenant", 6, id="issuer in clear"),
+        pytest.param("[chaperone]", "[]", 7, id="no audience"),
+        pytest.param("[PS256, EdDSA]", "[HS256]", 8, id="symmetric algorithm"),
+        pytest.param("[PS256, EdDSA]", "[none]", 8, id="no algorithm"),
+        pytest.param("[PS256, EdDSA]", "[]", 8, id="empty algorithms"),
+        pytest.param("https://keys.example/jwks", "ftp://keys.example/jwks", 9, id="keys over ftp"),
+        pytest.param("leewaySeconds: 5", "leewaySeconds: 301", 11, id="leeway too long"),
+        pytest.param("groups: roles", "gropus: roles", 10, id="unknown key"),
+    ],
+)
+def test_mistakes_have_their_line(old: str, new: str, line: int) -> None:
+    assert old in FULL
+    _, problems = compile_identity(documents(FULL.replace(old, new)))
+    assert {problem.line for problem in problems} == {line}
+
+
+def test_names_and_issuers_are_used_once() -> None:
+    _, problems = compile_identity(documents(FULL, FULL, FULL.replace("corp", "twin")))
+    assert [problem.message for problem in problems] == [
+        "two identity providers are named corp",
+        "https://idp.example/tenant is already the issuer of corp",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "safe"),
+    [
+        ("https://a.example", True),
+        ("https://a.example:8443/x", True),
+        ("http://localhost:9400", True),
+        ("http://[::1]:9400", True),
+        ("http://localhost.evil.example", False),
+        ("http://a.example", False),
+        ("https://", False),
+        ("https://u:p@a.example", False),
+        ("https://a.example/?x=1", False),
+        ("https://a.example/#x", False),
+        ("https://a.example:port", False),
+        ("https://a.example/a b", False),
+        ("https://a.example/\n", False),
+        ("file:///etc/passwd", False),
+    ],
+)
+def test_only_urls_nobody_else_can_answer_are_safe(url: str, safe: bool) -> None:
+    assert is_safe_url(url) is safe
+
+
+def test_loopback() -> None:
+    assert is_loopback("http://127.0.0.1:1/x")
+    assert not is_loopback("https://127.0.0.1.example")
