@@ -1,0 +1,107 @@
+"""Child processes that outlive the command that started them, known again later by pid *and* start time.
+
+A pid alone names a stranger once the number is used again, and nobody else's process may be ended.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+STOP_SECONDS = 1.0
+
+# Kept so that Popen objects of live servers are not collected, which would warn; reaped by `stop`.
+_started: list[subprocess.Popen[bytes]] = []
+
+
+class ChildExited(RuntimeError):
+    """A server ended before it was ready."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """One server that we started; `started` is the kernel's start time, in its own unit."""
+
+    name: str
+    pid: int
+    started: str
+    log: str
+
+
+def spawn(name: str, argv: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Child:
+    """Starts `argv` in a session of its own (a terminal's Ctrl-C must not reach it), output going to `log`."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [str(part) for part in argv],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else {**os.environ, **env},
+            start_new_session=True,
+        )
+    _started.append(process)
+    return Child(name=name, pid=process.pid, started=start_time(process.pid) or "", log=str(log))
+
+
+def start_time(pid: int) -> str | None:
+    """The start time of a process that runs, or None if there is none (a zombie is none)."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] == "Z" else fields[19]
+    found = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
+
+
+def is_running(child: Child) -> bool:
+    """True if that very process still runs."""
+    return start_time(child.pid) == child.started
+
+
+def require_running(children: Iterable[Child]) -> None:
+    """Raises ChildExited with the end of its log if any of them has ended."""
+    for child in children:
+        if not is_running(child):
+            tail = Path(child.log).read_text(errors="replace").strip().splitlines()[-3:]
+            raise ChildExited(f"{child.name} ended during start; the end of {child.log}: " + " | ".join(tail))
+
+
+def stop(children: Sequence[Child]) -> None:
+    """Ends these processes, politely for STOP_SECONDS and then at once; later ones first, as they use earlier ones.
+
+    The calling process is spared if it is one of them: it is about to end by itself.
+    """
+    children = [child for child in children if child.pid != os.getpid()]
+    _signal(children, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(map(is_running, children)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    _signal(children, signal.SIGKILL)
+    pids = {child.pid for child in children}
+    for process in [process for process in _started if process.pid in pids]:
+        process.wait()
+        _started.remove(process)
+
+
+def _signal(children: Sequence[Child], number: signal.Signals) -> None:
+    for child in reversed(children):
+        if is_running(child):
+            with suppress(ProcessLookupError):
+                os.kill(child.pid, number)
+
+
+def free_ports(count: int) -> list[int]:
+    """Port numbers that were free on loopback a moment ago, all different; a server may still lose the race for one."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [int(each.getsockname()[1]) for each in sockets]
