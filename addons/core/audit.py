@@ -1,0 +1,177 @@
+"""Audit events in the form of `audit.k8s.io/v1`, so that whatever reads a cluster's audit log reads the gateway's.
+
+Level Metadata: bodies are never part of it. What the gateway adds is in annotations under `chaperone.dev/`.
+Source: k8s.io/apiserver/pkg/apis/audit/v1/types.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from addons.core.approval import Approval
+from addons.core.command import Command
+from addons.core.decision import Decision, Verdict
+from addons.core.grant import Grant
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+from addons.core.redaction import scrub_target, scrub_text
+from addons.core.refusal import Refusal
+
+MAX_TEXT = 16384
+_PREFIX = "chaperone.dev/"
+
+
+class Stage(StrEnum):
+    """`RESPONSE_STARTED` is sent for long-running requests only; `PANIC` is a fault of the gateway itself."""
+
+    REQUEST_RECEIVED = "RequestReceived"
+    RESPONSE_STARTED = "ResponseStarted"
+    RESPONSE_COMPLETE = "ResponseComplete"
+    PANIC = "Panic"
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """What is known of one API call when an event is written. Everything a caller can choose is untrusted text."""
+
+    id: str
+    received_at: float
+    method: str
+    target: str
+    source: str = ""
+    user_agent: str = ""
+    connection: str = ""
+    session: str = ""
+    intent: str = ""
+    identity: Identity | None = None
+    request: KubeRequest | None = None
+    command: Command | None = None
+    decision: Decision | None = None
+    grant: Grant | None = None
+    approval: Approval | None = None
+    refusal: Refusal | None = None
+    masked: bool = False
+
+
+def event(
+    call: Call, stage: Stage, now: float, code: int = 0, message: str = "", extra: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """The event of a call at a stage. `code` is the HTTP status of the reply, 0 for none; `extra` are annotations.
+
+    Holds no credential: tokens in the target or user agent are replaced.
+    """
+    request = call.request
+    record: dict[str, Any] = {
+        "kind": "Event",
+        "apiVersion": "audit.k8s.io/v1",
+        "level": "Metadata",
+        "auditID": call.id,
+        "stage": stage.value,
+        "requestURI": scrub_target(call.target)[:MAX_TEXT],
+        "verb": (request.verb if request is not None else "") or call.method.lower(),
+        "user": _user(call.identity),
+        "sourceIPs": [call.source] if call.source else [],
+        "userAgent": scrub_text(call.user_agent)[:MAX_TEXT],
+    }
+    if request is not None and request.is_resource_request:
+        record["objectRef"] = _object_ref(request)
+    if code or message:
+        record["responseStatus"] = _status(call.refusal, code, message)
+    record["requestReceivedTimestamp"] = timestamp(call.received_at)
+    record["stageTimestamp"] = timestamp(now)
+    record["annotations"] = _annotations(call, extra or {})
+    return record
+
+
+def line(record: Mapping[str, Any]) -> bytes:
+    """An event as one line of JSON, newline included. Text that is no Unicode is written with its escapes."""
+    try:
+        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+    except orjson.JSONEncodeError:
+        return orjson.dumps(_printable(record), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def timestamp(seconds: float) -> str:
+    """Unix seconds as RFC 3339 with microseconds, in UTC (metav1.MicroTime)."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _user(identity: Identity | None) -> dict[str, Any]:
+    if identity is None:
+        return {"username": "system:anonymous", "groups": ["system:unauthenticated"]}
+    user: dict[str, Any] = {"username": identity.username, "groups": identity.groups}
+    extra = {"iss": identity.iss, "act": identity.act, "owner": identity.owner, "jti": identity.jti}
+    user["extra"] = {_PREFIX + name: [value] for name, value in extra.items() if value}
+    return user
+
+
+def _object_ref(request: KubeRequest) -> dict[str, str]:
+    fields = {
+        "resource": request.resource,
+        "namespace": request.namespace,
+        "name": request.name,
+        "apiGroup": request.api_group,
+        "apiVersion": request.api_version,
+        "subresource": request.subresource,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _status(refusal: Refusal | None, code: int, message: str) -> dict[str, Any]:
+    status: dict[str, Any] = {"metadata": {}}
+    if code >= 400 or not code:
+        status["status"] = "Failure"
+    if refusal is not None:
+        status["reason"] = refusal.rule
+    if message:
+        status["message"] = scrub_text(message)[:MAX_TEXT]
+    if code:
+        status["code"] = code
+    return status
+
+
+def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {"connection": call.connection, "session": call.session, "intent": call.intent}
+    if (decision := call.decision) is not None:
+        values["decision"] = decision.verdict.word
+        values["risk"] = str(decision.risk)
+        values["rule"] = decision.rule
+        values["reason"] = decision.reason
+        values["shadow"] = ",".join(match.rule for match in decision.matches if match.shadow)
+    if (refusal := call.refusal) is not None:
+        values.update(decision="refuse", rule=refusal.rule, reason=refusal.why)
+        if decision is not None and decision.verdict is Verdict.DENY:
+            values["decision"] = "deny"
+    if (grant := call.grant) is not None:
+        values["grant"], values["role"] = grant.id, grant.role
+    if (approval := call.approval) is not None:
+        values["approval"], values["approval-state"] = approval.id, approval.state.value
+        values["approver"], values["approval-note"] = approval.approver, approval.note
+    if (command := call.command) is not None:
+        values["command"], values["claimed-command"] = command.inferred, command.claimed
+    if call.request is not None and call.request.argv:
+        values["argv"] = scrub_text(orjson.dumps(_printable(call.request.argv)).decode())[:MAX_TEXT]
+    if call.masked:
+        values["masked"] = "true"
+    annotations = {_PREFIX + name: value for name, value in (values | dict(extra)).items() if value}
+    if call.identity is not None:  # the annotation detection rules for cluster audit logs look for
+        annotations["authorization.k8s.io/decision"] = "forbid" if call.refusal is not None else "allow"
+    return annotations
+
+
+def _printable(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case Mapping():
+            return {_printable(key): _printable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_printable(item) for item in value]
+        case _:
+            return value

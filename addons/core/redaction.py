@@ -1,0 +1,64 @@
+"""What a record must never hold: bearer tokens and credentials, in headers and request targets.
+
+This scrubs by place and by the shape of the two tokens that pass the gateway. Values inside of bodies are masking's
+business; free text that happens to hold some other secret is the detectors'.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from urllib.parse import unquote_plus
+
+from addons.core.headers import BEARER_SUBPROTOCOL, Fields
+
+SCRUBBED = "[scrubbed]"
+_SCRUBBED = SCRUBBED.encode()
+_CREDENTIAL_HEADERS = frozenset(
+    (
+        b"authorization proxy-authorization cookie set-cookie www-authenticate proxy-authenticate x-api-key"
+        b" x-amz-security-token x-auth-token x-vault-token"
+    ).split()
+)
+_CREDENTIAL_PARAMETERS = frozenset(
+    (
+        "access_token id_token refresh_token token bearer_token authorization password client_secret api_key apikey"
+        " x-amz-signature x-amz-credential x-amz-security-token"
+    ).split()
+)
+_BEARER = re.compile(rb"(" + re.escape(BEARER_SUBPROTOCOL.encode()) + rb")[^,\s]*", re.IGNORECASE)
+_TOKENS = re.compile(r"k8s-aws-v1\.[\w.%-]+|eyJ[\w-]{6,}\.eyJ[\w-]+\.[\w-]*")
+
+
+def scrub_headers(fields: Iterable[tuple[bytes, bytes]]) -> Fields:
+    """The same headers, with the value of each that carries a credential replaced."""
+    return tuple(_scrub_header(name, value) for name, value in fields)
+
+
+def scrub_target(target: str) -> str:
+    """A request target with the values of credential parameters, and anything shaped like a token, replaced."""
+    path, mark, query = target.partition("?")
+    if mark:
+        query = "&".join(_scrub_pair(pair) for pair in query.split("&"))
+    return scrub_text(f"{path}{mark}{query}")
+
+
+def scrub_text(text: str) -> str:
+    """Text with JWTs and EKS tokens replaced."""
+    return _TOKENS.sub(SCRUBBED, text) if "eyJ" in text or "k8s-aws-v1" in text else text
+
+
+def _scrub_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
+    lower = name.lower()
+    if lower in _CREDENTIAL_HEADERS:
+        return name, _SCRUBBED
+    if lower == b"sec-websocket-protocol":
+        return name, _BEARER.sub(rb"\1" + _SCRUBBED, value)
+    if b"eyJ" in value or b"k8s-aws-v1" in value:
+        return name, scrub_text(value.decode("latin-1")).encode("latin-1")
+    return name, value
+
+
+def _scrub_pair(pair: str) -> str:
+    name, equals, _ = pair.partition("=")
+    return f"{name}={SCRUBBED}" if equals and unquote_plus(name).lower() in _CREDENTIAL_PARAMETERS else pair

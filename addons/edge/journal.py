@@ -1,0 +1,242 @@
+"""Appending to many files from one thread, with group commit: concurrent callers share one write and one sync.
+
+A write that fails leaves its file as it was before, so that a later one does not follow a torn line. Files that several
+worker processes share are locked (flock(2)) around each write; every write of a batch is one write(2) with O_APPEND.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+MAX_QUEUED_BYTES = 64 * 1024 * 1024
+PRESSURE_BYTES = 4 * 1024 * 1024
+_MAX_OPEN_FILES = 256
+_MAX_BATCH = 4096
+
+
+class RecordUnavailable(OSError):
+    """Something could not be recorded. Whatever it was about must not happen."""
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder that is made, with what describes it, before anything is written to a file in it."""
+
+    path: Path
+    description: bytes
+    ready: bool = False
+
+
+@dataclass(slots=True)
+class Entry:
+    """Bytes to append to `folder/name`. `done` is resolved after a sync; `on_error` is called in the loop instead."""
+
+    folder: Folder
+    name: str
+    data: bytes
+    shared: bool = False
+    done: asyncio.Future[None] | None = None
+    on_error: Callable[[RecordUnavailable], None] | None = None
+
+
+class Journal:
+    """The writer thread and its bounded queue. All methods are for one event loop; only the thread touches files."""
+
+    def __init__(self, max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
+        self._max_queued_bytes = max_queued_bytes
+        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._queued = 0
+        self._waiters: list[asyncio.Future[None]] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._files: OrderedDict[Path, int] = OrderedDict()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+
+    def submit(self, entry: Entry) -> None:
+        """Queues an entry; entries of one file keep their order. Raises RecordUnavailable when closed or full."""
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+            self._thread.start()
+        if self._closed:
+            raise RecordUnavailable(errno.EBADF, "the record is closed")
+        if self._queued + len(entry.data) > self._max_queued_bytes:
+            raise RecordUnavailable(errno.ENOBUFS, "too much waits to be recorded")
+        self._queued += len(entry.data)
+        self._queue.put(entry)
+
+    async def commit(self, folder: Folder, name: str, data: bytes, shared: bool = False) -> None:
+        """Returns once `data` is on disk (fdatasync). Raises RecordUnavailable if it could not be."""
+        done = asyncio.get_running_loop().create_future()
+        self.submit(Entry(folder, name, data, shared, done))
+        await done
+
+    @property
+    def pressed(self) -> bool:
+        """True while so much waits that whoever produces more should await `relieved()` first."""
+        return self._queued > PRESSURE_BYTES
+
+    async def relieved(self) -> None:
+        """Returns when the queue is short again."""
+        while self.pressed:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    def close(self) -> None:
+        """Writes what is queued and closes every file. Blocks; later entries are refused."""
+        self._closed = True
+        if self._loop is not None:
+            self._queue.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        batch: list[Entry] = []
+        try:
+            while True:
+                batch, last = self._next()
+                self._write_batch(batch)
+                batch = []
+                if last:
+                    return
+        finally:  # whether asked to stop or broken: nobody waits for ever
+            self._closed = True
+            if self._loop is not None and not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._abandon, batch)
+            for descriptor in self._files.values():
+                os.close(descriptor)
+
+    def _next(self) -> tuple[list[Entry], bool]:
+        """What is queued now, at least one entry; True when nothing will follow."""
+        batch: list[Entry] = []
+        entry = self._queue.get()
+        while entry is not None:
+            batch.append(entry)
+            if len(batch) == _MAX_BATCH:
+                return batch, False
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
+                return batch, False
+        return batch, True
+
+    def _write_batch(self, batch: list[Entry]) -> None:
+        by_file: dict[tuple[int, str], list[Entry]] = {}
+        for entry in batch:
+            by_file.setdefault((id(entry.folder), entry.name), []).append(entry)
+        outcomes: list[tuple[Entry, RecordUnavailable | None]] = []
+        for entries in by_file.values():
+            path = entries[0].folder.path / entries[0].name
+            fault = None
+            try:
+                self._write(path, entries)
+            except OSError as error:
+                fault = RecordUnavailable(error.errno, f"cannot record in {path.name}: {error.strerror}")
+                self._forget(path)
+            outcomes.extend((entry, fault) for entry in entries)
+        self._report(outcomes)
+
+    def _write(self, path: Path, entries: list[Entry]) -> None:
+        descriptor = self._open(path, entries[0].folder)
+        data = b"".join(entry.data for entry in entries)
+        if entries[0].shared:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                _append(descriptor, data, separate_lines=True)
+            finally:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+        else:
+            _append(descriptor, data)
+        if any(entry.done is not None for entry in entries):
+            os.fdatasync(descriptor)
+
+    def _open(self, path: Path, folder: Folder) -> int:
+        if (descriptor := self._files.get(path)) is not None:
+            self._files.move_to_end(path)
+            return descriptor
+        if not folder.ready:
+            make_folder(folder.path, folder.description)
+            folder.ready = True
+        existed = path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        self._files[path] = descriptor
+        if not existed:
+            _sync_folder(folder.path)
+        if len(self._files) > _MAX_OPEN_FILES:
+            os.close(self._files.popitem(last=False)[1])
+        return descriptor
+
+    def _forget(self, path: Path) -> None:
+        """After a failure the file is opened anew: the kernel reports a failed sync to a descriptor only once."""
+        if (descriptor := self._files.pop(path, None)) is not None:
+            os.close(descriptor)
+
+    def _abandon(self, batch: list[Entry]) -> None:
+        """In the loop, where entries are queued: after this nothing can be added that nobody would write."""
+        while not self._queue.empty():
+            if (entry := self._queue.get_nowait()) is not None:
+                batch.append(entry)
+        self._settle([(entry, RecordUnavailable(errno.EIO, "the writer stopped")) for entry in batch])
+
+    def _report(self, outcomes: list[tuple[Entry, RecordUnavailable | None]]) -> None:
+        assert self._loop is not None
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, outcomes)
+
+    def _settle(self, outcomes: list[tuple[Entry, RecordUnavailable | None]]) -> None:
+        for entry, fault in outcomes:
+            self._queued -= len(entry.data)
+            if entry.done is not None and not entry.done.done():
+                if fault is None:
+                    entry.done.set_result(None)
+                else:
+                    entry.done.set_exception(fault)
+            elif fault is not None and entry.on_error is not None:
+                entry.on_error(fault)
+        if self._waiters and not self.pressed:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+def make_folder(path: Path, description: bytes) -> None:
+    """A folder only we can read, with `session.json` in it, all of it on disk. Safe when several processes do it."""
+    if not (path / "session.json").exists():
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path / f".session.json.{os.getpid()}.{threading.get_ident()}"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            _append(descriptor, description)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        partial.rename(path / "session.json")
+        for folder in (path, path.parent, path.parent.parent):
+            _sync_folder(folder)
+
+
+def _append(descriptor: int, data: bytes, separate_lines: bool = False) -> None:
+    """All of `data` or nothing. With `separate_lines`, a torn last line (a killed process) is ended first."""
+    size = os.fstat(descriptor).st_size
+    if separate_lines and size and os.pread(descriptor, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    if os.write(descriptor, data) != len(data):
+        os.ftruncate(descriptor, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

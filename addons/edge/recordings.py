@@ -1,0 +1,100 @@
+"""One folder of evidence per session, under `state_dir/sessions/`:
+
+* `session.json`: whose job it was;
+* `audit.jsonl`: the truth; written and synced before a request is forwarded, shared by all workers;
+* `flows-<worker>-<start>.mitm`: scrubbed copies of the exchanges, for mitmweb; one file per process, because whatever
+  follows a torn record in such a file cannot be read;
+* `exec-<exchange id>.cast`: terminal sessions, in asciicast v3.
+
+Requests of callers that proved no identity are in `unidentified-<connection>`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+
+from addons.core.session import Session
+from addons.edge.journal import Entry, Folder, Journal, RecordUnavailable
+
+AUDIT_FILE = "audit.jsonl"
+SESSION_FILE = "session.json"
+_MAX_KNOWN_FOLDERS = 4096
+_SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
+
+OnError = Callable[[RecordUnavailable], None]
+
+
+class Recordings:
+    """Writes the evidence of one worker process. For one event loop; nothing here blocks it except `close`."""
+
+    def __init__(self, state_dir: Path, worker: str, started_at: float) -> None:
+        """`worker` and `started_at` (Unix seconds) together name this process; nothing is opened yet."""
+        self._sessions = state_dir / "sessions"
+        start = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
+        self._flow_file = _safe(f"flows-{worker}-{start}.mitm")
+        self._folders: dict[str, Folder] = {}
+        self._journal = Journal()
+
+    def folder(self, session: Session | None, connection: str) -> Folder:
+        """Where the evidence of a session goes; without one, that of unidentified callers of `connection`."""
+        name = session.id if session is not None else f"unidentified-{connection or 'none'}"
+        if (folder := self._folders.get(name)) is None:
+            if len(self._folders) >= _MAX_KNOWN_FOLDERS:
+                self._folders.clear()  # they are made again at no cost: what is on disk already stays as it is
+            description = _describe(name, session, connection)
+            folder = self._folders[name] = Folder(self._sessions / _safe(name), description)
+        return folder
+
+    async def commit(self, folder: Folder, line: bytes) -> None:
+        """Returns when the audit event is on disk. Raises RecordUnavailable if it cannot be put there."""
+        await self._journal.commit(folder, AUDIT_FILE, line, shared=True)
+
+    def log(self, folder: Folder, line: bytes, on_error: OnError) -> None:
+        """Queues an audit event of something that has already happened."""
+        self._journal.submit(Entry(folder, AUDIT_FILE, line, shared=True, on_error=on_error))
+
+    def flow(self, folder: Folder, record: bytes, on_error: OnError) -> None:
+        """Queues one encoded, scrubbed flow."""
+        self._journal.submit(Entry(folder, self._flow_file, record, on_error=on_error))
+
+    def cast(self, folder: Folder, exchange_id: str, data: bytes, on_error: OnError) -> None:
+        """Queues part of the cast of an exec or attach."""
+        self._journal.submit(Entry(folder, cast_name(exchange_id), data, on_error=on_error))
+
+    @property
+    def pressed(self) -> bool:
+        """True while streams should `await relieved()` before they record more."""
+        return self._journal.pressed
+
+    async def relieved(self) -> None:
+        """Returns when the disk has caught up."""
+        await self._journal.relieved()
+
+    def close(self) -> None:
+        """Writes what is queued. Blocks."""
+        self._journal.close()
+
+
+def cast_name(exchange_id: str) -> str:
+    """The file of an exchange's cast."""
+    return _safe(f"exec-{exchange_id}.cast")
+
+
+def _safe(name: str) -> str:
+    if not _SAFE.fullmatch(name):
+        raise ValueError(f"{name!r} cannot be the name of a file")
+    return name
+
+
+def _describe(name: str, session: Session | None, connection: str) -> bytes:
+    about: dict[str, object] = {"id": name, "connection": connection}
+    if session is not None:
+        who = session.identity
+        about["identity"] = {"iss": who.iss, "sub": who.sub, "act": who.act, "owner": who.owner, "groups": who.groups}
+        about |= {"started_at": session.started_at, "intent": session.intent}
+    return orjson.dumps(about, option=orjson.OPT_APPEND_NEWLINE)
