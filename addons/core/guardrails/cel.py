@@ -96,4 +96,4 @@ def _needs(expression: str, name: str) -> bool:
 def _first_error(text: str) -> str:
     """cel-cpp's `INVALID_ARGUMENT: ERROR: <input>:LINE:COLUMN: message` and a drawing, as one line."""
     first = text.partition("\n")[0].removeprefix("INVALID_ARGUMENT: ").removeprefix("ERROR: ")
-    return first.replace("<input>:", "at ", 1)
+    return first.replace("<input>:", "at ", 1).replace(" (in container '')", "")

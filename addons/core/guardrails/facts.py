@@ -165,9 +165,14 @@ def _grant(facts: Facts) -> dict[str, Any] | None:
         "role": grant.role,
         "intent": grant.intent,
         "grantedBy": grant.granted_by,
-        "notBefore": datetime.fromtimestamp(grant.not_before_at, UTC),
-        "expires": datetime.fromtimestamp(grant.expires_at, UTC),
+        "notBefore": _rfc3339(grant.not_before_at),
+        "expires": _rfc3339(grant.expires_at),
     }
+
+
+def _rfc3339(at: float) -> str:
+    """Text, as in every Kubernetes object: `timestamp(grant.expires)`. Only whole variables can be CEL timestamps."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 _SIMPLE: Mapping[str, Callable[[Facts], Any]] = {

@@ -15,6 +15,8 @@ from addons.core.guardrails.models import ExampleSpec, GuardrailSpec
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
+from addons.core.request_info import request_info
+from addons.core.request_line import parse_target
 
 _NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z, for tests that do not say when they are
 _HOUR = 3600.0
@@ -72,7 +74,7 @@ def _facts(example: ExampleSpec) -> Facts:
         expires_at=now + _HOUR,
     )
     return Facts(
-        request=_request(example.request),
+        request=request_of(example.request),
         object=example.object,
         old_object=example.old_object,
         identity=identity,
@@ -82,8 +84,7 @@ def _facts(example: ExampleSpec) -> Facts:
     )
 
 
-def _request(text: str) -> KubeRequest:
-    from addons.core.request_info import read_request
-
+def request_of(text: str) -> KubeRequest:
+    """The request of `METHOD TARGET`. Raises ValueError when it cannot be read one way."""
     method, _, target = text.partition(" ")
-    return read_request(method, target)
+    return request_info(method, *parse_target(target))

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from addons.core.decision import Decision, Match, Verdict
+from addons.core.guardrails.announce import refusal_of, server_refusal, warnings_of
+from addons.core.guardrails.effective import ServerRefusal
+from addons.core.guardrails.selftest import request_of
+
+
+def match(name: str, verdict: Verdict, shadow: bool = False) -> Match:
+    return Match(rule=name, verdict=verdict, risk=1, reason=f"because {name}", hint=f"do {name}", shadow=shadow)
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (
+            "POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            "create clusterrolebindings.rbac.authorization.k8s.io",
+        ),
+        ("DELETE /api/v1/namespaces/a/pods/p", "delete pods p in namespace a"),
+        ("GET /api/v1/nodes/n/proxy", "get nodes/proxy n"),
+    ],
+)
+def test_a_denial_says_what_why_and_what_instead(text: str, what: str) -> None:
+    refusal = refusal_of(Decision(verdict=Verdict.DENY, rule="r", reason="w", hint="h"), request_of(text))
+    assert refusal is not None
+    assert (refusal.code, refusal.rule, refusal.why, refusal.hint, refusal.what) == (403, "r", "w", "h", what)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.WARN, Verdict.REQUIRE_APPROVAL])
+def test_nothing_else_is_refused(verdict: Verdict) -> None:
+    assert refusal_of(Decision(verdict=verdict), request_of("GET /api/v1/pods")) is None
+
+
+def test_warnings() -> None:
+    matches = (
+        match("asks", Verdict.REQUIRE_APPROVAL),
+        match("warns", Verdict.WARN),
+        match("tells", Verdict.ALLOW),
+        match("tries", Verdict.DENY, shadow=True),
+    )
+    assert warnings_of(Decision(verdict=Verdict.REQUIRE_APPROVAL, matches=matches)) == [
+        "warns: because warns; do warns",
+        "shadow: tries would deny: because tries",
+    ]
+
+
+def test_a_refused_dry_run_is_on_record_with_the_servers_code() -> None:
+    refusal = server_refusal(ServerRefusal(status=422, body=b"{}"))
+    assert (refusal.code, refusal.rule) == (422, "server-dry-run")
+    with pytest.raises(ValueError, match="answered 302"):
+        server_refusal(ServerRefusal(status=302, body=b""))

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from addons.core.grant import Grant
+from addons.core.guardrails.effective import Sent, ServerRefusal, object_after, object_before
+from addons.core.guardrails.selftest import request_of
+from tests.core.guardrails.support import GRANT
+
+PODS = "/api/v1/namespaces/a/pods"
+
+
+class Server:
+    """Records what it is asked and answers with it."""
+
+    async def effective(
+        self, grant: Grant, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, Any] | ServerRefusal:
+        return {"asked": (grant.id, method, target, dict(headers), body)}
+
+    async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
+        return {"stored": (grant.id, target)}
+
+
+def sent(method: str, target: str) -> Sent:
+    return Sent(method=method, target=target, content_type="t", body=b"b")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "submitted", "expected"),
+    [
+        pytest.param("POST", PODS, {"a": 1}, {"a": 1}, id="a decoded create is what was submitted"),
+        pytest.param("PUT", f"{PODS}/p", {"a": 1}, {"a": 1}, id="a decoded update too"),
+        pytest.param("POST", PODS, None, "asked", id="an undecoded create is asked for"),
+        pytest.param("PATCH", f"{PODS}/p?force=true", None, "asked", id="a patch is asked for"),
+        pytest.param("PATCH", f"{PODS}/p", {"a": 1}, "asked", id="a decoded patch is not the object"),
+        pytest.param(
+            "POST", "/api/v1/namespaces/a/serviceaccounts/s/token", None, None, id="a TokenRequest is never dry-run"
+        ),
+        pytest.param(
+            "POST", "/api/v1/namespaces/a/serviceaccounts/s/token", {"a": 1}, {"a": 1}, id="a decoded TokenRequest"
+        ),
+    ],
+)
+async def test_object_after(method: str, target: str, submitted: Any, expected: Any) -> None:
+    request = request_of(f"{method} {target}")
+    if expected == "asked":
+        expected = {"asked": ("g1", method, target, {"content-type": "t"}, b"b")}
+    assert await object_after(Server(), GRANT, request, submitted, sent(method, target)) == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "expected"),
+    [
+        ("PATCH", f"{PODS}/p?force=true", {"stored": ("g1", f"{PODS}/p")}),
+        ("DELETE", f"{PODS}/p", {"stored": ("g1", f"{PODS}/p")}),
+        ("DELETE", PODS, None),
+        ("POST", PODS, None),
+    ],
+)
+async def test_object_before(method: str, target: str, expected: Any) -> None:
+    assert await object_before(Server(), GRANT, request_of(f"{method} {target}"), sent(method, target)) == expected

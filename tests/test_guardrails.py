@@ -1,0 +1,184 @@
+"""The guardrails addon: what it asks the API server for, what it writes, what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.test import tflow
+
+from addons.core.connection import Connection
+from addons.core.decision import Verdict
+from addons.core.grant import Grant
+from addons.core.guardrails import GuardrailSet, ServerRefusal
+from addons.core.guardrails.selftest import request_of
+from addons.exchange import IncompleteExchange, begin, exchange_of
+from addons.guardrails import Guardrails
+from tests.core.guardrails.support import GRANT, IDENTITY, loaded, rule
+
+PODS = "/api/v1/namespaces/a/pods"
+CONNECTION = Connection(
+    name="prod", host="prod", port=443, address=("127.0.0.1", 1), server_name="prod", ca_file="/ca.crt"
+)
+WRITES = "apiGroups: [''], resources: [pods], verbs: [create, update, patch]"
+OBJECT_RULE = rule(match=WRITES, body="when: object.?bad.orValue(false)\n  risk: 95")
+OLD_RULE = rule(
+    body="when: oldObject != null && oldObject.?bad.orValue(false)\n  risk: 95",
+    tests="""
+  tests:
+    - {expect: match, request: DELETE /api/v1/namespaces/a/pods/p, oldObject: {bad: true}}
+    - {expect: no-match, request: DELETE /api/v1/namespaces/a/pods/p, oldObject: {bad: false}}
+""",
+)
+NOT_FOUND = ServerRefusal(status=404, body=b'{"kind":"Status","code":404}')
+
+
+class Server:
+    """Answers every question with `answer` and keeps what it was asked."""
+
+    def __init__(self, answer: Mapping[str, Any] | ServerRefusal | None = None) -> None:
+        self.answer = answer
+        self.asked: list[tuple[Any, ...]] = []
+
+    async def effective(
+        self, grant: Grant, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, Any] | ServerRefusal:
+        self.asked.append((grant.id, method, target, dict(headers), body))
+        assert self.answer is not None
+        return self.answer
+
+    async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
+        self.asked.append((grant.id, target))
+        return self.answer
+
+
+def make_flow(method: str, target: str, body_object: Mapping[str, Any] | None = None) -> HTTPFlow:
+    flow = tflow.tflow()
+    flow.request.method, flow.request.path, flow.request.content = method, target, b"the body"
+    flow.request.headers["content-type"] = "application/merge-patch+json"
+    exchange = begin(flow, now=1.0)
+    exchange.connection, exchange.identity, exchange.grant = CONNECTION, IDENTITY, GRANT
+    exchange.request, exchange.body_object = request_of(f"{method} {target}"), body_object
+    return flow
+
+
+async def run(flow: HTTPFlow, rules: GuardrailSet, server: Server | None = None) -> Server:
+    server = server or Server()
+    await Guardrails(lambda: rules, server, lambda: 2.0).request(flow)
+    return server
+
+
+async def test_a_plain_read_asks_nobody() -> None:
+    flow = make_flow("GET", PODS)
+    server = await run(flow, loaded(OBJECT_RULE), Server())
+    decision = exchange_of(flow).decision
+    assert decision is not None
+    assert (decision.verdict, server.asked, flow.response) == (Verdict.ALLOW, [], None)
+
+
+async def test_a_decoded_create_is_judged_as_submitted_and_refused() -> None:
+    flow = make_flow("POST", PODS, {"bad": True})
+    server = await run(flow, loaded(OBJECT_RULE))
+    exchange = exchange_of(flow)
+    assert server.asked == []
+    assert exchange.object == {"bad": True}
+    assert exchange.decision is not None
+    assert exchange.decision.verdict is Verdict.DENY
+    assert exchange.refusal is not None
+    assert (exchange.refusal.rule, exchange.refusal.what) == ("r", "create pods in namespace a")
+    assert flow.response is not None
+    assert flow.response.status_code == 403
+
+
+async def test_a_patch_is_judged_by_the_servers_reading() -> None:
+    flow = make_flow("PATCH", f"{PODS}/p?force=true", {"not": "the object"})
+    server = await run(flow, loaded(OBJECT_RULE), Server({"bad": True}))
+    headers = {"content-type": "application/merge-patch+json"}
+    assert server.asked == [("g1", "PATCH", f"{PODS}/p?force=true", headers, b"the body")]
+    assert exchange_of(flow).object == {"bad": True}
+    assert flow.response is not None
+
+
+async def test_what_is_there_now_is_read_when_a_rule_asks_for_it() -> None:
+    flow = make_flow("DELETE", f"{PODS}/p?gracePeriodSeconds=1")
+    server = await run(flow, loaded(OLD_RULE), Server({"bad": True}))
+    assert server.asked == [("g1", f"{PODS}/p")]
+    assert exchange_of(flow).old_object == {"bad": True}
+    assert flow.response is not None
+
+
+@pytest.mark.parametrize(("method", "text"), [("PATCH", OBJECT_RULE), ("DELETE", OLD_RULE)])
+async def test_a_server_that_refuses_answers_the_agent_itself(method: str, text: str) -> None:
+    flow = make_flow(method, f"{PODS}/p")
+    await run(flow, loaded(text), Server(NOT_FOUND))
+    exchange = exchange_of(flow)
+    assert flow.response is not None
+    assert (flow.response.status_code, flow.response.content) == (404, NOT_FOUND.body)
+    assert flow.response.headers["content-type"] == "application/json"
+    assert exchange.decision is None
+    assert exchange.refusal is not None
+    assert exchange.refusal.rule == "server-dry-run"
+
+
+async def test_a_token_request_that_cannot_be_read_here_is_denied_and_never_dry_run() -> None:
+    match = "apiGroups: [''], resources: [serviceaccounts/token], verbs: [create]"
+    tests = """
+  tests:
+    - {expect: match, request: POST /api/v1/namespaces/a/serviceaccounts/s/token, object: {bad: true}}
+    - {expect: no-match, request: POST /api/v1/namespaces/a/serviceaccounts/s/token, object: {}}
+"""
+    rules = loaded(rule(match=match, body="when: object.?bad.orValue(false)\n  risk: 1", tests=tests))
+    flow = make_flow("POST", "/api/v1/namespaces/a/serviceaccounts/s/token?dryRun=All")
+    server = await run(flow, rules)
+    assert server.asked == []
+    assert flow.response is not None
+    assert flow.response.status_code == 403
+
+
+async def test_a_required_approval_is_left_to_the_next_step() -> None:
+    flow = make_flow("POST", f"{PODS}/p/exec?command=ls")
+    await run(flow, loaded(rule(body="risk: 60")))
+    decision = exchange_of(flow).decision
+    assert decision is not None
+    assert (decision.verdict, flow.response) == (Verdict.REQUIRE_APPROVAL, None)
+
+
+async def test_warnings_are_passed_on() -> None:
+    flow = make_flow("GET", PODS)
+    await run(flow, loaded(rule("w", body="risk: 40"), rule("s", body="risk: 95\n  mode: shadow")))
+    assert exchange_of(flow).warnings == ["w: because w; do w", "shadow: s would deny: because s"]
+    assert flow.response is None
+
+
+async def test_the_rules_are_asked_for_each_time() -> None:
+    current = GuardrailSet()
+    addon = Guardrails(lambda: current, Server(), lambda: 2.0)
+    await addon.request(first := make_flow("POST", PODS, {"bad": True}))
+    current = loaded(OBJECT_RULE)
+    await addon.request(second := make_flow("POST", PODS, {"bad": True}))
+    assert first.response is None
+    assert second.response is not None
+
+
+async def test_what_is_settled_is_left_alone() -> None:
+    flow = make_flow("POST", PODS, {"bad": True})
+    flow.response = Response.make(400)
+    await run(flow, loaded(OBJECT_RULE))
+    assert exchange_of(flow).decision is None
+
+
+@pytest.mark.parametrize("missing", ["request", "connection", "identity", "grant"])
+async def test_an_incomplete_exchange_is_never_judged(missing: str) -> None:
+    flow = make_flow("GET", PODS)
+    setattr(exchange_of(flow), missing, None)
+    with pytest.raises(IncompleteExchange):
+        await run(flow, loaded(OBJECT_RULE))
+
+
+async def test_a_body_that_is_not_there_is_never_guessed() -> None:
+    flow = make_flow("PATCH", f"{PODS}/p")
+    flow.request.content = None
+    with pytest.raises(IncompleteExchange):
+        await run(flow, loaded(OBJECT_RULE))
