@@ -1,0 +1,73 @@
+"""Who is calling: the bearer token inside the tunnel becomes an Identity, and leaves the request for good.
+
+Nothing of the token reaches a log, a message or an exception. A 401 is only ever about the caller's own token; keys
+that cannot be fetched are the gateway's trouble and a 503. Source: RFC 6750, sections 2.1 and 3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from mitmproxy.http import HTTPFlow
+
+from addons.core.claims import RejectedToken
+from addons.core.identity import Identity
+from addons.core.refusal import Refusal
+from addons.core.session import Session, session_id
+from addons.core.token import bearer_token
+from addons.edge.oidc import KeysUnavailable, Verifier
+from addons.exchange import exchange_of, need
+from addons.refusal import refuse, settled
+
+
+class Authentication:
+    """`advice` tells a caller without a good token how to get one; `now` gives Unix seconds."""
+
+    def __init__(self, verifier: Verifier, advice: str, now: Callable[[], float]) -> None:
+        self._verifier, self._advice, self._now = verifier, advice, now
+
+    def requestheaders(self, flow: HTTPFlow) -> Awaitable[None] | None:
+        """Write identity and session, or refuse. Waits only for a token that was not seen before."""
+        headers = flow.request.headers
+        values = headers.get_all("authorization")
+        headers.pop("authorization", None)  # before anything else: it is gone from refused requests too
+        if settled(flow):
+            return None
+        try:
+            token = bearer_token(values)
+        except RejectedToken as error:
+            self._reject(flow, error)
+            return None
+        identity = self._verifier.cached(token, self._now())
+        if identity is None:
+            return self._verify(flow, token)
+        self._accept(flow, identity)
+        return None
+
+    async def _verify(self, flow: HTTPFlow, token: str) -> None:
+        try:
+            identity = await self._verifier.verify(token, self._now())
+        except RejectedToken as error:
+            self._reject(flow, error)
+        except KeysUnavailable as error:
+            refuse(flow, _unavailable(error))
+        else:
+            self._accept(flow, identity)
+
+    def _accept(self, flow: HTTPFlow, identity: Identity) -> None:
+        exchange = exchange_of(flow)
+        connection = need(exchange.connection, "connection").name
+        job = session_id(identity, connection, exchange.intent)
+        exchange.identity = identity
+        exchange.session = Session(
+            id=job, identity=identity, connection=connection, started_at=self._now(), intent=exchange.intent
+        )
+
+    def _reject(self, flow: HTTPFlow, error: RejectedToken) -> None:
+        refuse(flow, Refusal(code=401, rule="authentication", why=f"your token: {error}", hint=self._advice))
+        need(flow.response, "response").headers["WWW-Authenticate"] = 'Bearer realm="chaperone"'
+
+
+def _unavailable(error: KeysUnavailable) -> Refusal:
+    why = f"the gateway cannot check your token now: {error}"
+    return Refusal(code=503, rule="identity-provider-unavailable", why=why, hint="wait", retry_after_seconds=10)

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from mitmproxy.flow import Error
+from mitmproxy.http import HTTPFlow
+
+from addons.authentication import Authentication
+from addons.core.identity_provider import IdentityProvider
+from addons.core.session import session_id
+from addons.core.token import expected_tokens
+from addons.edge.oidc import Verifier
+from tests.support.flows import CONNECTION, NOW, begun, status
+from tests.support.issuer import Issuer, issuer
+
+
+@pytest.fixture
+def idp() -> Iterator[Issuer]:
+    with issuer() as found:
+        yield found
+
+
+@pytest.fixture
+async def authentication(idp: Issuer) -> AsyncIterator[Authentication]:
+    provider = IdentityProvider(name="idp", issuer=idp.url, audiences=("chaperone",), algorithms=frozenset({"RS256"}))
+    verifier = Verifier([provider], time.monotonic)
+    yield Authentication(verifier, expected_tokens([provider]), lambda: NOW)
+    await verifier.close()
+
+
+async def run(authentication: Authentication, flow: HTTPFlow) -> bool:
+    """Run the hook; True if it had to wait."""
+    result = authentication.requestheaders(flow)
+    if result is not None:
+        await result
+    return result is not None
+
+
+def bearer(token: str) -> tuple[bytes, bytes]:
+    return b"Authorization", f"Bearer {token}".encode()
+
+
+async def test_identity_and_session_come_from_the_token_which_is_removed(
+    idp: Issuer, authentication: Authentication
+) -> None:
+    token = idp.sign(NOW)
+    waited = []
+    for _ in range(2):
+        flow, exchange = begun((b"Accept", b"x"), bearer(token), intent="INC-7")
+        waited.append(await run(authentication, flow))
+        assert flow.response is None
+        assert flow.request.headers.fields == ((b"Accept", b"x"),)
+        identity, session = exchange.identity, exchange.session
+        assert identity is not None and session is not None
+        assert (identity.iss, identity.sub) == (idp.url, "agent")
+        assert (session.identity, session.connection, session.intent) == (identity, "prod", "INC-7")
+        assert session.id == session_id(identity, CONNECTION.name, "INC-7")
+        assert session.started_at == NOW
+    assert waited == [True, False], "a token that was seen before does not wait"
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        pytest.param([], "there is none", id="no token"),
+        pytest.param([(b"authorization", b"Basic YTpi")], "must be `Bearer`", id="B-23 Basic"),
+        pytest.param([bearer("a"), (b"authorization", b"Bearer b")], "more than one", id="B-23 two headers"),
+        pytest.param([bearer("opaque")], "not a signed JSON Web Token", id="opaque token"),
+        pytest.param([(b"authorization", b"Bearer \xe9")], "not a signed JSON Web Token", id="no ASCII"),
+    ],
+)
+async def test_a_caller_without_a_good_token_learns_how_to_get_one(
+    idp: Issuer, authentication: Authentication, fields: list[tuple[bytes, bytes]], why: str
+) -> None:
+    flow, exchange = begun(*fields)
+    await run(authentication, flow)
+    assert flow.response is not None
+    assert (flow.response.status_code, status(flow)["reason"]) == (401, "Unauthorized")
+    assert flow.response.headers["WWW-Authenticate"] == 'Bearer realm="chaperone"'
+    message = status(flow)["message"]
+    assert why in message and f"{idp.url} for the audience chaperone" in message
+    assert exchange.identity is None and exchange.session is None
+    assert "authorization" not in flow.request.headers
+
+
+async def test_an_expired_token_says_so_and_is_not_quoted(
+    idp: Issuer, authentication: Authentication, capfd: pytest.CaptureFixture[str]
+) -> None:
+    token = idp.sign(NOW, exp=NOW - 5)
+    flow, _ = begun(bearer(token))
+    await run(authentication, flow)
+    assert "your token: it expired 5 s ago" in status(flow)["message"]
+    output = "".join(capfd.readouterr()) + str(flow.get_state())
+    assert not any(part in output for part in token.split("."))
+
+
+async def test_unreachable_keys_are_the_gateways_trouble(idp: Issuer, authentication: Authentication) -> None:
+    idp.answers.clear()
+    flow, exchange = begun(bearer(idp.sign(NOW)))
+    await run(authentication, flow)
+    assert flow.response is not None
+    assert (flow.response.status_code, flow.response.headers["Retry-After"]) == (503, "10")
+    assert exchange.identity is None
+
+
+async def test_a_settled_flow_still_loses_its_token(idp: Issuer, authentication: Authentication) -> None:
+    flow, exchange = begun(bearer(idp.sign(NOW)))
+    flow.error = Error("client disconnected")
+    assert not await run(authentication, flow)
+    assert "authorization" not in flow.request.headers
+    assert exchange.identity is None and flow.response is None
