@@ -15,9 +15,11 @@ class KubeRequest:
 
     method: str
     path: str
-    """Percent-decoded once, canonical: no empty, `.` or `..` segment."""
+    """Percent-decoded once, canonical: no empty, `.` or `..` segment, no trailing slash."""
     query: tuple[tuple[str, str], ...] = ()
     """Pairs in order, as Go's `url.Query()` reads them."""
+    target: str = ""
+    """`path` and `query` in one canonical spelling: what is sent upstream and what an approval is bound to."""
     is_resource_request: bool = False
     verb: str = ""
     api_prefix: str = ""
@@ -31,6 +33,9 @@ class KubeRequest:
     field_selector: str = ""
     label_selector: str = ""
     dry_run: bool = False
+    """Nothing is stored. In a DELETE with a body the body decides, and the query does not count."""
+    upgrade: str = ""
+    """The protocol the connection becomes: `websocket`, `spdy`, or `""`."""
     argv: tuple[str, ...] = ()
     container: str = ""
     stdin: bool = False
@@ -41,7 +46,7 @@ class KubeRequest:
 
     @property
     def is_connect(self) -> bool:
-        """True for the subresources that open a stream into a pod or node, whatever the method (exec by GET included)."""
+        """True for the subresources that open a stream into a pod or node, whatever the method (exec by GET too)."""
         return (self.resource, self.subresource) in CONNECT_SUBRESOURCES and not self.api_group
 
     def first(self, key: str) -> str:
