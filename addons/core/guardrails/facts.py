@@ -13,12 +13,16 @@ from datetime import UTC, datetime
 from typing import Any
 
 from addons.core.grant import Grant
+from addons.core.guardrails.cel import Unevaluable
 from addons.core.guardrails.command_line import read_command_line
 from addons.core.guardrails.matching import carries_object
 from addons.core.guardrails.pod_specs import containers_of, may_hold_pod_specs, pod_specs_of
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 
+MAX_DEPTH = 200
+"""The CEL engine recurses in C++ and takes the process down at some ten thousand levels."""
+_NESTED = (dict, list)
 POD_VARIABLES = frozenset({"podSpecs", "containers"})
 _OPERATIONS = {
     "create": "CREATE",
@@ -63,7 +67,10 @@ def reads_object(references: frozenset[str], request: KubeRequest) -> bool:
 
 
 def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
-    """Values for `references`. An object that should be there and is not stays unbound: reading it is an error."""
+    """Values for `references`. An object that should be there and is not stays unbound: reading it is an error.
+
+    Raises Unevaluable for an object nested too deep to be handed to the engine.
+    """
     known: dict[str, Any] = {}
     if references & {"object", "podSpecs", "containers"}:
         known.update(_object_variables(facts, references))
@@ -74,13 +81,15 @@ def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
     return known
 
 
-def without_nulls(value: Any) -> Any:
-    """A copy without the keys whose value is null. Nulls in lists stay: there they are values."""
+def without_nulls(value: Any, levels: int = MAX_DEPTH) -> Any:
+    """A copy without the keys whose value is null. Nulls in lists stay: there they are values. Raises Unevaluable."""
+    if not isinstance(value, _NESTED):
+        return value
+    if not levels:
+        raise Unevaluable(f"the object is nested more than {MAX_DEPTH} levels deep")
     if isinstance(value, dict):
-        return {key: without_nulls(item) for key, item in value.items() if item is not None}
-    if isinstance(value, list):
-        return [without_nulls(item) for item in value]
-    return value
+        return {key: without_nulls(item, levels - 1) for key, item in value.items() if item is not None}
+    return [without_nulls(item, levels - 1) for item in value]
 
 
 def _object_variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
@@ -98,6 +107,11 @@ def _object_variables(facts: Facts, references: frozenset[str]) -> dict[str, Any
     return known
 
 
+_NOBODY = Identity(iss="", sub="", aud=(), exp=0)
+_NO_GRANT = Grant(id="", identity=_NOBODY, connection="", role="", not_before_at=0, expires_at=0)
+"""For questions about the rules themselves (`chaperone explain`). The gateway judges nobody it does not know."""
+
+
 def _request(facts: Facts) -> dict[str, Any]:
     request = facts.request
     query: dict[str, list[str]] = {}
@@ -110,9 +124,7 @@ def _request(facts: Facts) -> dict[str, Any]:
         "namespace": request.namespace,
         "name": request.name,
         "dryRun": request.dry_run,
-        "userInfo": {"username": facts.identity.username, "groups": list(facts.identity.groups)}
-        if facts.identity
-        else {},
+        "userInfo": _user_info(facts.identity),
         "verb": request.verb,
         "method": request.method,
         "path": request.path,
@@ -140,10 +152,12 @@ def _exec(facts: Facts) -> dict[str, Any]:
     }
 
 
-def _identity(facts: Facts) -> dict[str, Any] | None:
-    identity = facts.identity
-    if identity is None:
-        return None
+def _user_info(identity: Identity | None) -> dict[str, Any]:
+    return {"username": identity.username if identity else "", "groups": list(identity.groups) if identity else []}
+
+
+def _identity(facts: Facts) -> dict[str, Any]:
+    identity = facts.identity or _NOBODY
     return {
         "iss": identity.iss,
         "sub": identity.sub,
@@ -151,15 +165,13 @@ def _identity(facts: Facts) -> dict[str, Any] | None:
         "groups": list(identity.groups),
         "act": identity.act,
         "owner": identity.owner,
-        "username": identity.username,
+        "username": _user_info(facts.identity)["username"],
         "claims": without_nulls(dict(identity.claims)),
     }
 
 
-def _grant(facts: Facts) -> dict[str, Any] | None:
-    grant = facts.grant
-    if grant is None:
-        return None
+def _grant(facts: Facts) -> dict[str, Any]:
+    grant = facts.grant or _NO_GRANT
     return {
         "id": grant.id,
         "role": grant.role,

@@ -50,7 +50,10 @@ class GuardrailSet:
         """The strictest of what matches; ties go by risk, then name. Shadow matches never decide."""
         if not candidates:
             return _ALLOWED
-        bound = activation(variables(facts, frozenset().union(*(rule.references for rule in candidates))))
+        try:
+            bound = activation(variables(facts, frozenset().union(*(rule.references for rule in candidates))))
+        except Unevaluable as error:
+            return _decision([rule.unevaluable(error) for rule in candidates])
         matches: list[Match] = []
         for rule in candidates:
             try:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from addons.core.guardrails.cel import VARIABLES
-from addons.core.guardrails.facts import Facts, variables, without_nulls
+from addons.core.guardrails.cel import VARIABLES, Unevaluable
+from addons.core.guardrails.facts import MAX_DEPTH, Facts, variables, without_nulls
 from addons.core.guardrails.selftest import request_of
 from tests.core.guardrails.support import facts
 
@@ -67,11 +67,13 @@ def test_who_and_why() -> None:
     assert known["now"] == datetime.fromtimestamp(1.5, UTC)
 
 
-def test_nobody_is_null() -> None:
+def test_nobody_has_the_same_fields_and_nothing_in_them() -> None:
     known = variables(Facts(request=request_of("GET /api/v1/pods")), ALL)
-    assert known["identity"] is None
-    assert known["grant"] is None
-    assert known["request"]["userInfo"] == {}
+    somebody = variables(facts("GET /api/v1/pods"), ALL)
+    for name in ("identity", "grant"):
+        assert known[name].keys() == somebody[name].keys()
+    assert (known["identity"]["sub"], known["identity"]["username"], known["identity"]["groups"]) == ("", "", [])
+    assert known["request"]["userInfo"] == {"username": "", "groups": []}
 
 
 @pytest.mark.parametrize(
@@ -116,3 +118,12 @@ def test_null_is_not_set() -> None:
         "b": [None, {}],
         "d": {"f": False},
     }
+
+
+def test_objects_too_deep_for_the_engine_are_unevaluable() -> None:
+    content: Any = {}
+    for _ in range(MAX_DEPTH - 1):
+        content = {"a": [content]} if isinstance(content, list) else [content]
+    assert without_nulls({}, 1) == {}
+    with pytest.raises(Unevaluable, match="nested more than 200 levels"):
+        without_nulls({"a": [content]})

@@ -19,6 +19,13 @@ NARROW_TESTS = """  tests:
 """
 
 
+WRITES = "apiGroups: [''], resources: [pods], verbs: [create, update, patch]"
+WRITE_TESTS = """  tests:
+    - {expect: match, request: POST /api/v1/namespaces/a/pods, object: {bad: true}}
+    - {expect: no-match, request: POST /api/v1/namespaces/a/pods, object: {}}
+"""
+
+
 def test_candidates_are_structural_and_cached() -> None:
     rules = loaded(rule("pods"), rule("narrow", match=NARROW, tests=NARROW_TESTS))
     pod, other = request_of("GET /api/v1/namespaces/a/pods/p"), request_of("GET /api/v1/namespaces/a/pods/q")
@@ -161,6 +168,16 @@ def test_what_cannot_be_evaluated_is_denied(when: str, content: dict[str, object
     decision = judged(rules, CREATE, content)
     assert (decision.verdict, decision.rule, decision.risk) == (Verdict.DENY, "r", 100)
     assert decision.reason.startswith("the expression of this rule could not be evaluated: ")
+
+
+def test_an_object_too_deep_for_the_engine_is_denied_by_every_rule() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(20_000):
+        deep = {"a": deep}
+    rules = loaded(rule("a", body="when: object.?bad.orValue(false)\n  risk: 1", tests=WRITE_TESTS, match=WRITES))
+    decision = judged(rules, CREATE, deep)
+    assert (decision.verdict, decision.rule) == (Verdict.DENY, "a")
+    assert "nested more than 200 levels" in decision.reason
 
 
 def test_the_order_of_rules_is_that_of_the_documents() -> None:
