@@ -1,0 +1,5 @@
+"""`python -m addons.cli`."""
+
+from addons.cli import main
+
+main()

@@ -1,0 +1,54 @@
+"""`chaperone doctor`: finds what is wrong with a set-up, and says what to do about it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from addons.edge.probes import Finding, examine, healthy
+from addons.policy import load_policy
+from addons.settings import load_settings
+
+_ENFORCEMENT = """\
+Not checked from here: whether agents can reach the API server around the gateway. Run, where an agent runs:
+  curl --noproxy '*' -k -m 5 https://API-SERVER/version     # must time out or be refused"""
+
+
+def doctor(
+    *, conf: Path = Path("mitm.conf"), output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text"
+) -> int:
+    """Check the configuration, the rules and everything the gateway needs to reach. Changes nothing.
+
+    Parameters
+    ----------
+    conf
+        The configuration file.
+    output
+        "text" for people, "json" for programs.
+    """
+    now = datetime.datetime.now(datetime.UTC)
+    settings = load_settings(conf)
+    policy = load_policy(settings.rules, b"doctor", now)
+    findings = [Finding("configuration and rules", True, f"{conf}: no mistakes")]
+    if output == "text":
+        _show(findings[0])
+    for finding in examine(settings, policy, now):
+        findings.append(finding)
+        if output == "text":
+            _show(finding)
+    if output == "json":
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        print(_ENFORCEMENT)
+    return 0 if healthy(findings) else 1
+
+
+def _show(finding: Finding) -> None:
+    print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.detail}", flush=True)
+    if not finding.ok:
+        print(f"      {finding.remedy}", flush=True)

@@ -1,0 +1,110 @@
+"""`chaperone explain`: what the rules make of a request, without sending it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+from cyclopts import Parameter
+
+from addons.cli.mask import default_rules
+from addons.core.connection import compile_connections
+from addons.core.decision import Thresholds
+from addons.core.explain import Judge, UnusableQuestion
+from addons.core.explain import explain as explain_request
+from addons.core.problem import InvalidConfiguration
+from addons.core.resources import BUILTIN
+from addons.edge.rulefiles import read_rules
+from addons.policy import load_judgement
+
+
+def explain(
+    request: str = "",
+    *,
+    body: Path | None = None,
+    content_type: str = "application/json",
+    batch: bool = False,
+    connection: str = "",
+    rules: list[Path] | None = None,
+    output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
+) -> int:
+    """Explain one request, as in: chaperone explain "DELETE /api/v1/namespaces/shop".
+
+    Without a connection it needs no cluster: the built-in kinds of Kubernetes 1.37, the standard thresholds, and a
+    caller whose role may do everything, so that only reading and guardrails speak.
+
+    Parameters
+    ----------
+    request
+        "METHOD TARGET"; the target is path and query as a client sends them.
+    body
+        File with the request body.
+    content_type
+        Content type of the body.
+    batch
+        Read one JSON object a line ({"id", "method", "target", "headers", "body", "body_base64", "object",
+        "old_object"}) from standard input and write one answer a line.
+    connection
+        Judge by the thresholds and rules of this connection.
+    rules
+        Folders of rule files, instead of the ones this command was shipped with.
+    output
+        "text" for people, "json" for programs.
+    """
+    judge = _judge([str(folder) for folder in rules or [default_rules()]], connection)
+    if batch:
+        return _batch(judge)
+    method, _, target = request.partition(" ")
+    question: dict[str, Any] = {"method": method, "target": target}
+    if body is not None:
+        question |= {"body": body.read_text(encoding="utf-8"), "headers": {"Content-Type": content_type}}
+    answer = explain_request(question, judge, time.time())
+    print(json.dumps(answer, indent=2) if output == "json" else _text(answer))
+    return 0
+
+
+def _judge(folders: list[str], connection: str) -> Judge:
+    guardrails, _ = load_judgement(folders, b"explain")
+    return Judge(
+        guardrails=guardrails, resources=BUILTIN, thresholds=_thresholds(folders, connection), connection=connection
+    )
+
+
+def _thresholds(folders: list[str], connection: str) -> Thresholds:
+    if not connection:
+        return Thresholds()
+    connections, problems = compile_connections(read_rules(folders)[0])
+    if problems:
+        raise InvalidConfiguration(problems)
+    if connection not in connections:
+        raise LookupError(f"no connection is named {connection}; known are: {', '.join(connections) or 'none'}")
+    return connections[connection].thresholds
+
+
+def _batch(judge: Judge) -> int:
+    """One answer for each line, in order; a line that is no question gets an answer that says so."""
+    failed = 0
+    for line in sys.stdin.buffer:
+        if not line.strip():
+            continue
+        try:
+            answer = explain_request(orjson.loads(line), judge, time.time())
+        except (UnusableQuestion, orjson.JSONDecodeError, AttributeError) as error:
+            failed, answer = 1, {"id": None, "error": f"not a question: {error}"}
+        sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
+    sys.stdout.buffer.flush()
+    return failed
+
+
+def _text(answer: dict[str, Any]) -> str:
+    lines = [f"{answer['verdict']} (risk {answer['risk']})"]
+    if answer["request"]:
+        lines += [f"  {name}: {value}" for name, value in answer["request"].items() if value]
+    lines += [f"  {name}: {answer[name]}" for name in ("rule", "reason", "hint") if answer[name]]
+    if others := [rule for rule in answer["rules"] if rule != answer["rule"]]:
+        lines.append(f"  also matched: {', '.join(others)}")
+    return "\n".join(lines)

@@ -1,0 +1,122 @@
+"""What `chaperone doctor` looks at: one probe, one fact, one remedy. Nothing is changed anywhere."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import socket
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import botocore.exceptions
+import httpx
+
+from addons.core.connection import Connection
+from addons.core.identity_provider import IdentityProvider
+from addons.core.problem import InvalidConfiguration
+from addons.edge.authority import open_authority
+from addons.policy import Policy
+from addons.settings import Settings
+
+_SECONDS = 5.0
+_LOW_DISK = 1 << 30
+_SOON = datetime.timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`ok` or what to do about it."""
+
+    what: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, policy: Policy, now: datetime.datetime) -> Iterator[Finding]:
+    """Every finding, as it is made; takes a few seconds for each thing that does not answer."""
+    yield _authority(settings, now)
+    yield _state(Path(settings.state))
+    yield from map(_provider, policy.providers)
+    yield from _clusters(policy.connections)
+
+
+def _authority(settings: Settings, now: datetime.datetime) -> Finding:
+    try:
+        authority = open_authority(Path(settings.certs), now)
+    except InvalidConfiguration as error:
+        return Finding("interception CA", False, str(error), "restore its two files or remove both")
+    left = authority.certificate.not_valid_after_utc - now
+    return Finding(
+        "interception CA",
+        left > _SOON,
+        f"{authority.certificate_file} is valid for {left.days} days",
+        "plan its renewal: every agent needs the new certificate",
+    )
+
+
+def _state(folder: Path) -> Finding:
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not os.access(existing, os.W_OK):
+        return Finding("state folder", False, f"{existing} is not writable", "give the gateway's user write access")
+    free = shutil.disk_usage(existing).free
+    detail = f"{folder} has {free // (1 << 20)} MiB free"
+    return Finding("state folder", free > _LOW_DISK, detail, "free some space: a full disk refuses every request")
+
+
+def _provider(provider: IdentityProvider) -> Finding:
+    what = f"identity provider {provider.name}"
+    url = provider.jwks_uri or f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
+    try:
+        httpx.get(url, timeout=_SECONDS).raise_for_status().json()
+    except (httpx.HTTPError, ValueError) as error:
+        return Finding(what, False, f"{url}: {error}", "is the issuer right, and reachable from here?")
+    return Finding(what, True, f"{url} answers")
+
+
+def _clusters(connections: Mapping[str, Connection]) -> Iterator[Finding]:
+    seen: set[tuple[str, str]] = set()
+    for connection in connections.values():
+        yield _cluster(connection)
+        key = (connection.region, connection.sts_endpoint_url)
+        if key not in seen:
+            seen.add(key)
+            yield _cloud(*key)
+
+
+def _cluster(connection: Connection) -> Finding:
+    what = f"connection {connection.name}"
+    context = ssl.create_default_context(cafile=connection.ca_file)
+    try:
+        with (
+            socket.create_connection(connection.address, timeout=_SECONDS) as raw,
+            context.wrap_socket(raw, server_hostname=connection.server_name) as tls,
+        ):
+            version = tls.version()
+    except ssl.SSLCertVerificationError as error:
+        return Finding(what, False, f"its certificate: {error.verify_message}", "check caFile and serverName")
+    except OSError as error:
+        where = f"{connection.address[0]}:{connection.address[1]}"
+        return Finding(what, False, f"{where}: {error}", "is the API server reachable from the gateway?")
+    return Finding(what, True, f"{connection.host}:{connection.port} speaks {version} with the registered certificate")
+
+
+def _cloud(region: str, endpoint: str) -> Finding:
+    what = f"AWS credentials in {region}"
+    client = boto3.client("sts", region_name=region, endpoint_url=endpoint or None)
+    try:
+        arn = client.get_caller_identity()["Arn"]
+    except (botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError) as error:
+        return Finding(
+            what, False, str(error), "give the gateway credentials that may assume the roles of rules/access"
+        )
+    return Finding(what, True, f"the gateway is {arn}")
+
+
+def healthy(findings: Sequence[Finding]) -> bool:
+    """True if nothing needs attention."""
+    return all(finding.ok for finding in findings)

@@ -1,0 +1,162 @@
+"""One gateway worker, composed: what it judges by, what it reaches out with, and its life from start to stop.
+
+`prepare` finds every mistake before anything runs; `run` serves until it is told to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime
+import os
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from addons.connections import Connections
+from addons.core.connection import Connection, by_target
+from addons.core.problem import InvalidConfiguration, Problem
+from addons.core.resources import Resources
+from addons.edge.authority import Authority, open_authority
+from addons.edge.oidc import Verifier
+from addons.edge.recordings import Recordings
+from addons.edge.store import Store, StoreThread, sqlite_url
+from addons.edge.sts import Credentials
+from addons.edge.upstream import Upstream
+from addons.logs import configure_logs
+from addons.master import make_master, serve
+from addons.policy import Policy, load_policy
+from addons.question import Scrub
+from addons.settings import Settings
+from addons.stack import build_stack
+
+log = structlog.get_logger()
+_FINGERPRINT_KEY = "fingerprint.key"
+APPROVALS_FILE = "approvals.sqlite"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A configuration without a mistake."""
+
+    policy: Policy
+    authority: Authority
+
+    def summary(self) -> str:
+        """One line for people."""
+        clusters = ", ".join(self.policy.connections)
+        return f"connections: {clusters}; {len(self.policy.guardrails.rules)} guardrails"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the stack is built from; one of each per worker."""
+
+    settings: Settings
+    policy: Policy
+    authority: Authority
+    connections: Connections
+    verifier: Verifier
+    advice: str
+    credentials: Credentials
+    upstream: Upstream
+    resources_of: Callable[[Connection], Resources]
+    refresh: Callable[[Connection], Awaitable[Resources]]
+    store: StoreThread
+    recordings: Recordings
+    scrub: Scrub
+    now: Callable[[], float] = time.time
+
+
+def prepare(settings: Settings) -> Prepared:
+    """Everything that can be wrong before the start, checked. Raises InvalidConfiguration with all of it."""
+    now = datetime.datetime.now(datetime.UTC)
+    problems: list[Problem] = []
+    authority = policy = None
+    try:
+        authority = open_authority(Path(settings.certs), now)
+    except InvalidConfiguration as error:
+        problems += error.problems
+    try:
+        policy = load_policy(settings.rules, fingerprint_key(Path(settings.state)), now)
+    except InvalidConfiguration as error:
+        problems += error.problems
+    if authority is None or policy is None:
+        raise InvalidConfiguration(problems)
+    return Prepared(policy=policy, authority=authority)
+
+
+def fingerprint_key(state: Path) -> bytes:
+    """The key of masked values' fingerprints, made once, shared by all workers. Raises InvalidConfiguration."""
+    file = state / _FINGERPRINT_KEY
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (
+            contextlib.suppress(FileExistsError),
+            os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as new,
+        ):
+            new.write(secrets.token_bytes(32))
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidConfiguration([Problem(str(state), 0, f"the state folder cannot be used: {error}")]) from error
+
+
+async def run(settings: Settings, prepared: Prepared, listener: socket.socket, worker: int) -> int:
+    """Serve on a listening socket until SIGINT or SIGTERM; the exit status."""
+    configure_logs(settings.log_format, settings.log_level)
+    parts = _parts(settings, prepared, worker)
+    master = make_master(lambda disconnect: build_stack(parts, disconnect), settings.mitmproxy_options())
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, master.shutdown)
+    server = await serve(master, listener)
+    host, port = listener.getsockname()[:2]
+    log.info("ready", proxy=f"http://{host}:{port}", worker=worker, ca=str(prepared.authority.certificate_file),
+             policy=prepared.summary())  # fmt: skip
+    try:
+        await master.run()
+    finally:
+        server.close()
+        await _close(parts)
+    return 0
+
+
+def _parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
+    policy, state = prepared.policy, Path(settings.state)
+    credentials = Credentials(time.time)
+    upstream = Upstream(policy.connections, credentials)
+    return Parts(
+        settings=settings,
+        policy=policy,
+        authority=prepared.authority,
+        connections=Connections(by_target(policy.connections)),
+        verifier=Verifier(policy.providers, time.monotonic),
+        advice=_advice(policy),
+        credentials=credentials,
+        upstream=upstream,
+        resources_of=upstream.resources_of,
+        refresh=upstream.refresh,
+        store=StoreThread(Store(sqlite_url(state / APPROVALS_FILE))),
+        recordings=Recordings(state, str(worker), time.time()),
+        scrub=policy.masker.scrub,
+    )
+
+
+def _advice(policy: Policy) -> str:
+    """What a caller without a good token is told: who issues good ones, and for which audience."""
+    issuers: Mapping[str, str] = {provider.issuer: " or ".join(provider.audiences) for provider in policy.providers}
+    wanted = "; or ".join(f"from {issuer} for audience {audience}" for issuer, audience in issuers.items())
+    return f"put an OIDC token in your kubeconfig: {wanted}"
+
+
+async def _close(parts: Parts) -> None:
+    await parts.verifier.close()
+    await parts.upstream.close()
+    parts.store.close()
+    parts.recordings.close()

@@ -1,0 +1,34 @@
+"""The process's own log: JSON lines or console, through structlog, mitmproxy's and other libraries' included."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Literal
+
+import structlog
+from structlog.typing import Processor
+
+
+def configure_logs(form: Literal["json", "console"], level: str) -> None:
+    """Send every log line to standard error in one form. Only warnings of libraries are news."""
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    render: Processor = structlog.processors.JSONRenderer()
+    if form == "console":
+        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        shared.pop()  # the console renderer shows exceptions itself
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, render],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,84 @@
+"""Everything the rule folders say, compiled: one immutable value that a worker judges by.
+
+Loading is all or nothing: with one mistake anywhere, nothing is used and every mistake is reported.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from addons.core.access import AccessPolicy, compile_access, cross_check
+from addons.core.connection import Connection, compile_connections
+from addons.core.documents import Document
+from addons.core.guardrails import GuardrailSet, compile_guardrails
+from addons.core.identity_provider import IdentityProvider, compile_identity
+from addons.core.masking import Masker, compile_masking
+from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.rulefiles import read_rules
+from addons.edge.tls import check_ca_files
+
+_MASKING_KINDS = ("Masking", "Detector")
+_KINDS = ("Connection", "IdentityProvider", "Access", "Guardrail", *_MASKING_KINDS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What `rules/` says."""
+
+    connections: Mapping[str, Connection]
+    providers: Sequence[IdentityProvider]
+    access: AccessPolicy
+    guardrails: GuardrailSet
+    masker: Masker
+
+
+def load_judgement(folders: Sequence[str], fingerprint_key: bytes) -> tuple[GuardrailSet, Masker]:
+    """Guardrails and masking alone: what needs no cluster. Raises InvalidConfiguration with every mistake."""
+    documents, problems = read_rules(folders)
+    guardrails, masker, found = _judgement(documents, fingerprint_key)
+    _raise(problems + found)
+    return guardrails, masker
+
+
+def load_policy(folders: Sequence[str], fingerprint_key: bytes, now: datetime.datetime) -> Policy:
+    """The whole policy. Raises InvalidConfiguration with every mistake in any file."""
+    documents, problems = read_rules(folders)
+    problems += [_unknown(document) for document in documents if document.kind not in _KINDS]
+    connections, found = compile_connections(documents)
+    problems += found + check_ca_files(documents, connections, now)
+    providers, found = compile_identity(documents)
+    problems += found
+    rules, found = compile_access(documents)
+    problems += found + cross_check(connections, providers, rules)
+    guardrails, masker, found = _judgement(documents, fingerprint_key)
+    problems += found + _missing(folders, documents)
+    _raise(problems)
+    access = AccessPolicy(rules, providers)
+    return Policy(connections=connections, providers=providers, access=access, guardrails=guardrails, masker=masker)
+
+
+def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:
+    guardrails, problems = compile_guardrails([document for document in documents if document.kind == "Guardrail"])
+    masker, found = compile_masking([document for document in documents if document.kind in _MASKING_KINDS], key)
+    return guardrails, masker, problems + found
+
+
+def _missing(folders: Sequence[str], documents: Sequence[Document]) -> list[Problem]:
+    """Absence never means "off": a gateway without one of these kinds is misconfigured."""
+    present = {document.kind for document in documents}
+    return [
+        Problem(folders[0], 0, f"no {kind} document in any rules folder: see docs and the *.example files")
+        for kind in ("Connection", "IdentityProvider", "Access", "Guardrail", "Masking")
+        if kind not in present
+    ]
+
+
+def _unknown(document: Document) -> Problem:
+    return document.problem(("kind",), f"unknown kind {document.kind}; known are {', '.join(_KINDS)}")
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        raise InvalidConfiguration(sorted(set(problems), key=lambda problem: (problem.file, problem.line)))

@@ -1,0 +1,43 @@
+"""THE list of addons: top to bottom is the running order, for requests *and* for replies. Start reading here.
+
+mitmproxy is not an onion: every event runs down this list. A step that refuses sets the flow's response, and the later
+ones leave the flow alone, except that `capture` records it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from addons.access import Access
+from addons.approvals import Approvals
+from addons.authentication import Authentication
+from addons.capture import Capture
+from addons.commands import Commands
+from addons.credentials import Credentials
+from addons.guardrails import Guardrails
+from addons.masking import Masking
+from addons.perimeter import Perimeter
+from addons.refusal import Disconnect
+from addons.seal import Seal
+from addons.tls import Tls
+
+if TYPE_CHECKING:
+    from addons.gateway import Parts
+
+
+def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
+    """The gates, in order; `parts` is what they judge by and reach out with."""
+    settings, policy, now = parts.settings, parts.policy, parts.now
+    return [
+        Perimeter(parts.connections, now, settings.request_bytes),  # only registered clusters, only HTTP in TLS
+        Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
+        Authentication(parts.verifier, parts.advice, now),  # bearer token -> Identity; removes it
+        Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
+        Access(lambda: policy.access, now),  # identity + connection + intent -> Grant
+        Guardrails(lambda: policy.guardrails, parts.upstream, now),  # KubeRequest -> Decision
+        Approvals(parts.store, now, parts.scrub, settings.hold_seconds),  # a human, where the decision asks for one
+        Masking(lambda: policy.masker, disconnect),  # what may come back
+        Capture(parts.recordings, now, disconnect),  # on disk before it is forwarded
+        Credentials(parts.credentials),  # Grant -> the upstream credential, written last
+        Seal(),  # undecided is refused
+    ]
