@@ -1,0 +1,61 @@
+"""The clusters' CA bundles: checked when the rules are loaded, and the TLS of the gateway's own calls.
+
+A cluster is verified against its own CA and nothing else; the machine's trust store has no part in it (B-84).
+"""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from cryptography import x509
+
+from addons.core.connection import KIND, Connection
+from addons.core.documents import Document
+from addons.core.problem import Problem
+
+
+def check_ca_files(
+    documents: Iterable[Document], connections: Mapping[str, Connection], now: datetime.datetime
+) -> list[Problem]:
+    """Every CA bundle that is missing, unreadable, no CA, or not valid at `now` (with a time zone), at its line."""
+    return [
+        document.problem(("spec", "caFile"), f"caFile {connections[document.name].ca_file} {mistake}")
+        for document in documents
+        if document.kind == KIND and document.name in connections
+        for mistake in _mistakes(Path(connections[document.name].ca_file), now)
+    ]
+
+
+def client_context(ca_file: str) -> ssl.SSLContext:
+    """TLS towards a cluster: at least 1.2, its CA alone, its name checked, no client certificate (B-26).
+
+    Reads the file. Without the strict mode of newer Pythons: cluster CAs often lack the extensions it insists on.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cafile=ca_file)
+    return context
+
+
+def _mistakes(file: Path, now: datetime.datetime) -> Iterator[str]:
+    """Nothing as long as one certificate is valid: during a rotation a bundle holds an old one too."""
+    try:
+        certificates = x509.load_pem_x509_certificates(file.read_bytes())
+    except OSError as error:
+        yield f"cannot be read: {error.strerror}"
+        return
+    except ValueError:
+        yield "holds no certificate in PEM form"
+        return
+    if not any(one.not_valid_before_utc <= now < one.not_valid_after_utc for one in certificates):
+        yield "; ".join(_validity(one, now) for one in certificates)
+
+
+def _validity(certificate: x509.Certificate, now: datetime.datetime) -> str:
+    name = certificate.subject.rfc4514_string() or "certificate without a name"
+    if certificate.not_valid_before_utc > now:
+        return f"is not valid before {certificate.not_valid_before_utc:%Y-%m-%d} ({name})"
+    return f"expired on {certificate.not_valid_after_utc:%Y-%m-%d} ({name})"

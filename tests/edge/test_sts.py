@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from addons.core.connection import Connection
+from addons.core.grant import Grant
+from addons.core.identity import Identity
+from addons.core.sts import TOKEN_SECONDS, role_session_name
+from addons.edge.sts import RENEW_TOKEN_AFTER, Credentials, CredentialUnavailable
+from scripts.devenv.sigv4 import Credentials as Issued
+from scripts.devenv.sigv4 import check_presigned
+from tests.support.aws import AWS_ENV, Sts, sts
+
+REGION = "eu-central-1"
+ROLE = "arn:aws:iam::123456789012:role/web"
+
+
+class Clock:
+    """The real time, and what a test adds to it."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.time() + self.ahead
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Sts]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("AWS_")]:
+            patch.delenv(name)
+        for name, value in AWS_ENV.items():
+            patch.setenv(name, value)
+        with sts() as found:
+            yield found
+
+
+@pytest.fixture
+def clock(service: Sts) -> Clock:
+    service.asked.clear()
+    service.failure, service.delay = None, 0
+    return Clock()
+
+
+@pytest.fixture
+async def credentials(service: Sts, clock: Clock) -> AsyncIterator[Credentials]:
+    found = Credentials({"prod": connection(service.url)}, clock)
+    yield found
+    found.close()
+
+
+def connection(url: str) -> Connection:
+    return Connection(
+        name="prod", host="api.prod.example", port=443, address=("127.0.0.1", 1), server_name="x", ca_file="/ca",
+        eks_cluster="prod-1", region=REGION, sts_endpoint_url=url,
+    )  # fmt: skip
+
+
+def grant(number: int = 1, ends_in: float = 3600, **fields: Any) -> Grant:
+    now = time.time()
+    who = Identity(iss="https://idp", sub=f"agent-{number}", aud=("c",), exp=now + 7200, owner="web team")
+    values = {"id": f"grant-{number}", "identity": who, "connection": "prod", "role": ROLE, "not_before_at": now,
+              "expires_at": now + ends_in, "intent": "INC-42", **fields}  # fmt: skip
+    return Grant(**values)
+
+
+async def landed(credentials: Credentials) -> None:
+    """Wait for renewals in the background."""
+    if credentials._flights:
+        await asyncio.wait(credentials._flights.values())
+    await asyncio.sleep(0)
+
+
+async def test_one_role_session_serves_until_it_is_renewed(service: Sts, credentials: Credentials) -> None:
+    token = await credentials.token(grant())
+    assert credentials.cached(grant()) is token
+    assert await credentials.token(grant()) is token
+    (asked,) = service.asked
+    assert (asked["Action"], asked["RoleArn"], asked["DurationSeconds"]) == ("AssumeRole", ROLE, "3599")
+    assert asked["RoleSessionName"] == asked["SourceIdentity"] == role_session_name(grant().identity)
+    tags = {asked[f"Tags.member.{number}.Key"]: asked[f"Tags.member.{number}.Value"] for number in (1, 2, 3)}
+    assert (tags["owner"], tags["intent"]) == ("web team", "INC-42")
+    assert "k8s-aws-v1" not in repr(token) + repr(credentials._minted)
+
+
+async def test_the_token_is_signed_for_this_cluster_by_the_role_session(credentials: Credentials) -> None:
+    token = (await credentials.token(grant())).reveal()
+    encoded = token.removeprefix("k8s-aws-v1.")
+    assert encoded != token and "=" not in encoded
+    url = urlsplit(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
+    assert (url.scheme, url.netloc, url.path) == ("https", f"sts.{REGION}.amazonaws.com", "/")
+    assert "X-Amz-Expires=60" in url.query and "host%3Bx-k8s-aws-id" in url.query
+    role = credentials._minted["grant-1"].role
+    keys = role.keys
+    issued = {keys.access_key: Issued(
+        access_key_id=keys.access_key, secret_access_key=keys.secret_key, session_token=keys.token or "",
+        expires_at=role.expires_at,
+    )}  # fmt: skip
+    headers = {"host": url.netloc, "x-k8s-aws-id": "prod-1"}
+    assert check_presigned(url.query, headers, issued, time.time()) == issued[keys.access_key]
+    with pytest.raises(ValueError, match="SignatureDoesNotMatch"):
+        check_presigned(url.query, {**headers, "x-k8s-aws-id": "prod-2"}, issued, time.time())
+
+
+async def test_renewal_is_ahead_of_time_and_nobody_waits(service: Sts, credentials: Credentials, clock: Clock) -> None:
+    first = await credentials.token(grant())
+    clock.ahead = RENEW_TOKEN_AFTER
+    assert credentials.cached(grant()) is first, "still good, and the renewal is under way"
+    assert credentials.cached(grant()) is first
+    await landed(credentials)
+    assert credentials.cached(grant()) is not first
+    assert len(service.asked) == 1, "the role session itself is good for longer"
+    clock.ahead = 3600 - 299
+    assert credentials.cached(grant()) is None, "beyond its 14 minutes"
+    await credentials.token(grant())
+    assert len(service.asked) == 2, "less than five minutes were left of the role session"
+
+
+async def test_a_token_is_not_used_for_longer_than_verifiers_take_it(credentials: Credentials, clock: Clock) -> None:
+    await credentials.token(grant())
+    clock.ahead = TOKEN_SECONDS
+    assert credentials.cached(grant()) is None
+
+
+async def test_a_crowd_makes_one_call(service: Sts, credentials: Credentials) -> None:
+    service.delay = 0.1
+    waiting = [asyncio.ensure_future(credentials.token(grant())) for _ in range(50)]
+    await asyncio.sleep(0.01)
+    waiting[0].cancel()
+    tokens = await asyncio.gather(*waiting[1:])
+    assert len(set(map(id, tokens))) == 1 and len(service.asked) == 1
+
+
+async def test_the_event_loop_goes_on_while_sts_is_slow(service: Sts, credentials: Credentials) -> None:
+    await credentials.token(grant(2))  # the first client takes long to make
+    service.delay = 0.3
+    waiting = asyncio.ensure_future(credentials.token(grant()))
+    longest = 0.0
+    while not waiting.done():
+        started = time.monotonic()
+        await asyncio.sleep(0.005)
+        longest = max(longest, time.monotonic() - started)
+    await waiting
+    assert longest < 0.2
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "may_pass", "calls"),
+    [
+        pytest.param((403, "AccessDenied"), "AccessDenied", False, 1, id="not allowed to assume the role"),
+        pytest.param((400, "Throttling"), "Throttling", True, 3, id="throttled: tried again"),
+        pytest.param((503, "ServiceUnavailable"), "ServiceUnavailable", True, 3, id="down: tried again"),
+        pytest.param((0, "drop"), "ConnectionClosedError", True, 3, id="no answer: tried again"),
+    ],
+)
+async def test_failures_carry_the_code_and_nothing_of_aws_text(
+    service: Sts,
+    credentials: Credentials,
+    clock: Clock,
+    failure: tuple[int, str],
+    code: str,
+    may_pass: bool,
+    calls: int,
+) -> None:
+    service.failure = failure
+    with pytest.raises(CredentialUnavailable) as caught:
+        await credentials.token(grant())
+    assert (caught.value.code, caught.value.may_pass) == (code, may_pass)
+    assert str(caught.value) == f"no credential for prod: {code}"
+    assert len(service.asked) == calls
+    with pytest.raises(CredentialUnavailable):
+        await credentials.token(grant())
+    assert len(service.asked) == calls, "a crowd of requests is no crowd of calls"
+    service.failure = None
+    clock.ahead = 3
+    assert await credentials.token(grant())
+
+
+async def test_a_good_token_outlives_an_outage(service: Sts, credentials: Credentials, clock: Clock) -> None:
+    first = await credentials.token(grant(ends_in=900))
+    service.failure = (403, "AccessDenied")
+    clock.ahead = RENEW_TOKEN_AFTER
+    for _ in range(3):
+        assert credentials.cached(grant()) is first
+        await landed(credentials)
+    assert len(service.asked) == 2, "one more try, then a pause"
+
+
+async def test_what_the_cluster_did_not_accept_is_forgotten_unless_it_is_new(
+    credentials: Credentials, clock: Clock
+) -> None:
+    token = await credentials.token(grant())
+    credentials.drop(grant(), token)
+    assert credentials.cached(grant()) is token
+    clock.ahead = 11
+    credentials.drop(grant(2), token)
+    assert credentials.cached(grant()) is token
+    credentials.drop(grant(), token)
+    assert credentials.cached(grant()) is None
+
+
+async def test_grants_do_not_share_credentials_and_the_cache_is_bounded(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addons.edge.sts._MOST", 2)
+    tokens = [await credentials.token(grant(number)) for number in (1, 2, 3)]
+    assert len({token.reveal() for token in tokens}) == 3
+    assert [credentials.cached(grant(number)) is not None for number in (1, 2, 3)] == [False, True, True]
+
+
+async def test_the_number_of_calls_under_way_is_bounded(
+    service: Sts, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addons.edge.sts._MOST_IN_FLIGHT", 1)
+    service.delay = 0.1
+    first = asyncio.ensure_future(credentials.token(grant(1)))
+    await asyncio.sleep(0.01)
+    with pytest.raises(CredentialUnavailable, match="TooManyInFlight"):
+        await credentials.token(grant(2))
+    assert await first
+
+
+async def test_a_service_that_hangs_is_given_up(
+    service: Sts, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("addons.edge.sts._DEADLINE", 0.05)
+    service.delay = 0.3
+    with pytest.raises(CredentialUnavailable, match="Timeout"):
+        await credentials.token(grant())
+    await landed(credentials)
+    assert credentials.cached(grant()) is not None, "the call went on and was not in vain"
+
+
+async def test_without_credentials_of_its_own_the_gateway_says_so(
+    service: Sts, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    credentials = Credentials({"prod": connection(service.url)}, clock)
+    with pytest.raises(CredentialUnavailable, match="NoCredentialsError"):
+        await credentials.token(grant())
+    credentials.close()
