@@ -10,15 +10,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import quote, urlencode
 
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 
-PENDING_SECONDS = 900
-"""How long a question stays open."""
-GRANTED_SECONDS = 600
-"""How long a granted approval waits for the identical request."""
+APPROVAL_SECONDS = 900
+"""How long a question stays open, and how long an approval then waits for the identical request."""
 DENIED_SECONDS = 300
 """How long a denial answers the identical request without asking again."""
 
@@ -125,9 +122,9 @@ _REMEDIES = {
 }
 
 
-def expires_at(state: State, now: float) -> float:
+def expires_at(state: State, now: float, approval_seconds: float = APPROVAL_SECONDS) -> float:
     """When an approval that enters `state` at `now` stops to count, in Unix seconds."""
-    return now + {State.PENDING: PENDING_SECONDS, State.GRANTED: GRANTED_SECONDS}.get(state, DENIED_SECONDS)
+    return now + (min(DENIED_SECONDS, approval_seconds) if state is State.DENIED else approval_seconds)
 
 
 def may_decide(ask: Ask, approver: Identity) -> str:
@@ -146,13 +143,6 @@ def names(identity: Identity) -> frozenset[str]:
     claims = (identity.claims.get(name) for name in ("email", "preferred_username", "upn"))
     known = {identity.sub, identity.username, *identity.groups, *(value for value in claims if isinstance(value, str))}
     return frozenset(name.casefold() for name in known)
-
-
-def canonical_target(request: KubeRequest) -> str:
-    """Path and query, percent-encoded in one way only: equal targets mean the same to the API server."""
-    query = urlencode(request.query, quote_via=quote, errors="surrogatepass")
-    path = quote(request.path, safe="/", errors="surrogatepass")
-    return f"{path}?{query}" if query else path
 
 
 def canonical_method(request: KubeRequest) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,3 +52,15 @@ def case_of(row: Mapping[Any, Any]) -> Case:
     """The approval in a row, with what was asked."""
     values = {field.name: row[field.name] for field in fields(Ask)}
     return Case(approval=approval_of(row), ask=Ask(**values | {"argv": tuple(json.loads(values["argv"]))}))
+
+
+def private_file(file: Path) -> None:
+    """SQLite gives its journal files the mode of the database, so the file has to be there before it."""
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
+def prepare_sqlite(connection: Any, _: object) -> None:
+    """Readers and one writer at a time, a consumed approval stays consumed after power loss, and writers wait."""
+    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
+        connection.execute(f"PRAGMA {pragma}").close()

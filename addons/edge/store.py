@@ -10,7 +10,6 @@ in `core/approval.py`; the conditions here repeat it so that nothing can change 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,18 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from addons.core import approval as core
 from addons.core.approval import Approval, Ask, Case, ForbiddenApprover, InvalidTransition, State
 from addons.core.identity import Identity
-from addons.edge.schema import APPROVALS, LIVE, METADATA, SCHEMA, SCHEMA_VERSION, approval_of, case_of, row_of
+from addons.edge.schema import (
+    APPROVALS,
+    LIVE,
+    METADATA,
+    SCHEMA,
+    SCHEMA_VERSION,
+    approval_of,
+    case_of,
+    prepare_sqlite,
+    private_file,
+    row_of,
+)
 
 MAX_PENDING = 100
 """Open questions per requester: an agent cannot bury a human's inbox."""
@@ -46,15 +56,16 @@ class TooManyPending(RuntimeError):
 class Store:
     """Approvals in a database. Every method blocks and may raise StoreUnavailable. Times are Unix seconds."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, approval_seconds: float = core.APPROVAL_SECONDS) -> None:
         """Opens the store and makes its tables; `url` is an SQLAlchemy URL (`sqlite:////absolute/path`)."""
+        self._seconds = approval_seconds
         with _translated():
             parsed = sa.make_url(url)
             if parsed.get_backend_name() == "sqlite":
-                _private_file(Path(parsed.database or ""))
+                private_file(Path(parsed.database or ""))
             self._engine = sa.create_engine(parsed)
             if parsed.get_backend_name() == "sqlite":
-                sa.event.listen(self._engine, "connect", _prepare_sqlite)
+                sa.event.listen(self._engine, "connect", prepare_sqlite)
             METADATA.create_all(self._engine)
             self._check_version()
 
@@ -72,7 +83,7 @@ class Store:
             for _ in range(3):  # another process may ask the same at the same moment, or an id may exist
                 try:
                     with self._engine.begin() as connection:
-                        return _claim(connection, digest, ask, now)
+                        return _claim(connection, digest, ask, now, self._seconds)
                 except IntegrityError:
                     continue
         raise StoreUnavailable("the store kept refusing a new approval")
@@ -132,7 +143,7 @@ class Store:
                 approver=approver.username,
                 note=note,
                 answered_at=now,
-                expires_at=core.expires_at(to, now),
+                expires_at=core.expires_at(to, now, self._seconds),
             )
         )
         with _translated(), self._engine.begin() as connection:
@@ -193,18 +204,6 @@ def _translated() -> Iterator[None]:
         raise StoreUnavailable(f"the approval store cannot be used: {type(origin).__name__}: {origin}") from error
 
 
-def _private_file(file: Path) -> None:
-    """SQLite gives its journal files the mode of the database, so the file has to be there before it."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-
-
-def _prepare_sqlite(connection: Any, _: object) -> None:
-    """Readers and one writer at a time, a consumed approval stays consumed after power loss, and writers wait."""
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}").close()
-
-
 def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
     """`core.may_decide` as a condition on the row itself."""
     table = APPROVALS.c
@@ -215,7 +214,7 @@ def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
     )
 
 
-def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float) -> Case:
+def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:
     """The write comes first: it takes SQLite's write lock before anything is read that the rest relies on."""
     table = APPROVALS.c
     connection.execute(
@@ -226,14 +225,14 @@ def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float) -> Case
     if live is None:
         denied = query.where(table.state == State.DENIED, table.expires_at > now).order_by(table.answered_at.desc())
         found = connection.execute(denied).mappings().first()
-        return case_of(found) if found is not None else _ask(connection, digest, ask, now)
+        return case_of(found) if found is not None else _ask(connection, digest, ask, now, seconds)
     if live["state"] == State.GRANTED:
         connection.execute(APPROVALS.update().where(table.id == live["id"]).values(state=State.CONSUMED))
         return case_of({**live, "state": State.CONSUMED})
     return case_of(live)
 
 
-def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float) -> Case:
+def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:
     table = APPROVALS.c
     mine = (table.requester_iss == ask.requester_iss, table.requester_sub == ask.requester_sub)
     count = sa.select(sa.func.count()).where(table.state == State.PENDING, table.expires_at > now, *mine)
@@ -244,7 +243,7 @@ def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float) -> Case:
         digest=digest,
         state=State.PENDING,
         asked_at=now,
-        expires_at=core.expires_at(State.PENDING, now),
+        expires_at=core.expires_at(State.PENDING, now, seconds),
     )
     connection.execute(APPROVALS.insert().values(**row_of(approval, ask)))
     return Case(approval=approval, ask=ask)

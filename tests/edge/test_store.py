@@ -15,9 +15,8 @@ import pytest
 
 from addons.core import approval as core_approval
 from addons.core.approval import (
+    APPROVAL_SECONDS,
     DENIED_SECONDS,
-    GRANTED_SECONDS,
-    PENDING_SECONDS,
     Ask,
     ForbiddenApprover,
     InvalidTransition,
@@ -52,7 +51,7 @@ def store(file: Path) -> Iterator[Store]:
 def test_what_was_asked_comes_back(store: Store) -> None:
     case = store.claim("d", ASK, NOW)
     assert case.ask == ASK
-    assert (case.approval.state, case.approval.expires_at) == (State.PENDING, NOW + PENDING_SECONDS)
+    assert (case.approval.state, case.approval.expires_at) == (State.PENDING, NOW + APPROVAL_SECONDS)
     assert store.get(f" {case.approval.id.upper()} ") == case
     assert store.pending(NOW) == [case] == store.latest()
 
@@ -66,7 +65,7 @@ def test_a_granted_approval_is_claimed_once(store: Store) -> None:
     first = store.claim("d", ASK, NOW).approval.id
     granted = store.decide(first, State.GRANTED, ALICE, "fine", NOW + 5).approval
     assert (granted.approver, granted.note, granted.answered_at) == ("https://idp#alice", "fine", NOW + 5)
-    assert granted.expires_at == NOW + 5 + GRANTED_SECONDS
+    assert granted.expires_at == NOW + 5 + APPROVAL_SECONDS
     claimed = store.claim("d", ASK, NOW + 6).approval
     assert (claimed.id, claimed.state) == (first, State.CONSUMED)
     again = store.claim("d", ASK, NOW + 7).approval
@@ -83,7 +82,7 @@ def test_consume_wins_once(store: Store) -> None:
 def test_an_expired_grant_cannot_be_consumed(store: Store) -> None:
     approval = store.claim("d", ASK, NOW).approval.id
     store.decide(approval, State.GRANTED, ALICE, "", NOW)
-    late = NOW + GRANTED_SECONDS
+    late = NOW + APPROVAL_SECONDS
     assert not store.consume(approval, late)
     assert store.claim("d", ASK, late).approval.id != approval
     assert store.get(approval).approval.state is State.EXPIRED
@@ -91,7 +90,7 @@ def test_an_expired_grant_cannot_be_consumed(store: Store) -> None:
 
 def test_an_unanswered_question_expires(store: Store) -> None:
     approval = store.claim("d", ASK, NOW).approval.id
-    late = NOW + PENDING_SECONDS
+    late = NOW + APPROVAL_SECONDS
     assert store.pending(late) == []
     with pytest.raises(InvalidTransition, match="expired"):
         store.decide(approval, State.GRANTED, ALICE, "", late)
@@ -206,6 +205,14 @@ def test_another_schema_is_refused(store: Store, file: Path) -> None:
 def test_a_store_that_cannot_be_opened_says_so(url: str) -> None:
     with pytest.raises(StoreUnavailable, match="approval store cannot be used"):
         Store(url)
+
+
+def test_the_configured_time_is_the_limit(file: Path) -> None:
+    store = Store(sqlite_url(file), approval_seconds=30)
+    approval = store.claim("d", ASK, NOW).approval
+    assert approval.expires_at == NOW + 30
+    assert store.decide(approval.id, State.GRANTED, ALICE, "", NOW + 29).approval.expires_at == NOW + 59
+    store.close()
 
 
 def test_a_damaged_store_is_unavailable(store: Store, file: Path) -> None:

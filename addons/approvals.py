@@ -1,0 +1,67 @@
+"""Holds what needs a human: asks, waits a short while inside the hook, and lets the later gates run after the answer.
+
+The wait is an interception, so a viewer sees the request paused. What is forwarded is what was asked about: an approval
+is bound to a digest, which is taken again after the wait. This does not decide what needs an answer (guardrails), who
+may give it, or what its states are (`core/approval.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
+
+from addons.core.approval import State
+from addons.core.decision import Verdict
+from addons.core.question import CHANGED, TOO_MANY, refusal
+from addons.edge.answers import Answers
+from addons.edge.store import Store, StoreThread, TooManyPending
+from addons.exchange import Exchange, IncompleteExchange, exchange_of, need
+from addons.question import Scrub, as_sent, digest_of, question_of
+from addons.refusal import refuse, settled
+
+
+class Approvals:
+    """`hold_seconds` is how long a request waits before its client is told to come back."""
+
+    def __init__(self, store: StoreThread, now: Callable[[], float], scrub: Scrub, hold_seconds: float = 20) -> None:
+        self._store, self._now, self._scrub, self._hold_seconds = store, now, scrub, hold_seconds
+        self._answers = Answers(store, now)
+
+    def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
+        """Approved at once, or after a human said so."""
+        if settled(flow):
+            return None
+        exchange = exchange_of(flow)
+        verdict = need(exchange.decision, "decision").verdict
+        if verdict is Verdict.REQUIRE_APPROVAL:
+            return self._require(flow, exchange)
+        if verdict not in (Verdict.ALLOW, Verdict.WARN):
+            raise IncompleteExchange("a denied request was not refused")
+        exchange.approved = True
+        return None
+
+    def client_disconnected(self, client: Client) -> None:
+        """Whoever asked is gone: stop waiting. The question stays, for when they come back."""
+        self._answers.release(client)
+
+    async def _require(self, flow: HTTPFlow, exchange: Exchange) -> None:
+        digest, sent = digest_of(flow, exchange), as_sent(flow)
+        try:
+            case = await self._store.call(Store.claim, digest, question_of(exchange, self._scrub), self._now())
+        except TooManyPending:
+            refuse(flow, TOO_MANY)
+            return
+        exchange.approval = approval = case.approval
+        if approval.state is State.PENDING:
+            exchange.approval = approval = await self._answers.hold(flow, approval, self._hold_seconds)
+        if settled(flow):
+            return
+        if approval.state is not State.CONSUMED:
+            decision = need(exchange.decision, "decision")
+            refuse(flow, refusal(approval, need(exchange.request, "request"), decision.rule, decision.reason))
+        elif digest_of(flow, exchange) != digest or as_sent(flow) != sent:
+            refuse(flow, CHANGED)
+        else:
+            exchange.approved = True

@@ -1,0 +1,83 @@
+"""What a human is asked, and what the agent is told about it."""
+
+from __future__ import annotations
+
+from addons.core.approval import Approval, Ask, State, canonical_method, opens_stream
+from addons.core.command import Command
+from addons.core.decision import Decision
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+from addons.core.redaction import scrub_target, scrub_text
+from addons.core.refusal import Refusal
+from addons.core.session import Session
+
+RETRY_SECONDS = 2
+
+
+def ask(
+    identity: Identity, session: Session, request: KubeRequest, command: Command, decision: Decision, diff: str
+) -> Ask:
+    """The question about one request. `diff` must be masked; tokens in the target are replaced here."""
+    return Ask(
+        requester_iss=identity.iss,
+        requester_sub=identity.sub,
+        requester_act=identity.act,
+        requester_owner=identity.owner,
+        connection=session.connection,
+        session=session.id,
+        verb=request.verb,
+        resource=f"{request.resource}/{request.subresource}" if request.subresource else request.resource,
+        namespace=request.namespace,
+        name=request.name,
+        argv=tuple(scrub_text(word) for word in request.argv),
+        method=canonical_method(request),
+        target=scrub_target(request.target),
+        command=command.inferred,
+        rule=decision.rule,
+        risk=decision.risk,
+        reason=decision.reason,
+        intent=session.intent,
+        diff=diff,
+    )
+
+
+def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) -> Refusal:
+    """What the agent is told when it was not approved (yet).
+
+    Clients repeat ordinary requests by themselves after a 429; they do not repeat exec, attach and port-forward, and a
+    403 is what they show.
+    """
+    if approval.state is State.DENIED:
+        return Refusal(
+            code=403,
+            rule=rule,
+            why=f"{approval.approver} denied approval {approval.id}: {approval.note or 'no reason was given'}",
+            hint="do something else; the same request is denied for some minutes without asking again",
+        )
+    stream = opens_stream(request)
+    return Refusal(
+        code=403 if stream else 429,
+        rule=rule,
+        why=f"{reason or 'this needs a human'}; approval {approval.id} is {_progress(approval)}",
+        hint=f"have someone who may approve run: chaperone approvals approve {approval.id}\n"
+        "    then run the same command again",
+        retry_after_seconds=RETRY_SECONDS,
+    )
+
+
+def _progress(approval: Approval) -> str:
+    return "still waiting for an answer" if approval.state is State.PENDING else approval.state.value
+
+
+CHANGED = Refusal(
+    code=403,
+    rule="changed-after-approval",
+    why="the request is not the one that was asked about any more",
+    hint="send it again, unchanged",
+)
+TOO_MANY = Refusal(
+    code=403,
+    rule="too-many-approvals",
+    why="too many requests of this agent wait for an answer already",
+    hint="wait until some are answered or expire: chaperone approvals list",
+)

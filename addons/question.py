@@ -1,0 +1,55 @@
+"""What is asked about an exchange, and what binds the answer to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from mitmproxy.http import HTTPFlow
+
+from addons.core import question
+from addons.core.approval import Ask, canonical_method, digest
+from addons.core.difference import difference
+from addons.core.kube_request import KubeRequest
+from addons.exchange import Exchange, need
+
+Scrub = Callable[[KubeRequest, bytes, str], bytes]
+"""Masks, in a body of a content type, what neither a human who is asked nor a record may see."""
+
+
+def question_of(exchange: Exchange, scrub: Scrub) -> Ask:
+    """What a human is asked, with what the request would change."""
+    request = need(exchange.request, "request")
+
+    def masked(value: Any) -> Any:
+        return None if value is None else orjson.loads(scrub(request, orjson.dumps(value), "application/json"))
+
+    after = exchange.object if exchange.object is not None else exchange.body_object
+    return question.ask(
+        need(exchange.identity, "identity"),
+        need(exchange.session, "session"),
+        request,
+        need(exchange.command, "command"),
+        need(exchange.decision, "decision"),
+        difference(masked(exchange.old_object), masked(after)),
+    )
+
+
+def digest_of(flow: HTTPFlow, exchange: Exchange) -> str:
+    """The digest an approval of this request is bound to."""
+    request = need(exchange.request, "request")
+    return digest(
+        need(exchange.identity, "identity"),
+        need(exchange.connection, "connection").name,
+        canonical_method(request),
+        need(request.target or None, "target"),
+        flow.request.raw_content or b"",
+        flow.request.headers.get("content-type", ""),
+    )
+
+
+def as_sent(flow: HTTPFlow) -> tuple[object, ...]:
+    """All of a request that the API server would see: equal before and after a wait, or it was changed."""
+    data = flow.request.data
+    return data.method, data.scheme, data.host, data.port, data.path, data.headers.fields, data.content, data.trailers

@@ -1,0 +1,328 @@
+"""Requests that wait for a human, and what becomes of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy.connection import ConnectionState
+from mitmproxy.http import HTTPFlow
+
+from addons.approvals import Approvals
+from addons.core.approval import Ask, State
+from addons.core.command import Command
+from addons.core.decision import Decision, Verdict
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+from addons.core.question import CHANGED
+from addons.core.session import Session
+from addons.edge import store as edge_store
+from addons.edge.store import Store, StoreThread, StoreUnavailable, sqlite_url
+from addons.exchange import Exchange, IncompleteExchange, exchange_of
+from addons.refusal import refuse
+from tests.support.flows import NOW, begun, status
+
+AGENT = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=NOW + 60, owner="bob")
+ALICE = Identity(iss="https://idp", sub="alice", aud=("gw",), exp=NOW + 60)
+SESSION = Session(id="s1", identity=AGENT, connection="prod", started_at=NOW)
+REQUIRED = Decision(verdict=Verdict.REQUIRE_APPROVAL, risk=60, rule="risky", reason="because")
+DELETE = KubeRequest(
+    method="DELETE", path="/api/v1/nodes/n", target="/api/v1/nodes/n", is_resource_request=True, verb="delete",
+    resource="nodes", name="n",
+)  # fmt: skip
+EXEC = KubeRequest(
+    method="GET", path="/e", target="/e?command=id", is_resource_request=True, verb="get", namespace="n",
+    resource="pods", subresource="exec", name="p", argv=("id",),
+)  # fmt: skip
+
+
+def _scrub(_: KubeRequest, body: bytes, __: str) -> bytes:
+    return body.replace(b"hunter2", b"*****")
+
+
+def _flow(request: KubeRequest = DELETE, **changes: Any) -> HTTPFlow:
+    values: dict[str, Any] = {
+        "identity": AGENT,
+        "session": SESSION,
+        "request": request,
+        "command": Command(),
+        "decision": REQUIRED,
+    }
+    flow, _ = begun(**(values | changes))
+    flow.client_conn.state = ConnectionState.OPEN
+    return flow
+
+
+class Gateway:
+    """The addon around a real store, and a human beside it."""
+
+    def __init__(self, file: Path, hold_seconds: float = 30) -> None:
+        self.store = Store(sqlite_url(file))
+        self.thread = StoreThread(Store(sqlite_url(file)))
+        self.addon = Approvals(self.thread, lambda: NOW, _scrub, hold_seconds)
+
+    async def send(self, flow: HTTPFlow) -> Exchange:
+        waiting = self.addon.request(flow)
+        if waiting is not None:
+            await waiting
+        assert not flow.intercepted
+        return exchange_of(flow)
+
+    async def asked(self) -> str:
+        """The id of the one open question, once there is one and its request waits."""
+        for _ in range(200):
+            if pending := self.store.pending(NOW):
+                await asyncio.sleep(0.05)
+                return pending[0].approval.id
+            await asyncio.sleep(0.01)
+        raise AssertionError("nobody asked")
+
+    def close(self) -> None:
+        self.thread.close()
+        self.store.close()
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path) -> AsyncIterator[Gateway]:
+    made = Gateway(tmp_path / "store.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def hasty(tmp_path: Path) -> AsyncIterator[Gateway]:
+    made = Gateway(tmp_path / "store.db", hold_seconds=0.05)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.WARN])
+async def test_what_needs_nobody_is_approved_at_once(gateway: Gateway, verdict: Verdict) -> None:
+    flow = _flow(decision=Decision(verdict=verdict))
+    assert gateway.addon.request(flow) is None
+    assert exchange_of(flow).approved
+
+
+async def test_no_decision_is_a_fault(gateway: Gateway) -> None:
+    for decision in (None, Decision(verdict=Verdict.DENY)):
+        flow = _flow(decision=decision)
+        with pytest.raises(IncompleteExchange):
+            gateway.addon.request(flow)
+        assert not exchange_of(flow).approved
+
+
+async def test_a_settled_flow_is_left_alone(gateway: Gateway) -> None:
+    flow = _flow()
+    refuse(flow, CHANGED)
+    assert gateway.addon.request(flow) is None
+    assert not exchange_of(flow).approved
+    assert gateway.store.pending(NOW) == []
+
+
+async def test_approved_while_it_waits(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    assert flow.intercepted
+    gateway.store.decide(approval, State.GRANTED, ALICE, "ok", NOW)
+    exchange = await asyncio.wait_for(sending, 5)
+    assert exchange.approved
+    assert exchange.approval is not None
+    assert (exchange.approval.state, exchange.approval.approver) == (State.CONSUMED, "https://idp#alice")
+    assert gateway.store.get(approval).approval.state is State.CONSUMED
+    assert flow.response is None
+
+
+async def test_denied_while_it_waits(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    gateway.store.decide(await gateway.asked(), State.DENIED, ALICE, "not on a Friday", NOW)
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    assert status(flow)["code"] == 403
+    assert "not on a Friday" in status(flow)["message"]
+    again = _flow()
+    assert not (await gateway.send(again)).approved
+    assert status(again)["code"] == 403
+
+
+@pytest.mark.parametrize(("request_", "code"), [(DELETE, 429), (EXEC, 403)], ids=["ordinary", "exec"])
+async def test_nobody_answers(hasty: Gateway, request_: KubeRequest, code: int) -> None:
+    flow = _flow(request_)
+    assert not (await hasty.send(flow)).approved
+    [case] = hasty.store.pending(NOW)
+    assert status(flow)["code"] == code
+    assert f"chaperone approvals approve {case.approval.id}" in status(flow)["message"]
+    if code == 429:
+        assert flow.response is not None
+        assert flow.response.headers["retry-after"] == "2"
+
+
+async def test_the_next_identical_request_uses_the_approval_once(hasty: Gateway) -> None:
+    await hasty.send(_flow())
+    [case] = hasty.store.pending(NOW)
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    assert [(await hasty.send(_flow())).approved for _ in range(2)] == [True, False]
+
+
+async def test_both_ways_to_open_an_exec_are_one_question(hasty: Gateway) -> None:
+    await hasty.send(_flow(EXEC))
+    [case] = hasty.store.pending(NOW)
+    spdy = KubeRequest(**{name: getattr(EXEC, name) for name in EXEC.__slots__} | {"method": "POST"})
+    await hasty.send(_flow(spdy))
+    assert len(hasty.store.pending(NOW)) == 1
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    assert (await hasty.send(_flow(spdy))).approved
+
+
+async def test_two_identical_requests_that_wait_share_one_approval(gateway: Gateway) -> None:
+    flows = [_flow(), _flow()]
+    sending = [asyncio.create_task(gateway.send(flow)) for flow in flows]
+    approval = await gateway.asked()
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    exchanges = await asyncio.wait_for(asyncio.gather(*sending), 5)
+    assert sorted(exchange.approved for exchange in exchanges) == [False, True]
+    assert len(gateway.store.latest()) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(lambda flow: setattr(flow.request, "content", b"evil"), id="body"),
+        pytest.param(lambda flow: setattr(flow.request, "path", "/api/v1/nodes/other"), id="path"),
+        pytest.param(lambda flow: setattr(flow.request, "method", "PUT"), id="method"),
+        pytest.param(lambda flow: flow.request.headers.add("X-New", "1"), id="header"),
+        pytest.param(lambda flow: setattr(flow.request, "host", "elsewhere"), id="host"),
+    ],
+)
+async def test_b69_a_change_after_the_question_is_refused(gateway: Gateway, change: Any) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    change(flow)
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    assert "changed-after-approval" in status(flow)["message"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"identity": ALICE}, id="another-caller"),
+        pytest.param({"request": EXEC}, id="another-request"),
+    ],
+)
+async def test_b69_an_approval_is_for_nothing_else(hasty: Gateway, changes: dict[str, Any]) -> None:
+    await hasty.send(_flow())
+    [case] = hasty.store.pending(NOW)
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    assert not (await hasty.send(_flow(**changes))).approved
+
+
+async def test_whoever_leaves_does_not_use_up_the_approval(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    gateway.addon.client_disconnected(_flow().client_conn)
+    assert flow.intercepted
+    flow.client_conn.state = ConnectionState.CLOSED
+    gateway.addon.client_disconnected(flow.client_conn)
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    assert (await gateway.send(_flow())).approved
+
+
+async def test_granted_in_the_moment_the_client_leaves(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    flow.client_conn.state = ConnectionState.CLOSED
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    assert gateway.store.get(approval).approval.state is State.GRANTED
+
+
+async def test_a_flow_killed_while_it_waits_stays_dead(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    flow.resume()
+    flow.kill()
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    assert gateway.store.get(approval).approval.state is State.PENDING
+
+
+async def test_b80_a_store_that_fails_while_waiting_is_a_fault(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    await gateway.asked()
+
+    def broken(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(Store, "approvals", broken)
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(sending, 5)
+    assert not flow.intercepted
+    assert not exchange_of(flow).approved
+
+
+async def test_b80_a_store_that_cannot_be_asked_is_a_fault(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(Store, "claim", broken)
+    flow = _flow()
+    with pytest.raises(StoreUnavailable):
+        await gateway.send(flow)
+    assert not exchange_of(flow).approved
+
+
+async def test_b82_too_many_questions(hasty: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge_store, "MAX_PENDING", 0)
+    flow = _flow()
+    assert not (await hasty.send(flow)).approved
+    assert "too-many-approvals" in status(flow)["message"]
+
+
+async def test_the_store_is_asked_once_for_all_and_only_while_someone_waits(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queries: list[int] = []
+    original = Store.approvals
+
+    def counted(store: Store, ids: set[str]) -> Any:
+        queries.append(len(ids))
+        return original(store, ids)
+
+    monkeypatch.setattr(Store, "approvals", counted)
+    flows = [_flow(KubeRequest(method="GET", path="/", target=f"/{number}")) for number in range(20)]
+    sending = [asyncio.create_task(gateway.send(flow)) for flow in flows]
+    await asyncio.sleep(0.7)
+    assert set(queries) == {20}
+    for case in gateway.store.pending(NOW):
+        gateway.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    assert all(exchange.approved for exchange in await asyncio.gather(*sending))
+    await asyncio.sleep(0.3)
+    before = len(queries)
+    await asyncio.sleep(0.6)
+    assert len(queries) == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "shown"),
+    [
+        pytest.param({"body_object": {"password": "hunter2"}}, '+  "password": "*****"', id="sent"),
+        pytest.param({"object": {"a": 2}, "old_object": {"a": 1}, "body_object": {}}, '-  "a": 1', id="effective"),
+    ],
+)
+async def test_the_question_shows_the_change_masked(hasty: Gateway, changes: dict[str, Any], shown: str) -> None:
+    await hasty.send(_flow(**changes))
+    [case] = hasty.store.pending(NOW)
+    assert shown in case.ask.diff
+    assert "hunter2" not in case.ask.diff
+    assert isinstance(case.ask, Ask)
