@@ -1,0 +1,80 @@
+"""The record: nothing is forwarded that is not written down first, and refused requests are written down too.
+
+Every exchange has audit events and, when it is over, a scrubbed flow record; exec and attach have a cast. Bodies are
+recorded after masking, which runs earlier in the stack. Of replies that are streamed the first bytes are kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from mitmproxy.http import HTTPFlow
+
+from addons.core.audit import Stage
+from addons.core.terminal import UnrecordableUpgrade, unrecordable
+from addons.edge.evidence import Evidence, Scrub
+from addons.edge.recordings import Recordings
+from addons.edge.sample import Sample
+from addons.exchange import IncompleteExchange, begin, exchange_of, need
+from addons.refusal import Disconnect, refuse, settled
+
+
+class Capture:
+    """`scrub` masks request bodies; `disconnect` ends what can no longer be recorded."""
+
+    def __init__(self, recordings: Recordings, now: Callable[[], float], disconnect: Disconnect, scrub: Scrub) -> None:
+        self._recordings, self._now, self._disconnect = recordings, now, disconnect
+        self._evidence = Evidence(recordings, now, scrub)
+
+    async def request(self, flow: HTTPFlow) -> None:
+        """One event, on disk before anything is forwarded."""
+        exchange = exchange_of(flow)
+        self._evidence.begin(flow)
+        if not settled(flow) and (refusal := unrecordable(need(exchange.request, "request"))):
+            refuse(flow, refusal)
+        if settled(flow):
+            await self._evidence.commit_refusal(flow, exchange)
+        else:
+            flow.request.headers["Audit-ID"] = exchange.id
+            await self._evidence.commit(flow, exchange)
+            exchange.recorded = True
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """Take a sample of what is streamed."""
+        exchange, response = exchange_of(flow), need(flow.response, "response")
+        if response.stream and flow.error is None:
+            response.stream = self._evidence.progress(flow).sample = Sample(response.stream)
+            self._evidence.log(flow, exchange, Stage.RESPONSE_STARTED)
+
+    def response(self, flow: HTTPFlow) -> None:
+        """The end of an exchange, or the start of a WebSocket."""
+        exchange = exchange_of(flow)
+        if need(flow.response, "response").status_code != 101 or flow.error is not None:
+            self._evidence.finish(flow, exchange)
+        elif flow.websocket is None:
+            raise UnrecordableUpgrade("a 101 to something that is no WebSocket")
+        else:
+            self._evidence.log(flow, exchange, Stage.RESPONSE_STARTED)
+
+    def websocket_start(self, flow: HTTPFlow) -> None:
+        """Begin the cast."""
+        self._evidence.start_tape(flow, exchange_of(flow), lambda: self._disconnect(flow.client_conn))
+
+    def websocket_message(self, flow: HTTPFlow) -> Awaitable[None] | None:
+        """Record, then forget the message: mitmproxy would keep all of them. Waits when the disk is behind."""
+        messages = need(flow.websocket, "websocket").messages
+        need(self._evidence.progress(flow).tape, "tape").message(messages[-1], self._now())
+        messages.clear()
+        return self._recordings.relieved() if self._recordings.pressed else None
+
+    def websocket_end(self, flow: HTTPFlow) -> None:
+        """The end of the cast and of the exchange."""
+        self._evidence.finish(flow, exchange_of(flow))
+
+    def error(self, flow: HTTPFlow) -> None:
+        """An exchange without a whole reply; one that ended before the perimeter saw it is written down here, too."""
+        try:
+            exchange = exchange_of(flow)
+        except IncompleteExchange:
+            exchange = begin(flow, self._now())
+        self._evidence.finish(flow, exchange)

@@ -1,0 +1,148 @@
+"""What is written down about an exchange: audit events and a flow record; never a credential or an unmasked body.
+
+The audit event is the truth and can be waited for; the flow record is for people and follows when an exchange is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from weakref import WeakKeyDictionary
+
+import structlog
+from mitmproxy.http import HTTPFlow
+
+from addons.core.audit import Stage, event, line
+from addons.core.kube_request import KubeRequest
+from addons.edge.facts import MAX_BODY, call_of, comment_of, response_body, summary_of
+from addons.edge.flow_file import FlowEncoder, MessageState
+from addons.edge.journal import Folder, RecordUnavailable
+from addons.edge.recordings import Recordings
+from addons.edge.sample import Sample
+from addons.edge.tape import Tape
+from addons.exchange import Exchange
+
+log = structlog.get_logger()
+
+NOT_UNDERSTOOD = b"[not recorded: the request was not understood, so nothing in it could be masked]"
+_FAULT = "gateway-fault"
+_NONE: Mapping[str, str] = {}
+
+Scrub = Callable[[KubeRequest, bytes, str], bytes]
+
+
+@dataclass(slots=True, weakref_slot=True)
+class Progress:
+    """How far the record of one flow is."""
+
+    sample: Sample | None = None
+    tape: Tape | None = None
+    told: bool = False  # the last audit event is written
+    over: bool = False  # the flow record is written
+
+    def end(self, now: float) -> Mapping[str, str]:
+        """What the last audit event says about a stream."""
+        if self.tape is not None:
+            return self.tape.end(now)
+        return _NONE if self.sample is None else {"streamed-bytes": str(self.sample.total)}
+
+    @property
+    def messages(self) -> Sequence[MessageState]:
+        """The first WebSocket messages."""
+        return () if self.tape is None else self.tape.messages
+
+
+class Evidence:
+    """Writes to `recordings`. `scrub` masks request bodies by what the request is and their content type."""
+
+    def __init__(self, recordings: Recordings, now: Callable[[], float], scrub: Scrub) -> None:
+        self._recordings, self._now, self._scrub = recordings, now, scrub
+        self._encoder = FlowEncoder()
+        self._progress: WeakKeyDictionary[HTTPFlow, Progress] = WeakKeyDictionary()
+
+    async def commit(self, flow: HTTPFlow, exchange: Exchange) -> None:
+        """Returns when it is on disk that the request came and will be forwarded. Raises RecordUnavailable."""
+        await self._recordings.commit(self.folder(exchange), self._event(flow, exchange, Stage.REQUEST_RECEIVED, _NONE))
+
+    async def commit_refusal(self, flow: HTTPFlow, exchange: Exchange) -> None:
+        """As `commit`, of a request that is answered here; it stays refused if that cannot be written down."""
+        if flow.response is None:
+            return  # it ended otherwise, which is told when it is over
+        self.progress(flow).told = True
+        try:
+            await self._recordings.commit(
+                self.folder(exchange), self._event(flow, exchange, Stage.RESPONSE_COMPLETE, _NONE)
+            )
+        except RecordUnavailable as fault:
+            log.error("refusal not recorded", error=str(fault), reference=exchange.id)
+
+    def log(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, extra: Mapping[str, str] = _NONE) -> None:
+        """Queues an event of what has happened. Raises RecordUnavailable when nothing can be queued."""
+        self._recordings.log(self.folder(exchange), self._event(flow, exchange, stage, extra), _lost)
+
+    def begin(self, flow: HTTPFlow) -> Progress:
+        """Starts to keep track of a flow."""
+        progress = self._progress[flow] = Progress()
+        return progress
+
+    def progress(self, flow: HTTPFlow) -> Progress:
+        """What has been recorded of a flow; nothing, if it ended before it was begun."""
+        return self._progress.get(flow) or self.begin(flow)
+
+    def start_tape(self, flow: HTTPFlow, exchange: Exchange, end: Callable[[], None]) -> None:
+        """Starts the tape of a WebSocket; `end` is called when it cannot be written any more."""
+
+        def lost(fault: RecordUnavailable) -> None:
+            log.error("session ended: its cast cannot be written", error=str(fault), reference=exchange.id)
+            end()
+
+        tape = Tape(self._recordings, self.folder(exchange), flow, exchange, lost, self._now())
+        self.progress(flow).tape = tape
+
+    def finish(self, flow: HTTPFlow, exchange: Exchange) -> None:
+        """Queues the last audit event, the end of a tape, and the flow record, each once. Raises RecordUnavailable."""
+        progress = self.progress(flow)
+        if not progress.told:
+            progress.told = True
+            self.log(flow, exchange, Stage.RESPONSE_COMPLETE, progress.end(self._now()))
+        if not progress.over:
+            progress.over = True
+            self._recordings.flow(self.folder(exchange), self._record(flow, exchange, progress), _lost)
+
+    def folder(self, exchange: Exchange) -> Folder:
+        """Where the exchange's evidence goes."""
+        return self._recordings.folder(exchange.session, exchange.connection.name if exchange.connection else "")
+
+    def _event(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, extra: Mapping[str, str]) -> bytes:
+        refusal, error, response = exchange.refusal, flow.error, flow.response
+        if stage is Stage.RESPONSE_COMPLETE and refusal is not None and refusal.rule == _FAULT:
+            stage = Stage.PANIC
+        message = error.msg if error is not None else ""
+        code = response.status_code if response is not None and error is None else 0
+        if stage is Stage.REQUEST_RECEIVED:
+            code, message = 0, ""
+        return line(event(call_of(flow, exchange), stage, self._now(), code, message, extra))
+
+    def _record(self, flow: HTTPFlow, exchange: Exchange, progress: Progress) -> bytes:
+        return self._encoder.encode(
+            flow,
+            self._request_body(flow, exchange),
+            response_body(flow, exchange, progress.sample),
+            summary_of(exchange),
+            comment_of(exchange),
+            exchange.refusal is not None,
+            progress.messages,
+        )
+
+    def _request_body(self, flow: HTTPFlow, exchange: Exchange) -> bytes | None:
+        body = flow.request.raw_content
+        if not body:
+            return body
+        if exchange.request is None:
+            return NOT_UNDERSTOOD
+        return self._scrub(exchange.request, body, flow.request.headers.get("content-type", ""))[:MAX_BODY]
+
+
+def _lost(fault: RecordUnavailable) -> None:
+    """Of something that has already happened: nothing is left to refuse, and the next request will be."""
+    log.error("record lost", error=str(fault))

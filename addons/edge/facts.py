@@ -1,0 +1,80 @@
+"""An exchange as plain values: what its audit events are made of, and what viewers show with its flow."""
+
+from __future__ import annotations
+
+from mitmproxy.http import HTTPFlow
+
+from addons.core.audit import Call
+from addons.edge.sample import Sample
+from addons.exchange import Exchange
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a body that are kept."""
+
+
+def _as_sent(flow: HTTPFlow, exchange: Exchange) -> bool:
+    """True if the reply is what the agent got: our own refusal, or one that went through masking to its end."""
+    return flow.error is None and (exchange.refusal is not None or (exchange.masked and exchange.sealed))
+
+
+def response_body(flow: HTTPFlow, exchange: Exchange, sample: Sample | None) -> bytes | None:
+    """What the agent got of the body: all of it, the first bytes, or None when it was withheld."""
+    if sample is not None:
+        return sample.kept
+    if flow.response is None or not _as_sent(flow, exchange):
+        return None
+    body = flow.response.raw_content
+    return None if body is None else body[:MAX_BODY]
+
+
+def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
+    """What the audit events of an exchange say."""
+    request = flow.request
+    command, connection, session = exchange.command, exchange.connection, exchange.session
+    return Call(
+        id=exchange.id,
+        received_at=exchange.received_at,
+        method=request.method,
+        target=request.path,
+        source=flow.client_conn.peername[0] if flow.client_conn.peername else "",
+        user_agent=command.user_agent if command is not None else request.headers.get("user-agent", ""),
+        connection=connection.name if connection is not None else "",
+        session=session.id if session is not None else "",
+        intent=exchange.intent,
+        identity=exchange.identity,
+        request=exchange.request,
+        command=command,
+        decision=exchange.decision,
+        grant=exchange.grant,
+        approval=exchange.approval,
+        refusal=exchange.refusal,
+        masked=exchange.masked,
+    )
+
+
+def summary_of(exchange: Exchange) -> dict[str, str | int | bool]:
+    """What a viewer shows with a flow; plain values only, or the flow file could not be written."""
+    summary: dict[str, str | int | bool] = {"audit_id": exchange.id, "masked": exchange.masked}
+    if (identity := exchange.identity) is not None:
+        summary["user"] = identity.username
+    if (request := exchange.request) is not None:
+        summary |= {"verb": request.verb, "resource": request.resource, "subresource": request.subresource}
+        summary |= {"namespace": request.namespace, "name": request.name}
+    if (decision := exchange.decision) is not None:
+        summary |= {"verdict": decision.verdict.word, "risk": decision.risk, "rule": decision.rule}
+    if (approval := exchange.approval) is not None:
+        summary |= {"approval": approval.id, "approver": approval.approver}
+    return {key: _text(value) if isinstance(value, str) else value for key, value in summary.items()}
+
+
+def comment_of(exchange: Exchange) -> str:
+    """One line that explains a flow in a list of flows."""
+    if (refusal := exchange.refusal) is not None:
+        return _text(f"refused by {refusal.rule}: {refusal.why}")
+    if (decision := exchange.decision) is not None and decision.rule:
+        return _text(f"{decision.verdict.word} by {decision.rule} (risk {decision.risk}): {decision.reason}")
+    return ""
+
+
+def _text(value: str) -> str:
+    return value if value.isascii() else value.encode("utf-8", "backslashreplace").decode()
