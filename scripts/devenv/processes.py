@@ -85,10 +85,9 @@ def stop(children: Sequence[Child]) -> None:
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.02)
     _signal(children, signal.SIGKILL)
-    pids = {child.pid for child in children}
-    for process in [process for process in _started if process.pid in pids]:
-        process.wait()
-        _started.remove(process)
+    while any(map(is_running, children)):
+        time.sleep(0.02)
+    _started[:] = [process for process in _started if process.poll() is None]
 
 
 def _signal(children: Sequence[Child], number: signal.Signals) -> None:

@@ -1,0 +1,60 @@
+"""The real cluster that tests share: one per session, one namespace per test.
+
+A test that asks for `cluster`, `kubectl` or `namespace` carries the marker `cluster`; `-m "not cluster"` runs the rest.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from scripts.devenv import tools
+from scripts.devenv.cluster import Cluster, start, stop
+from tests.support.kubernetes import Kubectl
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "cluster: needs the real cluster (added by itself)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.cluster)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # The first build takes minutes: outside of any test, so that no test's time limit has to allow for it.
+    needed = any(item.get_closest_marker("cluster") for item in session.items)
+    if needed and not session.config.option.collectonly:
+        capture = session.config.pluginmanager.getplugin("capturemanager")
+        with capture.global_and_fixture_disabled():
+            tools.ensure_tools()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The session's cluster; it ends with this process even if that is killed."""
+    state = tmp_path_factory.mktemp("cluster")
+    yield start(state, owner_pid=os.getpid())
+    stop(state)
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster) -> Kubectl:
+    """kubectl straight to the API server as its administrator, in namespace `default`."""
+    return Kubectl(path=cluster.kubectl, kubeconfig=cluster.admin_kubeconfig)
+
+
+@pytest.fixture
+def namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """The administrator's kubectl in a fresh namespace of this test alone; its name is `namespace.namespace`."""
+    name = f"test-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    ours = kubectl.within(name)
+    # Pods are refused until the controller has made the account that they run as.
+    ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield ours
+    kubectl("delete", "namespace", name, "--wait=false")

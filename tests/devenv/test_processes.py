@@ -1,0 +1,51 @@
+"""Only the processes that were started here are ever ended."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.devenv import processes
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+
+
+def test_a_child_is_stopped(tmp_path: Path) -> None:
+    child = processes.spawn("sleeper", SLEEP, tmp_path / "log")
+    assert processes.is_running(child)
+    processes.stop([child])
+    assert not processes.is_running(child)
+
+
+def test_another_process_with_the_recorded_pid_is_left_alone(tmp_path: Path) -> None:
+    stranger = subprocess.Popen(SLEEP)
+    try:
+        child = processes.Child(name="gone", pid=stranger.pid, started="1", log=str(tmp_path / "log"))
+        assert not processes.is_running(child)
+        processes.stop([child])
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_the_caller_does_not_end_itself(tmp_path: Path) -> None:
+    started = processes.start_time(os.getpid())
+    assert started is not None
+    processes.stop([processes.Child(name="self", pid=os.getpid(), started=started, log=str(tmp_path / "log"))])
+
+
+def test_an_early_end_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
+    child = processes.spawn("brief", ["sh", "-c", "echo address already in use; exit 1"], tmp_path / "log")
+    deadline = time.monotonic() + 10
+    while processes.is_running(child) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(processes.ChildExited, match=r"brief ended during start.*address already in use"):
+        processes.require_running([child])
+
+
+def test_free_ports_differ() -> None:
+    assert len(set(processes.free_ports(20))) == 20
