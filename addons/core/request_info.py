@@ -101,23 +101,27 @@ def _unnamed(verb: str, name: str, query: Query) -> tuple[str, str]:
     if name:
         return verb, name
     if verb == "get":
-        watch = is_true(_first(query, "watch"))
-        return "watch" if watch else "list", _selected_name(query) if query else ""
+        watch, name = _list_options(query) if query else (False, "")
+        return "watch" if watch else "list", name
     return ("deletecollection" if verb == "delete" else verb), name
 
 
-def _selected_name(query: Query) -> str:
-    """The one name a list is narrowed to. One option that does not decode and the API server ignores them all."""
-    for option in ("timeoutSeconds", "limit"):
-        value = _first(query, option)
-        if value is not None and not is_int64(value):
-            return ""
+def _list_options(query: Query) -> tuple[bool, str]:
+    """Whether it is a watch, and the one name it is narrowed to.
+
+    One option that does not decode and the API server ignores all but `watch`, which it then reads by another rule.
+    """
+    watch = _first(query, "watch")
     try:
+        for option in ("timeoutSeconds", "limit"):
+            value = _first(query, option)
+            if value is not None and not is_int64(value):
+                raise InvalidSelector(option)
         check_label_selector(_first(query, "labelSelector") or "")
         name = required_value(_first(query, "fieldSelector") or "", "metadata.name") or ""
     except InvalidSelector:
-        return ""
-    return "" if name in (".", "..") or "/" in name or "%" in name else name
+        return watch is not None and watch.lower() not in ("0", "false"), ""
+    return is_true(watch), "" if name in (".", "..") or "/" in name or "%" in name else name
 
 
 def _dry_run(query: Query) -> bool:
