@@ -1,0 +1,129 @@
+"""From the samples of all rounds to medians, ratios and what is printed.
+
+A ratio is taken within a round, between samples a second apart, and the median of these ratios is what counts: a
+machine that slows down for a while changes both sides of one ratio, not the result.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scripts.devenv.bench_scenarios import HEADLINE, Scenario
+
+type Rounds = Sequence[Mapping[str, Sample]]
+"""One mapping per round, from the name of an arm to its sample."""
+
+NOISY = 0.25
+"""A ratio whose rounds differ by more than this share of their median says little."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One arm in one round. Processor time and peak memory are the gateway's; None without one, or off Linux."""
+
+    requests: int
+    seconds: float
+    rps: float
+    p50_ms: float
+    p99_ms: float
+    cpu_ms: float | None
+    peak_mb: float | None
+    histogram: Sequence[Sequence[int]]
+
+
+def scenario_report(scenario: Scenario, rounds: Rounds) -> dict[str, Any]:
+    """Medians of every arm, and Chaperone against the others where they were measured."""
+    arms = {name: _arm([each[name] for each in rounds]) for name in rounds[0]}
+    report: dict[str, Any] = {"name": scenario.name, "title": scenario.title, "arms": arms}
+    if "chaperone" in arms:
+        for other in ("mitmproxy", "direct"):
+            if other in arms:
+                report |= _comparison(rounds, other)
+        report["rss_mb"] = arms["chaperone"]["peak_mb"]
+    return report
+
+
+def _arm(samples: Sequence[Sample]) -> dict[str, Any]:
+    return {
+        **{field: _median([getattr(sample, field) for sample in samples]) for field in _MEASURES},
+        "requests": sum(sample.requests for sample in samples),
+        "samples": [asdict(sample) for sample in samples],
+    }
+
+
+_MEASURES = ("rps", "p50_ms", "p99_ms", "cpu_ms", "peak_mb")
+
+
+def _comparison(rounds: Rounds, other: str) -> dict[str, Any]:
+    """Request rate as a factor and latency as a difference, each with the lowest and highest round."""
+    factors = [each["chaperone"].rps / each[other].rps for each in rounds]
+    spread = max(factors) - min(factors)
+    return {
+        f"rps_vs_{other}": round(statistics.median(factors), 3),
+        f"rps_vs_{other}_range": [round(min(factors), 3), round(max(factors), 3)],
+        f"p50_added_ms_vs_{other}": _difference(rounds, other, "p50_ms"),
+        f"p99_added_ms_vs_{other}": _difference(rounds, other, "p99_ms"),
+        f"noisy_vs_{other}": spread > NOISY * statistics.median(factors),
+    }
+
+
+def _difference(rounds: Rounds, other: str, field: str) -> float:
+    added: list[float] = [getattr(each["chaperone"], field) - getattr(each[other], field) for each in rounds]
+    return round(statistics.median(added), 3)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return round(statistics.median(known), 3) if known else None
+
+
+def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured."""
+    headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
+    keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
+    return {
+        "scenario": HEADLINE,
+        **{key: headline.get(key) for key in keys},
+        **facts,
+        "scenarios": list(scenarios),
+    }
+
+
+def table(report: Mapping[str, Any]) -> str:
+    """The report for people."""
+    lines = [", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report["machine"].items()), ""]
+    for scenario in report["scenarios"]:
+        lines += [*_scenario_lines(scenario), ""]
+    return "\n".join([*lines, MEANING])
+
+
+def _scenario_lines(scenario: Mapping[str, Any]) -> Iterator[str]:
+    yield f"{scenario['name']}: {scenario['title']}"
+    yield f"  {'':<10}{'requests/s':>12}{'p50 ms':>10}{'p99 ms':>10}{'CPU ms each':>13}{'peak MB':>9}"
+    for name, arm in scenario["arms"].items():
+        yield (
+            f"  {name:<10}{arm['rps']:>12,.0f}{arm['p50_ms']:>10.2f}{arm['p99_ms']:>10.2f}"
+            f"{_number(arm['cpu_ms'], 2):>13}{_number(arm['peak_mb'], 0):>9}"
+        )
+    if "rps_vs_mitmproxy" in scenario:
+        lowest, highest = scenario["rps_vs_mitmproxy_range"]
+        noise = "; NOISY, measure again on a quiet machine" if scenario["noisy_vs_mitmproxy"] else ""
+        yield (
+            f"  chaperone is {scenario['rps_vs_mitmproxy']:.2f} x mitmproxy ({lowest:.2f} to {highest:.2f}), "
+            f"p50 {scenario['p50_added_ms_vs_mitmproxy']:+.2f} ms, "
+            f"p99 {scenario['p99_added_ms_vs_mitmproxy']:+.2f} ms{noise}"
+        )
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:,.{digits}f}"
+
+
+MEANING = """\
+Each line is the median of the rounds; a factor or a difference is the median of what each round gave.
+With 20 requests in flight a gateway is saturated: its latency is 20 divided by its request rate, and a negative
+difference means that a request waits less. One connection shows what a gateway adds to a request that is alone.
+CPU and memory are the gateway's processes alone."""

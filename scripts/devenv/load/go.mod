@@ -1,0 +1,3 @@
+module chaperone.test/load
+
+go 1.26
