@@ -85,8 +85,10 @@ def stop(children: Sequence[Child]) -> None:
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.02)
     _signal(children, signal.SIGKILL)
-    while any(map(is_running, children)):
-        time.sleep(0.02)
+    ended = {child.pid for child in children}
+    for process in _started:
+        if process.pid in ended:
+            process.wait()
     _started[:] = [process for process in _started if process.poll() is None]
 
 
