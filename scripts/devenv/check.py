@@ -1,4 +1,4 @@
-"""`scripts/check`: everything that must hold before a change is accepted, the quickest first; stops at the first failure.
+"""`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine.
 """
