@@ -1,0 +1,95 @@
+"""Masking documents as people write them. These models load the files; nothing is compiled here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
+Pattern = Annotated[str, StringConstraints(min_length=1)]
+Resource = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9.-]+)(/[a-zA-Z0-9]+)?$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class MatchSpec(_Model):
+    """Whose replies the rule is about."""
+
+    api_groups: list[str] = Field(
+        min_length=1, alias="apiGroups", description='API groups; "" is the core group, "*" is every group'
+    )
+    resources: list[Resource] = Field(
+        min_length=1, description="`secrets` (its subresources too), `serviceaccounts/token`, `*/token`, `*`"
+    )
+
+
+class MaskingExample(_Model):
+    """An object and what becomes of it. In `expect`, MASKED stands for any placeholder, plain or base64."""
+
+    given: dict[str, Any]
+    expect: dict[str, Any] | Literal["unchanged"]
+
+
+class MaskingSpec(_Model):
+    """Which fields of an object are masked, and how each is encoded. Paths are JSONPath, relative to the object."""
+
+    description: Text
+    match: MatchSpec
+    paths: list[Text] = Field(default=[], description="values replaced by a placeholder")
+    base64: list[Text] = Field(default=[], description="as `paths`, for fields that must stay valid base64")
+    copies: list[Text] = Field(
+        default=[], alias="json", description="strings that hold a JSON copy of the object, masked by this rule inside"
+    )
+    detect: list[Text] = Field(default=[], description="values in which detectors look for secrets")
+    guard: bool = Field(
+        default=True,
+        description="close the ways around paths, base64 and json too: what error messages quote, Table cells, JSON"
+        " Patch operations that compare or copy",
+    )
+    columns: list[Text] = Field(
+        default=["Name", "Namespace", "Age"],
+        description="with guard: the Table columns shown as they are; cells of others are masked",
+    )
+    mention: Pattern | None = Field(
+        default=None,
+        description="RE2 found in the JSON bytes of every reply that paths, base64 or json change, so that replies"
+        " without it are passed on unread; not with guard",
+    )
+    tests: list[MaskingExample] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _does_something(self) -> MaskingSpec:
+        if not (self.paths or self.base64 or self.copies or self.detect):
+            raise ValueError("at least one of paths, base64, json and detect must be given")
+        if self.mention and self.guard:
+            raise ValueError("mention needs guard: false, because a guarded reply is always read")
+        return self
+
+
+class DetectorExample(_Model):
+    """A text and what becomes of it. In `expect`, MASKED stands for any placeholder."""
+
+    given: str
+    expect: str
+
+
+class DetectorSpec(_Model):
+    """A secret in free text: what it begins with, which stays readable, and what of it is masked."""
+
+    description: Text
+    start: Pattern = Field(description="RE2, of bounded length: the public beginning, such as ghp_")
+    secret: Pattern | None = Field(default=None, description="RE2: what is masked; at most up to white space or quotes")
+    then: Pattern | None = Field(default=None, description="RE2: what must follow the secret, such as @")
+    until: Pattern | None = Field(default=None, description="RE2: instead of secret, masks everything up to this")
+    tests: list[DetectorExample] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _one_extent(self) -> DetectorSpec:
+        if (self.secret is None) == (self.until is None):
+            raise ValueError("exactly one of secret and until must be given")
+        if self.until and self.then:
+            raise ValueError("then belongs to secret, not to until")
+        return self

@@ -1,0 +1,161 @@
+"""JSONPath as walkers: a path in jsonpath-ng's syntax, compiled once into closures that visit what it selects.
+
+jsonpath-ng parses; its own search builds a context object per node and is some thirty times slower. Filters
+(`[?(@.name == "x")]`) are evaluated by jsonpath-ng itself, step by step, with the same result. Deliberately not
+covered, and a mistake at load: unions, `parent`, `where`, arithmetic, sorting, and filters that refer to `$`.
+Source: https://github.com/h2non/jsonpath-ng and RFC 9535.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from jsonpath_ng import Child, DatumInContext, Descendants, Fields, Index, JSONPath, Root, Slice, This
+from jsonpath_ng.exceptions import JSONPathError
+from jsonpath_ng.ext.filter import Filter
+from jsonpath_ng.ext.parser import parse
+from jsonpath_ng.jsonpath import Wildcard
+
+type Trail = tuple[Trail, str | int] | None
+"""The keys that lead to a value, last first: cheap to extend, spelled out only for what is masked."""
+type Visit = Callable[[Any, Any, Trail], None]
+"""Called with a container, a key in it, and the trail that ends with that key. It may replace that one value."""
+type Walk = Callable[[Any, Trail, Visit], None]
+
+
+class UnsupportedPath(ValueError):
+    """The path is not JSONPath, or uses what the walkers do not cover."""
+
+
+def compile_path(text: str) -> Callable[[Any, Visit], None]:
+    """A function that visits every place in an object that `text` selects. Raises UnsupportedPath."""
+    try:
+        parsed = parse(text)
+    except JSONPathError as error:
+        raise UnsupportedPath(f"not JSONPath: {error}") from error
+    walk = _compile(parsed, _VISIT)
+    if walk is _VISIT:
+        raise UnsupportedPath("selects the whole object: name a field")
+    return lambda root, visit: walk(root, None, visit)
+
+
+def spell(trail: Trail) -> str:
+    """The path a trail stands for, such as `$.data.password`. Keys with dots are not quoted: it is a label."""
+    keys: list[str] = []
+    while trail is not None:
+        trail, key = trail
+        keys.append(str(key))
+    return ".".join(["$", *reversed(keys)])
+
+
+def visit_leaves(container: Any, key: Any, trail: Trail, visit: Visit) -> None:
+    """Visit the value at `key`, or every scalar below it when it is an object or a list."""
+    value = container[key]
+    if isinstance(value, dict):
+        for inner in value:
+            visit_leaves(value, inner, (trail, inner), visit)
+    elif isinstance(value, list):
+        for index in range(len(value)):
+            visit_leaves(value, index, (trail, index), visit)
+    else:
+        visit(container, key, trail)
+
+
+def _unused(node: Any, trail: Trail, visit: Visit) -> None:
+    raise AssertionError("the end of a path is never walked")  # pragma: no cover
+
+
+_VISIT: Walk = _unused
+"""Stands for "visit what was selected": the step before it knows the container and the key."""
+
+
+def _compile(path: JSONPath, after: Walk) -> Walk:
+    """The walker of `path` that goes on with `after` at each selected value."""
+    match path:
+        case Root() | This():
+            return after
+        case Child():
+            return _compile(path.left, _compile(path.right, after))
+        case Descendants():
+            return _compile(path.left, _descend(_compile(path.right, after)))
+        case Fields():
+            return _select(_field_keys(path.fields), after)
+        case Wildcard():
+            return _select(_all_keys, after)
+        case Index():
+            return _select(_index_keys(path.indices), after)
+        case Slice():
+            return _select(_slice_keys(slice(path.start, path.end, path.step)), after)
+        case Filter() if not path._references_root():
+            return _select(_filter_keys(path), after)
+    raise UnsupportedPath(f"not supported here: {path}")
+
+
+type _Keys = Callable[[Any], Iterable[Any]]
+
+
+def _select(keys: _Keys, after: Walk) -> Walk:
+    if after is _VISIT:
+
+        def end(node: Any, trail: Trail, visit: Visit) -> None:
+            for key in keys(node):
+                visit(node, key, (trail, key))
+
+        return end
+
+    def step(node: Any, trail: Trail, visit: Visit) -> None:
+        for key in keys(node):
+            after(node[key], (trail, key), visit)
+
+    return step
+
+
+def _descend(after: Walk) -> Walk:
+    if after is _VISIT:
+        raise UnsupportedPath("selects the whole object: name a field")
+
+    def walk(node: Any, trail: Trail, visit: Visit) -> None:
+        after(node, trail, visit)
+        if isinstance(node, dict):
+            for key, value in node.items():
+                if isinstance(value, (dict, list)):
+                    walk(value, (trail, key), visit)
+        elif isinstance(node, list):
+            for index, value in enumerate(node):
+                if isinstance(value, (dict, list)):
+                    walk(value, (trail, index), visit)
+
+    return walk
+
+
+def _all_keys(node: Any) -> Iterable[Any]:
+    if isinstance(node, dict):
+        return node
+    return range(len(node)) if isinstance(node, list) else ()
+
+
+def _field_keys(names: Iterable[str]) -> _Keys:
+    wanted = tuple(names)
+    return lambda node: [name for name in wanted if name in node] if isinstance(node, dict) else ()
+
+
+def _index_keys(indices: Iterable[int]) -> _Keys:
+    wanted = tuple(indices)
+    return lambda node: (
+        [index % len(node) for index in wanted if -len(node) <= index < len(node)] if isinstance(node, list) else ()
+    )
+
+
+def _slice_keys(wanted: slice) -> _Keys:
+    if wanted.step == 0:
+        raise UnsupportedPath("a slice with step 0 selects nothing")
+    return lambda node: range(len(node))[wanted] if isinstance(node, list) else ()
+
+
+def _filter_keys(path: Filter) -> _Keys:
+    def keys(node: Any) -> list[Any]:
+        found = path.find(DatumInContext(node))
+        return [datum.path.indices[0] if isinstance(node, list) else datum.path.fields[0] for datum in found]
+
+    return keys

@@ -1,0 +1,89 @@
+"""What stands in place of a masked value: a marker and a keyed fingerprint.
+
+The fingerprint (HMAC-SHA256, 64 bits of it) covers the object, the field and the value: a change of the value shows,
+equal values in two places do not, and without the key no guess can be checked. Replies to dry runs carry none,
+because there the caller chooses the value and could compare.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+from collections.abc import Iterator
+from typing import Any
+
+MARKER = "masked:v1:"
+NO_FINGERPRINT = MARKER + "0" * 16
+ENCODED = re.compile(r"bWFza2VkOnYxO[A-Za-z0-9+/]{22}=")
+"""A placeholder in base64."""
+PLAIN = re.compile(MARKER + "[0-9a-f]{16}")
+
+_MINIMUM_KEY_BYTES = 16
+
+
+class Fingerprints:
+    """Makes placeholders. Without a key (`silent`) they are all the same."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) < _MINIMUM_KEY_BYTES:
+            raise ValueError(f"a fingerprint key needs at least {_MINIMUM_KEY_BYTES} bytes")
+        self._key: bytes | None = key
+
+    def silent(self) -> Fingerprints:
+        """The same, without fingerprints."""
+        twin = Fingerprints.__new__(Fingerprints)
+        twin._key = None
+        return twin
+
+    def placeholder(self, *where_and_value: str) -> str:
+        """The placeholder of a value, which comes last, after what it is bound to."""
+        if self._key is None:
+            return NO_FINGERPRINT
+        # Length prefixes keep ("a", "bc") and ("ab", "c") apart.
+        bound = "".join([f"{len(part)}:{part}" for part in where_and_value])
+        digest = hmac.digest(self._key, bound.encode("utf-8", "surrogatepass"), "sha256")
+        return MARKER + digest[:8].hex()
+
+
+def encode(placeholder: str) -> str:
+    """The placeholder for a field that must hold base64, so that clients still decode it."""
+    return base64.b64encode(placeholder.encode()).decode()
+
+
+def is_placeholder(value: str) -> bool:
+    """True for a whole placeholder, plain or in base64: masking it again would hide a change."""
+    return bool(PLAIN.fullmatch(value) or ENCODED.fullmatch(value))
+
+
+def contains_marker(raw: bytes) -> bool:
+    """True if the bytes hold a placeholder, plain or within base64 at any offset. Works for protobuf too."""
+    return any(form in raw for form in MARKER_FORMS)
+
+
+def contains_placeholder(value: Any) -> str | None:
+    """The path of the first string that holds a placeholder, such as `$.data.password`; None when there is none."""
+    return next((path for path, text in _strings(value, "$") if contains_marker(text.encode("utf-8", "replace"))), None)
+
+
+def _strings(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _strings(item, f"{path}.{index}")
+
+
+def _base64_form(offset: int) -> bytes:
+    """The characters that any base64 of the marker contains when it starts `offset` bytes into a group of three."""
+    bits = offset * 8
+    encoded = base64.b64encode(b"\0" * offset + MARKER.encode())
+    return encoded[-(-bits // 6) : (bits + len(MARKER) * 8) // 6]
+
+
+MARKER_FORMS = (MARKER.encode(), *(_base64_form(offset) for offset in range(3)))

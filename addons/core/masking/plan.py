@@ -1,0 +1,194 @@
+"""What happens to the reply of a request: passed on, masked as a document, as watch events or as text, or withheld."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from typing import Any, Literal, Protocol
+
+from addons.core.masking.codec import Unmaskable, decode_json, decode_yaml, encode_json
+from addons.core.masking.detectors import Detectors, any_of, compile_re2
+from addons.core.masking.frames import FrameMasker
+from addons.core.masking.objects import ObjectMasker, RulesOfKind, hide_quoted
+from addons.core.masking.placeholder import Fingerprints
+from addons.core.masking.rule import Rule
+from addons.core.masking.text import TextMasker, redact
+
+type Mode = Literal["pass", "document", "frames", "text", "refuse"]
+
+_JSON = "application/json"
+_YAML = "application/yaml"
+_FORMS = {"", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"}
+_PARAMETERS = {"as", "v", "g", "q", "stream", "charset"}
+_NO_BODY = (204, 304)
+_MALFORMED = (KeyError, TypeError, AttributeError, IndexError, UnicodeError, RecursionError)
+
+
+class Reply(Enum):
+    """What a request answers with."""
+
+    PASSED = "nothing to mask"
+    OBJECTS = "objects"
+    TEXT = "text: logs, whatever a proxied pod says"
+    CHANNELS = "channels of a terminal or command"
+
+
+class StreamMasker(Protocol):
+    """Masks a body that arrives in pieces. Both return [] for "nothing yet", and may raise Unmaskable."""
+
+    def feed(self, chunk: bytes) -> list[bytes]: ...
+    def finish(self) -> list[bytes]: ...
+    def failure(self, reason: str) -> bytes: ...
+
+
+class MaskPlan:
+    """The plan for one shape of request. Immutable, shared by all requests of that shape."""
+
+    __slots__ = (
+        "_accepted",
+        "_detectors",
+        "_fingerprints",
+        "_needed",
+        "_of_kind",
+        "_rules",
+        "_watch",
+        "guards",
+        "passes",
+        "reply",
+    )
+
+    def __init__(
+        self,
+        reply: Reply,
+        watch: bool,
+        rules: Sequence[Rule],
+        of_kind: RulesOfKind,
+        detectors: Detectors,
+        fingerprints: Fingerprints,
+    ) -> None:
+        self.reply = reply
+        self.passes = reply is Reply.PASSED
+        self.guards = any(rule.guard for rule in rules)
+        self._watch = watch
+        self._rules = rules
+        self._of_kind = of_kind
+        self._detectors = detectors
+        self._fingerprints = fingerprints
+        self._needed = _needed(rules, detectors)
+        self._accepted: dict[str, str] = {}
+
+    @property
+    def endless(self) -> bool:
+        """True if the reply may never end, so that it must not be buffered."""
+        return self._watch or self.reply is not Reply.OBJECTS
+
+    def accept(self, original: str) -> str:
+        """The Accept header to send upstream: only forms that can be masked, in the caller's order."""
+        if self.reply is not Reply.OBJECTS:
+            return original
+        accepted = self._accepted.get(original)
+        if accepted is None:
+            accepted = ",".join(filter(self._acceptable, original.split(","))) or _JSON
+            if len(self._accepted) < 1024:  # callers choose the header
+                self._accepted[original] = accepted
+        return accepted
+
+    def mode(self, status: int, content_type: str, content_encoding: str = "") -> Mode:
+        """How to treat a reply with this status and these headers. Unknown forms are refused."""
+        if self.passes or status == 101:
+            return "pass"
+        if content_encoding.lower() not in ("", "identity"):
+            return "refuse"
+        if self.reply is not Reply.OBJECTS:
+            return "text"
+        kind = _media_type(content_type)
+        if kind == _JSON:
+            return "frames" if self._watch and status == 200 else "document"
+        if (kind == _YAML and not self._watch) or (kind == "text/plain" and status >= 400) or status in _NO_BODY:
+            return "document"
+        return "refuse"
+
+    def mode_of(self, status: int, headers: Mapping[str, str]) -> Mode:
+        """As `mode`, from the headers of a reply, which find names in lower case."""
+        return self.mode(status, headers.get("content-type", ""), headers.get("content-encoding", ""))
+
+    def mask_document(self, body: bytes, content_type: str) -> bytes:
+        """The masked body; the same bytes when nothing had to be masked. Raises Unmaskable."""
+        if not body:
+            return body
+        kind = _media_type(content_type)
+        if kind == _JSON:
+            return self._mask_object(body)
+        if kind == _YAML:
+            return self._mask_yaml(body)
+        return self._mask_plain(body)
+
+    def frames(self) -> StreamMasker:
+        """A masker for the events of one watch."""
+        masker = self._masker()
+        return FrameMasker(lambda frame: self._mask_json(frame, masker, masker.event))
+
+    def text(self) -> StreamMasker:
+        """A masker for one body of text, such as a log."""
+        return TextMasker(self._detectors, self._fingerprints)
+
+    def channel(self) -> StreamMasker:
+        """A masker for one output of an interactive stream: it holds nothing back that could be waited for."""
+        return TextMasker(self._detectors, self._fingerprints, eager=True)
+
+    def _masker(self) -> ObjectMasker:
+        return ObjectMasker(self._rules, self._of_kind, self._detectors, self._fingerprints)
+
+    def _mask_object(self, body: bytes) -> bytes:
+        masker = self._masker()
+        return self._mask_json(body, masker, masker.mask)
+
+    def _mask_json(self, body: bytes, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
+        if self._needed is not None and not self._needed.search(body):
+            return body
+        value = decode_json(body)
+        return encode_json(value, like=body) if _apply(masker, mask, value) else body
+
+    def _mask_yaml(self, body: bytes) -> bytes:
+        masker = self._masker()
+        value = decode_yaml(body)
+        return encode_json(value, like=b"{\n") if _apply(masker, masker.mask, value) else body
+
+    def _mask_plain(self, body: bytes) -> bytes:
+        """The text of an error."""
+        try:
+            text = body.decode()
+        except UnicodeError:
+            raise Unmaskable("the reply is not text") from None
+        return redact(hide_quoted(text) if self.guards else text, self._detectors, self._fingerprints).encode()
+
+    def _acceptable(self, part: str) -> bool:
+        kind, *rest = (piece.strip() for piece in part.split(";"))
+        parameters = dict(piece.partition("=")[::2] for piece in rest)
+        return (
+            (kind.lower() == _JSON or (kind.lower() == _YAML and not self._watch))
+            and parameters.get("as", "") in _FORMS
+            and parameters.keys() <= _PARAMETERS
+        )
+
+
+def _apply(masker: ObjectMasker, mask: Callable[[Any], None], value: Any) -> bool:
+    """Mask in place; True if anything changed. Raises Unmaskable, whatever shape the reply has."""
+    masker.changed = False
+    try:
+        mask(value)
+    except _MALFORMED as error:
+        raise Unmaskable(f"the reply is not what Kubernetes writes: {type(error).__name__}") from None
+    return masker.changed
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def _needed(rules: Sequence[Rule], detectors: Detectors) -> Any:
+    """A pattern that occurs in all JSON that these rules can change, or None when there is no such pattern."""
+    patterns = [rule.mention for rule in rules if rule.whole_values]
+    if any(rule.detect for rule in rules):
+        patterns.append(detectors.in_json)
+    return compile_re2(any_of(patterns)) if patterns and all(patterns) else None
