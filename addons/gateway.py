@@ -21,6 +21,8 @@ import structlog
 
 from addons.connections import Connections
 from addons.core.connection import Connection, by_target
+from addons.core.kube_request import KubeRequest
+from addons.core.masking import Masker, Unmaskable, mask_reply
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.core.resources import Resources
 from addons.edge.authority import Authority, open_authority
@@ -39,6 +41,7 @@ from addons.stack import build_stack
 log = structlog.get_logger()
 _FINGERPRINT_KEY = "fingerprint.key"
 APPROVALS_FILE = "approvals.sqlite"
+_PLAIN_FORMS = (("+json", "application/json"), ("+yaml", "application/yaml"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +113,7 @@ def fingerprint_key(state: Path) -> bytes:
 async def run(settings: Settings, prepared: Prepared, listener: socket.socket, worker: int) -> int:
     """Serve on a listening socket until SIGINT or SIGTERM; the exit status."""
     configure_logs(settings.log_format, settings.log_level)
-    parts = _parts(settings, prepared, worker)
+    parts = make_parts(settings, prepared, worker)
     master = make_master(lambda disconnect: build_stack(parts, disconnect), settings.mitmproxy_options())
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
@@ -127,9 +130,10 @@ async def run(settings: Settings, prepared: Prepared, listener: socket.socket, w
     return 0
 
 
-def _parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
+def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
+    """One of everything for a worker, opened. Needs a running loop."""
     policy, state = prepared.policy, Path(settings.state)
-    credentials = Credentials(time.time)
+    credentials = Credentials(policy.connections, time.time)
     upstream = Upstream(policy.connections, credentials)
     return Parts(
         settings=settings,
@@ -144,8 +148,22 @@ def _parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
         refresh=upstream.refresh,
         store=StoreThread(Store(sqlite_url(state / APPROVALS_FILE))),
         recordings=Recordings(state, str(worker), time.time()),
-        scrub=policy.masker.scrub,
+        scrub=_scrub_of(policy.masker),
     )
+
+
+def _scrub_of(masker: Masker) -> Scrub:
+    """Masks request bodies as the reply to the same request would be masked; what cannot be masked is not kept."""
+
+    def scrub(request: KubeRequest, body: bytes, content_type: str) -> bytes:
+        kind = content_type.partition(";")[0].strip().lower() or "application/json"
+        kind = next((plain for ending, plain in _PLAIN_FORMS if kind.endswith(ending)), kind)
+        try:
+            return b"".join(mask_reply(masker, request, kind, (body,)))
+        except Unmaskable as error:
+            return f"[not kept: {error}]".encode()
+
+    return scrub
 
 
 def _advice(policy: Policy) -> str:

@@ -16,7 +16,6 @@ from typing import Any, cast
 from mitmproxy import http, options
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons.core import Core
-from mitmproxy.addons.disable_h2c import DisableH2C
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client
 from mitmproxy.hooks import Hook
@@ -78,7 +77,7 @@ def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], v
     master.addons.__class__ = StrictAddonManager
     addons = cast(StrictAddonManager, master.addons)
     addons.extend(Core(), Proxyserver())
-    addons.extend(*stack(addons.disconnect), DisableH2C())
+    addons.extend(*stack(addons.disconnect))
     master.options.update(**values)
     if master.options.deferred:
         raise KeyError(f"unknown mitmproxy options: {', '.join(master.options.deferred)}")

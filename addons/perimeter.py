@@ -23,6 +23,8 @@ from addons.tunnel import next_layer_of
 class Perimeter:
     """First in the stack."""
 
+    name = "nextlayer"  # it takes the place of mitmproxy's addon of this name
+
     def __init__(self, connections: Connections, now: Callable[[], float], request_bytes: int) -> None:
         self._connections, self._now, self._limit = connections, now, request_bytes
 

@@ -82,21 +82,29 @@ class Settings(BaseModel):
 
 def load_settings(file: Path, overrides: dict[str, Any] | None = None) -> Settings:
     """The settings in `file`. Raises InvalidConfiguration with every mistake found."""
+    settings, problems = read_settings(file, overrides)
+    if problems:
+        raise InvalidConfiguration(problems)
+    return settings
+
+
+def read_settings(file: Path, overrides: dict[str, Any] | None = None) -> tuple[Settings, list[Problem]]:
+    """The settings, with the default for every key that has a mistake, so that the rest can be checked, too."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidConfiguration([Problem(str(file), 0, f"cannot be read: {error}")]) from error
+        return Settings(), [Problem(str(file), 0, f"cannot be read: {error}")]
     content, lines, problems = parse_mapping(text, str(file))
+    content |= overrides or {}
     try:
-        settings = Settings.model_validate({**content, **(overrides or {})})
+        settings = Settings.model_validate(content)
     except ValidationError as error:
         for item in error.errors(include_url=False):
-            path = tuple(item["loc"])
-            problems.append(Problem(str(file), lines.get(path[:1], 0), _explain(str(path[0]), item)))
-        raise InvalidConfiguration(sorted(problems, key=lambda problem: problem.line)) from error
-    if problems:
-        raise InvalidConfiguration(problems)
-    return _absolute(settings, file.resolve().parent)
+            key = item["loc"][0]
+            problems.append(Problem(str(file), lines.get((key,), 0), _explain(str(key), item)))
+            content.pop(str(key), None)
+        settings = Settings.model_validate(content)
+    return _absolute(settings, file.resolve().parent), sorted(problems, key=lambda problem: problem.line)
 
 
 def _explain(key: str, item: Any) -> str:

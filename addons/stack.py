@@ -13,6 +13,7 @@ from addons.approvals import Approvals
 from addons.authentication import Authentication
 from addons.capture import Capture
 from addons.commands import Commands
+from addons.credential_removal import CredentialRemoval
 from addons.credentials import Credentials
 from addons.guardrails import Guardrails
 from addons.masking import Masking
@@ -30,6 +31,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
     settings, policy, now = parts.settings, parts.policy, parts.now
     return [
         Perimeter(parts.connections, now, settings.request_bytes),  # only registered clusters, only HTTP in TLS
+        CredentialRemoval(parts.credentials),  # replies and records never hold the upstream credential
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
         Authentication(parts.verifier, parts.advice, now),  # bearer token -> Identity; removes it
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
@@ -37,7 +39,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Guardrails(lambda: policy.guardrails, parts.upstream, now),  # KubeRequest -> Decision
         Approvals(parts.store, now, parts.scrub, settings.hold_seconds),  # a human, where the decision asks for one
         Masking(lambda: policy.masker, disconnect),  # what may come back
-        Capture(parts.recordings, now, disconnect),  # on disk before it is forwarded
+        Capture(parts.recordings, now, disconnect, parts.scrub),  # on disk before it is forwarded
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Seal(),  # undecided is refused
     ]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from addons import gateway
 from addons.core.problem import InvalidConfiguration, Problem
-from addons.settings import Settings, load_settings
+from addons.settings import Settings, read_settings
 
 
 def up(
@@ -40,19 +42,28 @@ def up(
         Only check the configuration and the rules; exit status 1 if there is a mistake.
     """
     chosen: dict[str, Any] = {"workers": workers, "listen_port": listen_port}
-    settings = load_settings(conf, {key: value for key, value in chosen.items() if value is not None})
-    from addons import gateway  # mitmproxy takes a second to import: not before the file is known to be good
-
-    parts = gateway.prepare(settings)
-    if check:
-        print(f"{conf}: no problems; {parts.summary()}")
-        return 0
-    listener = _listener(settings, conf)
-    if worker is None and settings.workers > 1:
-        with listener:  # bound but not listening: it keeps the port for the workers
+    settings, problems = read_settings(conf, {key: value for key, value in chosen.items() if value is not None})
+    prepared = _collected(problems, lambda: gateway.prepare(settings))
+    listener = _collected(problems, lambda: _listener(settings, conf))
+    if prepared is None or listener is None or problems:
+        raise InvalidConfiguration(problems)
+    with listener:
+        if check:
+            print(f"{conf}: no problems; {prepared.summary()}")
+            return 0
+        if worker is None and settings.workers > 1:  # bound but not listening: it keeps the port for the workers
             return _supervise(conf, settings.workers, listener.getsockname()[1])
-    listener.listen(1024)
-    return asyncio.run(gateway.run(settings, parts, listener, worker or 0))
+        listener.listen(1024)
+        return asyncio.run(gateway.run(settings, prepared, listener, worker or 0))
+
+
+def _collected[T](problems: list[Problem], make: Callable[[], T]) -> T | None:
+    """What `make` makes; None if it found mistakes, which are added to the others."""
+    try:
+        return make()
+    except InvalidConfiguration as error:
+        problems += error.problems
+        return None
 
 
 def _listener(settings: Settings, conf: Path) -> socket.socket:
@@ -60,7 +71,8 @@ def _listener(settings: Settings, conf: Path) -> socket.socket:
     address = (settings.listen_host, settings.listen_port)
     try:
         family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
+        # Named IPPROTO_TCP, because asyncio turns Nagle off for those only; with it each reply waits 40 ms.
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if settings.workers > 1:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -89,6 +101,7 @@ def _supervise(conf: Path, count: int, port: int) -> int:
         "--listen-port",
         str(port),
     ]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = [subprocess.Popen([*command, "--worker", str(index)]) for index in range(count)]
     try:
         while all(worker.poll() is None for worker in workers):

@@ -170,7 +170,9 @@ def worker(
     """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own."""
     authority = open_authority(folder / "certs", datetime.datetime.now(datetime.UTC))
     registered = Connections({(connection.host, connection.port): connection for connection in connections})
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
     started: list[Master] = []
     failed: list[BaseException] = []
 

@@ -1,0 +1,211 @@
+"""An exception planted in every hook of every addon: nothing is forwarded, and no reply gets through.
+
+The real stack on a real proxy with real identity and STS processes; the cluster is an upstream that counts. One worker
+serves all cases: each hook is wrapped once, and raises while it is the planted one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import json
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy.connection import Client
+from mitmproxy.hooks import all_hooks
+
+from addons.connections import Connections
+from addons.edge.authority import Authority
+from addons.gateway import Parts, make_parts, prepare
+from addons.settings import Settings
+from addons.stack import build_stack
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.oidc import mint
+from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
+
+SECRET = "planted-" + secrets.token_hex(8)
+EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
+STACK = ("Perimeter CredentialRemoval Tls Authentication Commands Access Guardrails Approvals Masking Capture Credentials"
+         " Seal").split()  # fmt: skip
+# Start and stop of the process, and options, are not about a request: an exception there ends the process.
+LIFE_CYCLE = {"load", "running", "configure", "done", "update"}
+
+
+class Planted(RuntimeError):
+    """The fault."""
+
+
+def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+    """A Secret in clear, a stream of them for watches, and a WebSocket that says it for exec."""
+    if handler.headers.get("Upgrade"):
+        key = handler.headers["Sec-WebSocket-Key"] + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+        handler.send_response(101)
+        handler.send_header("Upgrade", "websocket")
+        handler.send_header("Connection", "Upgrade")
+        handler.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+        handler.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
+        handler.end_headers()
+        payload = b"\x01" + SECRET.encode()
+        handler.wfile.write(bytes([0x82, len(payload)]) + payload + b"\x88\x02\x03\xe8")
+        handler.close_connection = True
+        return
+    item = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": {"said": SECRET}}}
+    body = json.dumps({"type": "ADDED", "object": item} if "watch=" in handler.path else item).encode() + b"\n"
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+class Plant:
+    """Wraps every hook of every addon; the one named in `at` raises."""
+
+    def __init__(self) -> None:
+        self.at: tuple[str, str] | None = None
+        self.hooks: list[tuple[str, str]] = []
+        self.ran: set[tuple[str, str]] = set()
+
+    def wrap(self, addons: Sequence[object]) -> Sequence[object]:
+        for addon in addons:
+            for hook in sorted(set(all_hooks) - LIFE_CYCLE):
+                if callable(function := getattr(addon, hook, None)):
+                    setattr(addon, hook, self._guarded((type(addon).__name__, hook), function))
+        return addons
+
+    def _guarded(self, where: tuple[str, str], function: Callable[..., Any]) -> Callable[..., Any]:
+        self.hooks.append(where)
+
+        def call(*args: Any) -> Any:
+            self.ran.add(where)
+            if self.at == where:
+                raise Planted(*where)
+            return function(*args)
+
+        return call
+
+
+PLANT = Plant()
+
+
+def write_rules(folder: Path, cluster: Cluster, server: Upstream) -> None:
+    """A connection to the counting upstream whose thresholds let everything through: only faults stop it here."""
+    documents = {
+        "connections": ("Connection", "counting", {
+            "host": f"{HOST}:443", "address": f"127.0.0.1:{server.port}", "serverName": "upstream.test",
+            "caFile": str(server.ca_file), "thresholds": {"warn": 101, "approve": 101, "deny": 101},
+            "eks": {"cluster": "c", "region": cluster.sts_region, "stsEndpoint": cluster.sts_endpoint_url},
+        }),
+        "identity": ("IdentityProvider", "test", {
+            "issuer": cluster.oidc_issuer, "audiences": ["chaperone"],
+        }),
+        "access": ("Access", "agents", {
+            "groups": ["agents"], "connections": ["counting"], "role": cluster.role_arns["edit"], "durationSeconds": 900,
+        }),
+    }  # fmt: skip
+    folder.mkdir()
+    for kind, (name, metadata, spec) in documents.items():
+        document = {"apiVersion": "chaperone/v1", "kind": name, "metadata": {"name": metadata}, "spec": spec}
+        (folder / f"{kind}.yaml").write_text(json.dumps(document))
+
+
+@pytest.fixture(scope="module")
+def behind(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, Upstream, str]]:
+    folder = tmp_path_factory.mktemp("planted")
+    token = mint(cluster.oidc_issuer, "agent-7", groups=["agents"])
+    repository = Path(__file__).parents[1]
+    with pytest.MonkeyPatch.context() as patch, upstream(folder, answer) as server:
+        for name, value in cluster.aws_env.items():
+            patch.setenv(name, value)
+        write_rules(folder / "rules", cluster, server)
+        settings = Settings(
+            rules=[str(folder / "rules"), str(repository / "rules")],
+            certs=str(folder / "certs"),
+            state=str(folder / "state"),
+        )
+        prepared = prepare(settings)
+
+        def stack(_: Connections, __: Authority, disconnect: Callable[[Client], None]) -> Sequence[object]:
+            parts: Parts = make_parts(settings, prepared, 0)
+            return PLANT.wrap(build_stack(parts, disconnect))
+
+        with worker(folder, list(prepared.policy.connections.values()), stack) as gateway:
+            yield gateway, server, token
+
+
+def requests(token: str) -> dict[str, bytes]:
+    """One of each kind: a document, a stream, a write with a body, a WebSocket."""
+    bearer = f"Authorization: Bearer {token}"
+    body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}).encode()
+    post = (
+        f"POST /api/v1/namespaces/a/configmaps HTTP/1.1\r\nHost: {HOST}\r\n{bearer}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    )
+    upgrade = (
+        f"GET {EXEC} HTTP/1.1\r\nHost: {HOST}\r\n{bearer}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+        "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n"
+    )
+    return {
+        "get": get("/api/v1/namespaces/a/pods/p", bearer),
+        "watch": get("/api/v1/namespaces/a/pods?watch=true", bearer),
+        "post": post.encode() + body,
+        "exec": upgrade.encode(),
+    }
+
+
+def say(gateway: Worker, request: bytes) -> bytes:
+    """Everything that comes back, b"" if not even the tunnel opens."""
+    try:
+        with gateway.tls() as tls:
+            tls.sendall(request)
+            return everything(tls, 5)
+    except (OSError, AssertionError) as error:
+        return str(error).encode()
+
+
+def test_without_a_fault_everything_passes(behind: tuple[Worker, Upstream, str]) -> None:
+    gateway, server, token = behind
+    for name, request in requests(token).items():
+        assert SECRET.encode() in say(gateway, request), name
+    assert len(server.requests) == 4
+    assert {addon for addon, _ in PLANT.hooks} == set(STACK)
+
+
+FORWARDS_NOTHING = (
+    "client_connected http_connect next_layer tls_clienthello tls_start_client tls_established_client requestheaders"
+    " request server_connect tls_start_server"
+).split()
+
+
+def test_a_fault_in_any_hook_lets_nothing_through(behind: tuple[Worker, Upstream, str]) -> None:
+    """Nothing is forwarded when a hook before forwarding fails; nothing comes back when one after it does."""
+    gateway, server, token = behind
+    kinds = requests(token)
+    for where in PLANT.hooks:
+        PLANT.at = where
+        for kind, request in kinds.items():
+            server.requests.clear()
+            PLANT.ran.discard(where)
+            received = say(gateway, request)
+            if where[1] in FORWARDS_NOTHING:
+                assert where in PLANT.ran, where
+                assert server.requests == [], (where, kind, received)
+            if where in PLANT.ran and where[1] not in HARMLESS:
+                assert SECRET.encode() not in received, (where, kind)
+        PLANT.at = None
+    assert SECRET.encode() in say(gateway, kinds["get"]), "and afterwards it serves again"
+
+
+# When these run the reply has been sent, or there is none.
+HARMLESS = ("client_disconnected", "error", "websocket_end", "server_disconnected", "tls_failed_client")
+
+
+def test_a_streamed_reply_can_fail_only_before_it_starts(behind: tuple[Worker, Upstream, str]) -> None:
+    """`response` runs after a stream ended: a fault there is too late to withhold, so streams are masked as they come."""
+    assert ("Masking", "responseheaders") in PLANT.hooks
