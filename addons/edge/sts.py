@@ -72,6 +72,7 @@ class _Role:
 
 @dataclass(frozen=True, slots=True)
 class _Minted:
+    connection: str
     token: Secret
     role: _Role
     minted_at: float
@@ -115,6 +116,12 @@ class Credentials:
         except TimeoutError:
             raise CredentialUnavailable(grant.connection, "Timeout") from None
         return minted.token
+
+    def any_token(self, connection: str) -> Secret | None:
+        """A token for a connection that some grant has already, for questions every role gets the same answer to."""
+        now = self._now()
+        usable = (minted for minted in reversed(self._minted.values()) if now < minted.usable_until)
+        return next((minted.token for minted in usable if minted.connection == connection), None)
 
     def drop(self, grant: Grant, token: Secret) -> None:
         """Forget a token the cluster did not accept, unless it is so new that minting again would be a loop."""
@@ -170,6 +177,7 @@ class Credentials:
         except BotoCoreError as error:
             raise self._unavailable(grant, type(error).__name__, error) from None
         return _Minted(
+            connection=connection.name,
             token=token,
             role=role,
             minted_at=now,

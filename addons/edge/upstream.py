@@ -1,0 +1,239 @@
+"""The gateway's own questions to a cluster: the dry run of a write, the stored object, what resources there are.
+
+Asked with the credential of the caller's role, never with one of the gateway's own, over TLS that trusts the cluster's
+CA alone. Answers are bounded in size and time; redirects are never followed. A cluster that cannot be asked raises:
+without an answer nothing passes. Deliberately absent: any request that could change something.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import orjson
+import structlog
+
+from addons.core.connection import Connection
+from addons.core.discovery import ACCEPT, group_versions, resource_lists
+from addons.core.dry_run import (
+    Operations,
+    UnsafeDryRun,
+    dry_run_operations,
+    dry_run_target,
+    group_version_of,
+    resource_of,
+    takes_dry_run,
+)
+from addons.core.grant import Grant
+from addons.core.guardrails.effective import ServerRefusal
+from addons.core.resources import BUILTIN, Resources, UnreadableDiscovery
+from addons.core.secret import Secret
+from addons.edge.sts import Credentials, CredentialUnavailable
+from addons.edge.tls import client_context
+
+log = structlog.get_logger()
+
+MAX_BYTES = 16 * 1024 * 1024
+MISS_INTERVAL = 10.0
+"""Seconds between two discoveries of a cluster, however often something unknown is asked for."""
+_DEADLINE = 30.0
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+_PASSED_ON = frozenset({"content-type", "user-agent"})
+"""User-Agent becomes the field manager of a write that names none."""
+
+
+class UpstreamUnavailable(ConnectionError):
+    """The cluster gave no usable answer. Holds no secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerAnswer:
+    """`object` is the decoded body where it is a JSON object."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    object: Mapping[str, Any] | None
+
+
+@dataclass(slots=True)
+class _Known:
+    """What is known of one cluster's API."""
+
+    resources: Resources = BUILTIN
+    refresh_at: float = float("-inf")
+    flight: asyncio.Task[Resources] | None = None
+    dry_runs: dict[tuple[str, str], Operations] = field(default_factory=dict)
+    """By group and version, for the ones that are not built in."""
+
+
+class Upstream:
+    """Asks every registered cluster. Belongs to one event loop. Is the guardrails' `EffectiveObject`."""
+
+    def __init__(
+        self,
+        connections: Mapping[str, Connection],
+        credentials: Credentials,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reads each cluster's CA file."""
+        self._connections, self._credentials, self._monotonic = connections, credentials, monotonic
+        self._clients = {name: _client(connection) for name, connection in connections.items()}
+        self._known = {name: _Known() for name in connections}
+
+    async def dry_run(
+        self, connection: Connection, token: Secret, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> ServerAnswer:
+        """The server's answer to the dry run of a write. Raises UnsafeDryRun, UpstreamUnavailable."""
+        safe = dry_run_target(method, target)
+        if not await self._takes_dry_run(connection, token, method, target):
+            raise UnsafeDryRun("the API that serves this does not say that it knows dryRun")
+        passed_on = {name: value for name, value in headers.items() if name.lower() in _PASSED_ON}
+        return await self._ask(connection, token, method, safe, passed_on, body)
+
+    async def get(self, connection: Connection, token: Secret, target: str, accept: str = "") -> ServerAnswer:
+        """The server's answer to a GET, in JSON. Raises UpstreamUnavailable."""
+        return await self._ask(connection, token, "GET", target, {"Accept": accept} if accept else {}, b"")
+
+    async def discovery(self, connection: Connection, token: Secret) -> list[Mapping[str, Any]]:
+        """An APIResourceList for every group and version served. Raises UpstreamUnavailable, UnreadableDiscovery."""
+        core, groups = await asyncio.gather(*(self._discover(connection, token, root) for root in ("/api", "/apis")))
+        return [*core, *groups]
+
+    async def effective(
+        self, grant: Grant, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, Any] | ServerRefusal:
+        """The defaulted, mutated, validated object a write would store, or the server's refusal to say."""
+        connection = self._connections[grant.connection]
+        token = await self._credentials.token(grant)
+        return self._object(grant, token, await self.dry_run(connection, token, method, target, headers, body))
+
+    async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
+        """The object now stored at `target`; None when there is none."""
+        token = await self._credentials.token(grant)
+        answer = await self.get(self._connections[grant.connection], token, target)
+        return None if answer.status == 404 else self._object(grant, token, answer)
+
+    def resources_of(self, connection: Connection) -> Resources:
+        """What is known of the cluster's API at once: built-in kinds until it was asked the first time."""
+        return self._known[connection.name].resources
+
+    async def refresh(self, connection: Connection, grant: Grant | None = None) -> Resources:
+        """What is known after asking the cluster again, unless it was asked only just now.
+
+        Discovery is the same for every role: without a grant, a role session that is there already is used. A cluster
+        that gives no answer leaves what is known as it is.
+        """
+        known = self._known[connection.name]
+        if known.flight is None and self._monotonic() >= known.refresh_at:
+            known.refresh_at = self._monotonic() + MISS_INTERVAL
+            known.flight = asyncio.ensure_future(self._rediscover(connection, grant))
+            known.flight.add_done_callback(lambda _: setattr(known, "flight", None))
+        return known.resources if known.flight is None else await asyncio.shield(known.flight)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        for client in self._clients.values():
+            await client.aclose()
+
+    async def _rediscover(self, connection: Connection, grant: Grant | None) -> Resources:
+        known = self._known[connection.name]
+        try:
+            token = await self._credentials.token(grant) if grant else self._credentials.any_token(connection.name)
+            if token is not None:
+                known.resources = Resources.from_discovery(await self.discovery(connection, token))
+            else:
+                known.refresh_at = float("-inf")  # nothing was asked
+        except (UpstreamUnavailable, UnreadableDiscovery, CredentialUnavailable) as error:
+            log.warning("discovery failed", connection=connection.name, error=str(error))
+        return known.resources
+
+    async def _takes_dry_run(self, connection: Connection, token: Secret, method: str, target: str) -> bool:
+        """Built-in APIs do. Others are asked for their OpenAPI document, once, and again when it does not say so."""
+        group, version = key = group_version_of(target)
+        if f"{group}/{version}".lstrip("/") in BUILTIN.versions_of(resource_of(target)[0]):
+            return True
+        known = self._known[connection.name].dry_runs
+        if key not in known or not takes_dry_run(known[key], method, target):
+            answer = await self.get(connection, token, f"/openapi/v3/apis/{group}/{version}")
+            known[key] = dry_run_operations(answer.object or {})
+        return takes_dry_run(known[key], method, target)
+
+    async def _discover(self, connection: Connection, token: Secret, root: str) -> list[Mapping[str, Any]]:
+        document = _readable(await self.get(connection, token, root, ACCEPT))
+        if document.get("kind") == "APIGroupDiscoveryList":
+            return [*resource_lists(document)]
+        paths = group_versions(document)
+        answers = await asyncio.gather(*(self.get(connection, token, path) for path in paths))
+        # An aggregated API that is down answers 503; what it serves is unknown, and so refused, until it is back.
+        return [_readable(answer) for answer in answers if answer.status != 503]
+
+    def _object(self, grant: Grant, token: Secret, answer: ServerAnswer) -> Mapping[str, Any] | ServerRefusal:
+        if answer.status == 401:
+            self._credentials.drop(grant, token)
+            raise UpstreamUnavailable(f"{grant.connection} did not accept the role's credential")
+        if answer.status >= 400:
+            content_type = answer.headers.get("content-type", "application/json")
+            return ServerRefusal(status=answer.status, body=answer.body, content_type=content_type)
+        if answer.object is None:
+            raise UpstreamUnavailable(f"{grant.connection} did not answer with an object")
+        return answer.object
+
+    async def _ask(
+        self, connection: Connection, token: Secret, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> ServerAnswer:
+        """Sends `target` as it is: a client library's idea of a tidier URL could mean something else."""
+        sent = {"Accept": "application/json", **headers, "Authorization": f"Bearer {token.reveal()}"}
+        extensions = {"target": target.encode("ascii"), "sni_hostname": connection.server_name}
+        client = self._clients[connection.name]
+        request = client.build_request(method, "/", headers=sent, content=body or None, extensions=extensions)
+        try:
+            async with asyncio.timeout(_DEADLINE):
+                response = await client.send(request, stream=True)
+                try:
+                    return await _answer(connection, response)
+                finally:
+                    await response.aclose()
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise UpstreamUnavailable(f"{connection.name} could not be asked: {type(error).__name__}") from None
+
+
+async def _answer(connection: Connection, response: httpx.Response) -> ServerAnswer:
+    if 300 <= response.status_code < 400:
+        raise UpstreamUnavailable(f"{connection.name} answered with a redirect")
+    content = bytearray()
+    async for chunk in response.aiter_raw():
+        content += chunk
+        if len(content) > MAX_BYTES:
+            raise UpstreamUnavailable(f"{connection.name} answered with more than {MAX_BYTES} bytes")
+    try:
+        decoded = orjson.loads(content)
+    except orjson.JSONDecodeError:
+        decoded = None
+    found = decoded if isinstance(decoded, dict) else None
+    return ServerAnswer(status=response.status_code, headers=response.headers, body=bytes(content), object=found)
+
+
+def _readable(answer: ServerAnswer) -> Mapping[str, Any]:
+    if answer.status != 200 or answer.object is None:
+        raise UnreadableDiscovery(f"discovery was answered with status {answer.status}")
+    return answer.object
+
+
+def _client(connection: Connection) -> httpx.AsyncClient:
+    """Dials the connection's address, says its name; no proxy, redirect, compression or client certificate."""
+    host, port = connection.address
+    name = f"[{connection.host}]" if ":" in connection.host else connection.host
+    return httpx.AsyncClient(
+        base_url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
+        verify=client_context(connection.ca_file),
+        trust_env=False,
+        follow_redirects=False,
+        timeout=_TIMEOUT,
+        limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
+        headers={"Host": f"{name}:{connection.port}", "Accept-Encoding": "identity", "User-Agent": "kube-chaperone"},
+    )
