@@ -45,6 +45,7 @@ def test_an_early_end_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
         time.sleep(0.01)
     with pytest.raises(processes.ChildExited, match=r"brief ended during start.*address already in use"):
         processes.require_running([child])
+    processes.stop([child])
 
 
 def test_free_ports_differ() -> None:

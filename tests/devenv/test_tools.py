@@ -1,11 +1,12 @@
 """What is built is what the modules pin."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from scripts.devenv.places import DEVENV
-from scripts.devenv.tools import TOOLS, Tool
+from scripts.devenv.tools import TOOLS, Tool, ensure_tools, missing_tools
 
 
 @pytest.mark.parametrize("tool", TOOLS, ids=lambda tool: tool.name)
@@ -15,3 +16,17 @@ def test_the_version_named_is_the_version_pinned(tool: Tool) -> None:
     pinned = dict(re.findall(r"^\s*(?:require )?(\S+) v(\S+)", module, re.MULTILINE))
     owner = max((name for name in pinned if f"{tool.package}/".startswith(f"{name}/")), key=len)
     assert pinned[owner] == tool.version
+
+
+def test_programs_of_the_assets_folder_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tool in TOOLS:
+        (tmp_path / tool.name).touch(mode=0o755)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path))
+    assert set(ensure_tools().values()) == {tmp_path / tool.name for tool in TOOLS}
+    assert missing_tools() == []
+
+
+def test_what_is_in_no_folder_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert missing_tools() == [tool.name for tool in TOOLS]
