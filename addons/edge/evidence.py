@@ -14,7 +14,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage, event, line
 from addons.core.kube_request import KubeRequest
-from addons.edge.facts import MAX_BODY, call_of, comment_of, response_body, summary_of
+from addons.edge.facts import MAX_BODY, call_of, comment_of, outcome_of, response_body, summary_of
 from addons.edge.flow_file import FlowEncoder, MessageState
 from addons.edge.journal import Folder, RecordUnavailable
 from addons.edge.recordings import Recordings
@@ -114,13 +114,9 @@ class Evidence:
         return self._recordings.folder(exchange.session, exchange.connection.name if exchange.connection else "")
 
     def _event(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, extra: Mapping[str, str]) -> bytes:
-        refusal, error, response = exchange.refusal, flow.error, flow.response
-        if stage is Stage.RESPONSE_COMPLETE and refusal is not None and refusal.rule == _FAULT:
+        if stage is Stage.RESPONSE_COMPLETE and exchange.refusal is not None and exchange.refusal.rule == _FAULT:
             stage = Stage.PANIC
-        message = error.msg if error is not None else ""
-        code = response.status_code if response is not None and error is None else 0
-        if stage is Stage.REQUEST_RECEIVED:
-            code, message = 0, ""
+        code, message = (0, "") if stage is Stage.REQUEST_RECEIVED else outcome_of(flow, exchange)
         return line(event(call_of(flow, exchange), stage, self._now(), code, message, extra))
 
     def _record(self, flow: HTTPFlow, exchange: Exchange, progress: Progress) -> bytes:

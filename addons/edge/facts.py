@@ -52,6 +52,14 @@ def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
     )
 
 
+def outcome_of(flow: HTTPFlow, exchange: Exchange) -> tuple[int, str]:
+    """The HTTP status the agent got, 0 if it got none, and what went wrong."""
+    message = flow.error.msg if flow.error is not None else ""
+    if exchange.refusal is not None:
+        return exchange.refusal.code, message
+    return (flow.response.status_code if flow.response is not None and not message else 0), message
+
+
 def summary_of(exchange: Exchange) -> dict[str, str | int | bool]:
     """What a viewer shows with a flow; plain values only, or the flow file could not be written."""
     summary: dict[str, str | int | bool] = {"audit_id": exchange.id, "masked": exchange.masked}

@@ -1,0 +1,418 @@
+"""The record of a real worker in front of a real upstream."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import http.server
+import io
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
+from mitmproxy.io import FlowReader
+
+from addons.capture import Capture
+from addons.core.command import Command
+from addons.core.decision import Decision, Verdict
+from addons.core.grant import Grant
+from addons.core.identity import Identity
+from addons.core.kube_request import KubeRequest
+from addons.core.refusal import Refusal
+from addons.core.secret import Secret
+from addons.core.session import Session
+from addons.edge import recordings as edge_recordings
+from addons.edge.recordings import Recordings
+from addons.exchange import exchange_of
+from addons.perimeter import Perimeter
+from addons.refusal import refuse, settled
+from addons.seal import Seal
+from addons.tls import Tls
+from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
+
+IDENTITY = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=9e9)
+AGENT_TOKEN = "agent-t0ken"
+CREDENTIAL = "upstream-credential"
+PLAIN = "unmasked-secret"
+SENT_PLAIN = "secret-the-agent-wrote"
+
+
+class Gates:
+    """Stands in for the steps before capture: decides by the path, and masks."""
+
+    def __init__(self, upgrade_allowed: bool = True) -> None:
+        self._upgrade_allowed = upgrade_allowed
+
+    def requestheaders(self, flow: HTTPFlow) -> None:
+        flow.request.headers.pop("authorization", None)
+        if settled(flow):
+            return
+        exchange = exchange_of(flow)
+        exchange.identity = IDENTITY
+        exchange.session = Session(id="s1", identity=IDENTITY, connection="test", started_at=1.0)
+
+    def request(self, flow: HTTPFlow) -> None:
+        if settled(flow):
+            return
+        exchange, path = exchange_of(flow), flow.request.path
+        if "/garbage" in path:
+            refuse(flow, Refusal(code=400, rule="ambiguous", why="garbage"))
+            return
+        upgrade = flow.request.headers.get("upgrade", "").lower().partition("/")[0]
+        connect: Any = {"resource": "pods", "subresource": "exec", "name": "p"} if "/exec" in path else {}
+        exchange.request = KubeRequest(
+            method=flow.request.method, path=path, target=path, verb="get", upgrade=upgrade, argv=("sh",), **connect,
+        )  # fmt: skip
+        exchange.command, exchange.grant = Command(inferred="kubectl get"), _grant()
+        exchange.decision = Decision(verdict=Verdict.ALLOW)
+        exchange.approved = exchange.masked = True
+        if "/refused" in path:
+            refuse(flow, Refusal(code=403, rule="no", why="because"))
+
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        if flow.response is not None and "/stream" in flow.request.path:
+            flow.response.stream = lambda chunk: chunk.replace(PLAIN.encode(), b"*****")
+
+    def response(self, flow: HTTPFlow) -> None:
+        if flow.response is not None and flow.response.raw_content:
+            flow.response.content = flow.response.raw_content.replace(PLAIN.encode(), b"*****")
+        if "/unmaskable" in flow.request.path:
+            flow.kill()
+
+    def websocket_message(self, flow: HTTPFlow) -> None:
+        assert flow.websocket is not None
+        message = flow.websocket.messages[-1]
+        message.content = message.content.replace(PLAIN.encode(), b"*****")
+
+
+class Inject:
+    """Stands in for the credentials step."""
+
+    def request(self, flow: HTTPFlow) -> None:
+        if not settled(flow):
+            flow.request.headers["Authorization"] = f"Bearer {CREDENTIAL}"
+            exchange_of(flow).credential = Secret(CREDENTIAL)
+
+
+def _grant() -> Grant:
+    return Grant(id="g", identity=IDENTITY, connection="test", role="r", not_before_at=0, expires_at=9e9)
+
+
+def _scrub(_: KubeRequest, body: bytes, __: str) -> bytes:
+    return body.replace(SENT_PLAIN.encode(), b"*****")
+
+
+@dataclass
+class Setup:
+    state: Path
+    upstream: Upstream
+    worker: Worker
+    recordings: Recordings
+    events_at_upstream: list[list[dict[str, Any]]] = field(default_factory=list)
+
+    def events(self, session: str = "s1", count: int = 0) -> list[dict[str, Any]]:
+        """The session's audit events, once there are `count`."""
+        file = self.state / "sessions" / session / "audit.jsonl"
+        for _ in range(300):
+            events = [json.loads(line) for line in file.read_bytes().splitlines()] if file.exists() else []
+            if len(events) >= count:
+                break
+            time.sleep(0.01)
+        return events
+
+    def flows(self, session: str = "s1") -> list[HTTPFlow]:
+        """What is in the session's flow file after everything was written."""
+        self.recordings.close()
+        [file] = (self.state / "sessions" / session).glob("flows-*.mitm")
+        flows = [*FlowReader(io.BytesIO(file.read_bytes())).stream()]
+        assert all(isinstance(flow, HTTPFlow) for flow in flows)
+        return flows  # type: ignore[return-value]
+
+    def everything_written(self) -> bytes:
+        self.recordings.close()
+        return b"".join(path.read_bytes() for path in self.state.rglob("*") if path.is_file())
+
+
+Start = Callable[[], Setup]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def run() -> Setup:
+            state = tmp_path / "state"
+            recordings = Recordings(state, "w0", 1000.0)
+
+            def answering(handler: http.server.BaseHTTPRequestHandler) -> None:
+                setup.events_at_upstream.append(setup.events())
+                _answer(handler)
+
+            def addons(connections: Any, authority: Any, disconnect: Callable[[Client], None]) -> Sequence[object]:
+                return [
+                    Perimeter(connections, time.time, 1024 * 1024),
+                    Tls(connections, authority, time.time, False),
+                    Gates(),
+                    Capture(recordings, time.time, disconnect, _scrub),
+                    Inject(),
+                    Seal(),
+                ]
+
+            seen = stack.enter_context(upstream(tmp_path, answering))
+            running = stack.enter_context(worker(tmp_path, [seen.connection()], addons))
+            stack.callback(recordings.close)
+            setup = Setup(state, seen, running, recordings)
+            return setup
+
+        yield run
+
+
+def _answer(handler: http.server.BaseHTTPRequestHandler) -> None:
+    if "/vanish" in handler.path:
+        handler.close_connection = True
+        return
+    if handler.headers.get("Upgrade"):
+        _websocket(handler)
+        return
+    if "/stream" in handler.path:
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for chunk in [f'{{"data":"{PLAIN}"}}\n'.encode()] * 3 + [b""]:
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+        return
+    body = json.dumps({"data": PLAIN}).encode()
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", str(len(body)))
+    handler.end_headers()
+    handler.wfile.write(body)
+
+
+def _websocket(handler: http.server.BaseHTTPRequestHandler) -> None:
+    key = handler.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+    handler.send_response(101)
+    handler.send_header("Upgrade", "foo" if "/strange" in handler.path else "websocket")
+    handler.send_header("Connection", "Upgrade")
+    handler.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
+    handler.send_header("Sec-WebSocket-Protocol", "v9.strange" if "/odd" in handler.path else "v5.channel.k8s.io")
+    handler.end_headers()
+    frame = handler.rfile.read(6 + 5)
+    typed = bytes(byte ^ frame[2 + index % 4] for index, byte in enumerate(frame[6:]))
+    output = b"\x07bad" if "/bad" in handler.path else b"\x01" + PLAIN.encode() + b" " + typed[1:] + b"\r\n"
+    for payload in [output, b'\x03{"status":"Success"}']:
+        handler.wfile.write(bytes([0x82, len(payload)]) + payload)
+    handler.wfile.write(b"\x88\x02\x03\xe8")
+    handler.wfile.flush()
+    handler.close_connection = True
+
+
+def _exec(setup: Setup, path: str = "/exec?command=sh") -> bytes:
+    """What the agent receives of a session in which it types `id` and a return."""
+    lines = [
+        f"GET {path} HTTP/1.1", f"Host: {HOST}", "Connection: Upgrade", "Upgrade: websocket",
+        "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Protocol: v5.channel.k8s.io", "", "",
+    ]  # fmt: skip
+    with setup.worker.tls() as tls:
+        tls.sendall("\r\n".join(lines).encode())
+        tls.sendall(bytes([0x82, 0x80 | 5, 0, 0, 0, 0]) + b"\x00id\r\n")
+        return everything(tls, 5)
+
+
+def test_forwarded(start: Start) -> None:
+    setup = start()
+    answer = setup.worker.ask(get("/x?access_token=abc", f"Authorization: Bearer {AGENT_TOKEN}"))
+    assert b"*****" in answer
+    received, complete = setup.events(count=2)
+    assert (received["stage"], complete["stage"]) == ("RequestReceived", "ResponseComplete")
+    assert received["auditID"] == complete["auditID"]
+    assert complete["responseStatus"]["code"] == 200
+    assert "responseStatus" not in received
+    assert received["annotations"]["chaperone.dev/role"] == "r"
+    [(_, _, headers, _)] = setup.upstream.requests
+    assert headers["Audit-Id" if "Audit-Id" in headers else "Audit-ID"] == received["auditID"]
+    [flow] = setup.flows()
+    assert flow.response is not None
+    assert json.loads(flow.response.content or b"") == {"data": "*****"}
+    assert flow.request.headers["authorization"] == "[scrubbed]"
+    assert flow.metadata["chaperone"]["verdict"] == "allow"
+
+
+def test_the_event_is_on_disk_before_the_request_leaves(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(get("/x"))
+    [[event]] = setup.events_at_upstream
+    assert event["stage"] == "RequestReceived"
+
+
+@pytest.mark.parametrize("path", ["/x", "/stream", "/refused", "/garbage", "/vanish", "/unmaskable", "/exec"])
+def test_b83_no_secret_in_any_file(start: Start, path: str) -> None:
+    setup = start()
+    if path == "/exec":
+        _exec(setup)
+    else:
+        body = f'{{"x":"{SENT_PLAIN}"}}'
+        setup.worker.ask(
+            f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nAuthorization: Bearer {AGENT_TOKEN}\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+    setup.events(count=1)
+    written = setup.everything_written()
+    assert b"ResponseComplete" in written
+    for secret in (AGENT_TOKEN, CREDENTIAL, PLAIN, SENT_PLAIN):
+        assert secret.encode() not in written, secret
+
+
+@pytest.mark.parametrize(("path", "code"), [("/refused", 403), ("/garbage", 400)])
+def test_refused(start: Start, path: str, code: int) -> None:
+    setup = start()
+    answer = setup.worker.ask(get(path))
+    assert b"%d " % code in answer.split(b"\r\n")[0]
+    [event] = setup.events(count=1)
+    assert (event["stage"], event["responseStatus"]["code"]) == ("ResponseComplete", code)
+    assert event["annotations"]["authorization.k8s.io/decision"] == "forbid"
+    assert event["auditID"].encode() in answer
+    assert setup.upstream.requests == []
+    [flow] = setup.flows()
+    assert flow.marked == ":no_entry:"
+    assert flow.response is not None
+    assert flow.response.status_code == code
+
+
+def test_nobody_knows_who_it_was(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(b"GET /x HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n")
+    [event] = setup.events("unidentified-test", 1)
+    assert event["user"]["username"] == "system:anonymous"
+    assert event["responseStatus"]["code"] == 421
+
+
+def test_b41_what_cannot_be_recorded_is_not_forwarded(start: Start) -> None:
+    setup = start()
+    setup.state.mkdir()
+    (setup.state / "sessions").write_text("in the way")
+    assert b" 503 " in setup.worker.ask(get("/x"))
+    assert setup.upstream.connections == 0
+    assert b" 403 " in setup.worker.ask(get("/refused"))
+
+
+def test_streams_are_sampled(start: Start) -> None:
+    setup = start()
+    answer = setup.worker.ask(get("/stream"))
+    assert answer.count(b"*****") == 3
+    stages = [event["stage"] for event in setup.events(count=3)]
+    assert stages == ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+    assert setup.events()[-1]["annotations"]["chaperone.dev/streamed-bytes"] == "51"
+    [flow] = setup.flows()
+    assert flow.response is not None
+    assert flow.response.raw_content == b'{"data":"*****"}\n' * 3
+
+
+def test_a_withheld_reply_is_not_in_the_record(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(get("/unmaskable"))
+    event = setup.events(count=2)[-1]
+    assert "code" not in event["responseStatus"]
+    [flow] = setup.flows()
+    assert flow.response is not None
+    assert flow.response.raw_content is None
+
+
+def test_no_reply(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(get("/vanish"))
+    event = setup.events(count=2)[-1]
+    assert event["stage"] == "ResponseComplete"
+    assert event["responseStatus"]["message"]
+    [flow] = setup.flows()
+    assert flow.error is not None
+
+
+def test_too_large_for_anyone_to_read(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(f"POST /x HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 9999999\r\n\r\n".encode())
+    [event] = setup.events("unidentified-test", 1)
+    assert (event["stage"], event["responseStatus"]["code"]) == ("ResponseComplete", 413)
+    assert setup.upstream.requests == []
+
+
+def _cast(setup: Setup) -> list[Any]:
+    setup.recordings.close()
+    [file] = (setup.state / "sessions" / "s1").glob("exec-*.cast")
+    return [json.loads(line) for line in file.read_bytes().splitlines()]
+
+
+def test_exec_has_a_cast(start: Start) -> None:
+    setup = start()
+    assert b"***** id" in _exec(setup)
+    received, started, complete = setup.events(count=3)
+    assert [event["stage"] for event in (received, started, complete)] == [
+        "RequestReceived", "ResponseStarted", "ResponseComplete",
+    ]  # fmt: skip
+    assert complete["responseStatus"]["code"] == 101
+    annotations = complete["annotations"]
+    assert annotations["chaperone.dev/cast"] == f"exec-{complete['auditID']}.cast"
+    assert annotations["chaperone.dev/exit-code"] == "0"
+    assert annotations["chaperone.dev/argv"] == '["sh"]'
+    header, *events = _cast(setup)
+    assert header["version"] == 3
+    assert {(code, text) for _, code, text in events} == {("i", "id\r\n"), ("o", "***** id\r\n\r\n"), ("x", "0")}
+    [flow] = setup.flows()
+    assert flow.websocket is not None
+    assert sorted(message.content[:1] for message in flow.websocket.messages) == [b"\x00", b"\x01", b"\x03"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param("/exec?odd=/odd", id="unknown-protocol"), pytest.param("/exec?bad=/bad", id="b34-malformed-message")],
+)
+def test_what_cannot_be_read_ends_the_session(start: Start, path: str) -> None:
+    setup = start()
+    answer = _exec(setup, path)
+    assert b"bad" not in answer.partition(b"\r\n\r\n")[2]
+    assert PLAIN.encode() not in answer
+    assert b"*****" not in answer
+    assert setup.events(count=3)[-1]["stage"] == "ResponseComplete"
+
+
+def test_b41_a_cast_that_cannot_be_written_ends_the_session(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    setup = start()
+    monkeypatch.setattr(edge_recordings, "cast_name", lambda _: "audit.jsonl/x")
+    begun = time.monotonic()
+    assert b"***** id" not in _exec(setup, "/exec?command=sh")[-40:] or time.monotonic() - begun < 1
+    assert setup.events(count=3)[-1]["stage"] == "ResponseComplete"
+
+
+def test_an_upgrade_to_something_else_is_withheld(start: Start) -> None:
+    setup = start()
+    assert b" 101 " not in _exec(setup, "/exec?strange=/strange").split(b"\r\n")[0]
+
+
+def test_spdy_is_refused_because_it_cannot_be_recorded(start: Start) -> None:
+    setup = start()
+    request = (
+        f"POST /exec HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n\r\n"
+    )
+    with setup.worker.tls() as tls:
+        tls.sendall(request.encode())
+        answer = everything(tls, 1)
+    assert b"upgrade-not-recorded" in answer
+    assert setup.upstream.connections == 0
+    assert setup.events(count=1)[0]["responseStatus"]["code"] == 403
+
+
+def test_many_workers_at_once_keep_whole_lines(start: Start) -> None:
+    setup = start()
+    for _ in range(10):
+        setup.worker.ask(get("/x"))
+    events = setup.events(count=20)
+    assert len({event["auditID"] for event in events}) == 10
+    assert len(setup.flows()) == 10
