@@ -9,7 +9,7 @@ k8s.io/apiserver/pkg/endpoints/installer.go for which paths exist.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,10 @@ class Resources:
     def versions_of(self, resource: str) -> tuple[str, ...]:
         """Every `group/version` that serves a resource of this name, for hints."""
         return tuple(self._versions.get(resource, ()))
+
+    def __iter__(self) -> Iterator[tuple[str, str, str]]:
+        """Every (group, version, name), subresources as `name/subresource`."""
+        return iter(self._index)
 
     def __len__(self) -> int:
         return len(self._index)

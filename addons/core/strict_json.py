@@ -35,19 +35,20 @@ def loads(raw: bytes) -> Any:
         raise UnreadableBody(f"the body is not JSON: {error.msg} at line {error.lineno}") from None
     if _spells(value, raw):
         return value
-    _check_depth(value)
+    if isinstance(value, dict | list):
+        _check_depth(value)
     return _strictly(raw)
 
 
-def _check_depth(value: Any) -> None:
+def _check_depth(value: dict[str, Any] | list[Any]) -> None:
     """Nothing, if `value` nests at most MAX_DEPTH levels. Raises UnreadableBody."""
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
         level = [
             item
             for container in level
-            if isinstance(container, (dict, list))
             for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, dict | list)
         ]
         if not level:
             return

@@ -107,10 +107,10 @@ def test_anything_is_read_or_ambiguous(target: str) -> None:
     assert parse_target(canonical_target(path, query)) == (path, query)
 
 
-SEGMENTS = st.text(st.characters(blacklist_categories=("Cs", "Cc"), blacklist_characters="/\\"), min_size=1).filter(
+SEGMENTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1).filter(
     lambda text: text not in (".", "..")
 )
-WORDS = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"))
+WORDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
 
 
 @given(st.lists(SEGMENTS), st.lists(st.tuples(WORDS, WORDS)))
