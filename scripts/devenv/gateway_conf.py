@@ -40,8 +40,10 @@ class Upstream:
     roles: Mapping[str, str]
     """Group of the callers -> role ARN."""
     kubectl: str
-    aws_env: Mapping[str, str] = field(default_factory=dict)
-    """What the gateway's process gets as its own identity; without any, it keeps that of the caller."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """What the gateway's process gets as its own identity in AWS, over that of the caller."""
+    isolated: bool = False
+    """True keeps the caller's own AWS settings and proxies from a gateway whose STS is on loopback."""
 
     @classmethod
     def of(cls, cluster: Cluster, groups: Mapping[str, str] = GROUPS) -> Self:
@@ -58,7 +60,8 @@ class Upstream:
             issuer=cluster.oidc_issuer,
             roles={group: cluster.role_arns[role] for group, role in groups.items()},
             kubectl=cluster.kubectl,
-            aws_env=cluster.aws_env,
+            env=cluster.aws_env,
+            isolated=True,
         )
 
 

@@ -21,6 +21,8 @@ from scripts.devenv.places import REPOSITORY, DevelopmentProblem
 from scripts.devenv.processes import Child
 from scripts.devenv.state import record_children, recorded_children, write_atomically
 
+__all__ = ["GatewayEnv", "Upstream", "load_gateway", "start_gateway", "stop_gateway"]
+
 READY_SECONDS = 60.0
 KUBECTL_SECONDS = 60.0
 
@@ -67,18 +69,20 @@ class GatewayEnv:
         stop_gateway(self.folder)
 
     def agent_kubeconfig(
-        self, token: str, *, name: str = "agent", namespace: str = "default", intent: str = ""
+        self, token: str, *, name: str = "agent", namespace: str = "default", intent: str = "", proxy: bool = False
     ) -> Path:
         """A kubeconfig file (0600) for a caller with this token; it trusts the gateway's CA alone.
 
-        The proxy is left to the environment, as it would be where an agent runs.  `intent` is what the caller says it
-        is doing.
+        `intent` is what the caller says it is doing.  The proxy is left to the environment, as it would be where an
+        agent runs; with `proxy`, the file names it, and works in a shell that has other uses for that variable.
         """
         user: dict[str, Any] = {"token": token}
         if intent:
             # kubectl sends user-extra only along with a user; the gateway reads the reason and strips both.
             user |= {"as": name, "as-user-extra": {"reason": [intent]}}
         cluster = {"server": self.api_url, "certificate-authority": str(self.gateway_ca)}
+        if proxy:
+            cluster["proxy-url"] = self.gateway_url
         context = {"cluster": self.connection, "user": name, "namespace": namespace}
         document = {
             "apiVersion": "v1",
@@ -147,7 +151,7 @@ def start_gateway(
     conf, workers = write_configuration(upstream, folder, extra_rules, settings or {})
     log = folder / "gateway.log"
     log.unlink(missing_ok=True)
-    child = processes.spawn("gateway", _command(conf, bool(upstream.aws_env)), log, _environment(upstream))
+    child = processes.spawn("gateway", _command(conf, upstream.isolated), log, _environment(upstream))
     record_children(folder, [child])
     if owner_pid is not None:
         watcher = [sys.executable, "-m", "scripts.devenv.gateway_env", str(folder), str(owner_pid)]
@@ -190,16 +194,16 @@ def stop_gateway(folder: Path) -> bool:
     return bool(running)
 
 
-def _command(conf: Path, local: bool) -> Sequence[str | Path]:
+def _command(conf: Path, isolated: bool) -> Sequence[str | Path]:
     # The person's own profile and proxies belong to their cluster, not to one whose STS is on loopback.
     foreign = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", *_PROXIES, *map(str.lower, _PROXIES)]
-    without = ["/usr/bin/env", *(part for name in foreign for part in ("-u", name))] if local else []
+    without = ["/usr/bin/env", *(part for name in foreign for part in ("-u", name))] if isolated else []
     return [*without, sys.executable, "-m", "addons.cli", "up", "--conf", conf]
 
 
 def _environment(upstream: Upstream) -> dict[str, str]:
-    own = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull} if upstream.aws_env else {}
-    return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", **own, **upstream.aws_env}
+    none = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull} if upstream.isolated else {}
+    return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", **none, **upstream.env}
 
 
 def _wait_until_ready(child: Child, workers: int) -> dict[str, Any]:
