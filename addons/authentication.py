@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 
 from mitmproxy.http import HTTPFlow
 
+from addons.core.authorization import take_authorization
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
 from addons.core.refusal import Refusal
@@ -29,8 +30,7 @@ class Authentication:
     def requestheaders(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Write identity and session, or refuse. Waits only for a token that was not seen before."""
         headers = flow.request.headers
-        values = headers.get_all("authorization")
-        headers.pop("authorization", None)  # before anything else: it is gone from refused requests too
+        headers.fields, values = take_authorization(headers.fields)  # first: refused requests lose it too
         if settled(flow):
             return None
         try:

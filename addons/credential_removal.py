@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from mitmproxy.http import HTTPFlow, Response
 
+from addons.core.authorization import has_authorization, with_authorization
 from addons.core.refusal import Refusal
 from addons.edge.sts import Credentials
 from addons.exchange import exchange_of, need
@@ -58,5 +59,6 @@ class CredentialRemoval:
 
 def remove_credential(flow: HTTPFlow) -> None:
     """Put a placeholder where an Authorization header is."""
-    if "authorization" in flow.request.headers:
-        flow.request.headers["Authorization"] = PLACEHOLDER
+    headers = flow.request.headers
+    if has_authorization(headers.fields):
+        headers.fields = with_authorization(headers.fields, PLACEHOLDER)

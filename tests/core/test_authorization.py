@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from addons.core.authorization import has_authorization, take_authorization, with_authorization
+
+HOST = (b"Host", b"a")
+ONE, TWO = (b"AUTHORIZATION", b"Bearer \xff"), (b"authorization", b"Basic b")
+
+names = st.sampled_from([b"Host", b"authorization", b"Authorization", b"AUTHORIZATION", b"x-authorization"])
+fields = st.lists(st.tuples(names, st.binary(max_size=5))).map(tuple)
+
+
+def test_every_authorization_is_taken_and_the_rest_keeps_its_order() -> None:
+    assert take_authorization((ONE, HOST, TWO)) == ((HOST,), ["Bearer \udcff", "Basic b"])
+    assert take_authorization((HOST,)) == ((HOST,), [])
+
+
+@given(fields)
+def test_there_is_exactly_one_afterwards(given_fields: tuple[tuple[bytes, bytes], ...]) -> None:
+    replaced = with_authorization(given_fields, "Bearer ours")
+    rest, values = take_authorization(replaced)
+    assert values == ["Bearer ours"]
+    assert rest == take_authorization(given_fields)[0]
+    assert not has_authorization(rest) and has_authorization(replaced)
