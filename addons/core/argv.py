@@ -8,7 +8,6 @@ Source: k8s.io/kubectl/pkg/cmd/cp/cp.go.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -55,11 +54,8 @@ def _shell_command(words: Sequence[str]) -> str:
 
 
 def _split(command: str) -> list[str]:
-    """The words of a shell's command; none where its quotes do not match."""
-    try:
-        return shlex.split(command)
-    except ValueError:
-        return []
+    """The words of a shell's command, roughly: split at white space, quotes around a word removed."""
+    return [word.strip("'\"") for word in command.split()]
 
 
 def _transfer(words: Sequence[str]) -> Transfer:

@@ -58,6 +58,7 @@ def test_program(argv: tuple[str, ...], argv0: str, shell_command: str | None) -
         pytest.param(("dd", "of=/tmp/x"), "upload", id="B-50 dd in"),
         pytest.param(("ls", "-l"), "", id="no transfer"),
         pytest.param(("sh", "-c", "echo 'unbalanced"), "", id="unbalanced quotes"),
+        pytest.param(("sh", "-c", "'tar' xf -"), "upload", id="quoted program"),
         pytest.param(("sh", "-c", "ls 2>&1"), "", id="joining streams writes no file"),
         pytest.param(("sh",), "", id="a shell alone"),
     ],
