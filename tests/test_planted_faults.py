@@ -164,7 +164,7 @@ def say(gateway: Worker, request: bytes) -> bytes:
     try:
         with gateway.tls() as tls:
             tls.sendall(request)
-            return everything(tls, 5)
+            return everything(tls, 2)
     except (OSError, AssertionError) as error:
         return str(error).encode()
 
@@ -177,6 +177,9 @@ def test_without_a_fault_everything_passes(behind: tuple[Worker, Upstream, str])
     assert {addon for addon, _ in PLANT.hooks} == set(STACK)
 
 
+# When these run the reply has been sent, or there is none. The same is true of `response` for a reply that is streamed:
+# streams are masked as they come, by what `responseheaders` decided.
+TOO_LATE = ("client_disconnected", "error", "websocket_end", "server_disconnected", "tls_failed_client")
 FORWARDS_NOTHING = (
     "client_connected http_connect next_layer tls_clienthello tls_start_client tls_established_client requestheaders"
     " request server_connect tls_start_server"
@@ -196,16 +199,8 @@ def test_a_fault_in_any_hook_lets_nothing_through(behind: tuple[Worker, Upstream
             if where[1] in FORWARDS_NOTHING:
                 assert where in PLANT.ran, where
                 assert server.requests == [], (where, kind, received)
-            if where in PLANT.ran and where[1] not in HARMLESS:
+            sent_before = where[1] in TOO_LATE or (where[1], kind) == ("response", "watch")
+            if where in PLANT.ran and not sent_before:
                 assert SECRET.encode() not in received, (where, kind)
         PLANT.at = None
     assert SECRET.encode() in say(gateway, kinds["get"]), "and afterwards it serves again"
-
-
-# When these run the reply has been sent, or there is none.
-HARMLESS = ("client_disconnected", "error", "websocket_end", "server_disconnected", "tls_failed_client")
-
-
-def test_a_streamed_reply_can_fail_only_before_it_starts(behind: tuple[Worker, Upstream, str]) -> None:
-    """`response` runs after a stream ended: a fault there is too late to withhold, so streams are masked as they come."""
-    assert ("Masking", "responseheaders") in PLANT.hooks
