@@ -1,0 +1,150 @@
+"""The gateway that end-to-end tests share: one process in front of the session's cluster, isolated by namespace.
+
+Each gateway started here is remembered, so that the tests of the evidence, which run last, judge what all of them wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from scripts.devenv import oidc
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
+from tests.e2e.agent import Agent, Transcript
+from tests.e2e.records import ApiServer
+from tests.support.kubernetes import Kubectl
+
+RULES = Path(__file__).parent / "rules"
+HOLD_SECONDS = 10
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What was recorded is judged when everything has been recorded."""
+    items.sort(key=lambda item: "tests/e2e/test_evidence" in item.nodeid)
+
+
+@dataclass(slots=True)
+class Gateways:
+    """Every gateway of the session, running or not."""
+
+    cluster: Cluster
+    folder: Path
+    started: list[GatewayEnv] = field(default_factory=list)
+
+    def start(
+        self, name: str, upstream: Cluster | Upstream | None = None, settings: Mapping[str, Any] | None = None
+    ) -> GatewayEnv:
+        """A gateway of its own; without an upstream, in front of the cluster."""
+        gateway = start_gateway(
+            upstream or self.cluster,
+            self.folder / name,
+            extra_rules=RULES,
+            settings=settings,
+            owner_pid=os.getpid(),
+        )
+        self.started.append(gateway)
+        return gateway
+
+
+@pytest.fixture(scope="session")
+def gateways(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
+    """Starts further gateways; all are stopped in the end."""
+    known = Gateways(cluster, tmp_path_factory.mktemp("gateways"))
+    yield known
+    for gateway in known.started:
+        gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(gateways: Gateways) -> GatewayEnv:
+    """The gateway that most tests use."""
+    return gateways.start("shared", settings={"hold_seconds": HOLD_SECONDS})
+
+
+@pytest.fixture(scope="session")
+def transcript() -> Transcript:
+    """What agents printed in this session, and what they must not have seen."""
+    return Transcript()
+
+
+@pytest.fixture(scope="session")
+def planted() -> list[str]:
+    """Secret values of this session, which must turn up nowhere."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def plant(planted: list[str]) -> Callable[[], str]:
+    """A new secret value. It has characters that URLs and JSON escape, so that every encoding of it differs."""
+
+    def new() -> str:
+        value = f"s3cr3t/{secrets.token_hex(12)}+&<é"
+        planted.append(value)
+        return value
+
+    return new
+
+
+@pytest.fixture(scope="session")
+def mint(cluster: Cluster) -> Callable[..., str]:
+    """An ID token of the cluster's OpenID provider: `mint(sub, groups=…, claims=…, aud=…)`."""
+
+    def token(sub: str, **options: Any) -> str:
+        return oidc.mint(cluster.oidc_issuer, sub, **options)
+
+    return token
+
+
+@pytest.fixture(scope="session")
+def as_user(transcript: Transcript, mint: Callable[..., str]) -> Callable[..., Agent]:
+    """An agent: `as_user(gateway, sub, group, **claims)`, in namespace `default`."""
+
+    def agent(gateway: GatewayEnv, sub: str, group: str, **claims: Any) -> Agent:
+        token = mint(sub, groups=[group], claims=claims)
+        return Agent.of(gateway, transcript, sub, token)
+
+    return agent
+
+
+@pytest.fixture(scope="session")
+def api_server(cluster: Cluster) -> ApiServer:
+    """The API server's audit log."""
+    return ApiServer(cluster)
+
+
+@pytest.fixture(scope="session")
+def admin_http(cluster: Cluster) -> Iterator[httpx.Client]:
+    """The administrator without kubectl, where a process each would take too long."""
+    user = json.loads(Path(cluster.admin_kubeconfig).read_text())["users"][0]["user"]
+    context = ssl.create_default_context(cafile=cluster.api_ca)
+    context.load_cert_chain(user["client-certificate"], user["client-key"])
+    with httpx.Client(base_url=cluster.api_url, verify=context, trust_env=False, timeout=30) as http:
+        yield http
+
+
+@pytest.fixture(scope="module")
+def admin(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """The administrator's kubectl, past the gateway, in a namespace of this module alone."""
+    name = f"e2e-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    ours = kubectl.within(name)
+    ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield ours
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def agent(gateway: GatewayEnv, as_user: Callable[..., Agent], admin: Kubectl, request: pytest.FixtureRequest) -> Agent:
+    """An agent whose role may do everything: nothing but the gateway stops it. In the namespace of `admin`."""
+    return as_user(gateway, f"agent-of-{request.module.__name__.rpartition('.')[2]}", "agents").within(admin.namespace)

@@ -1,0 +1,84 @@
+"""What was written down about requests: by the gateway, and, as the oracle it is compared with, by the API server."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.gateway_env import GatewayEnv
+
+Event = dict[str, Any]
+ROLE_SESSIONS = "arn:aws:sts::"
+WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
+GATEWAY_AGENT = "kube-chaperone"
+"""User agent of the gateway's own questions, dry runs excepted: those carry the caller's, as it names the manager."""
+
+
+class ApiServer:
+    """The API server's own audit log."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._file = Path(cluster.audit_log)
+
+    def mark(self) -> int:
+        """Where the log ends now."""
+        return self._file.stat().st_size
+
+    def since(self, mark: int = 0) -> list[Event]:
+        """Events of role sessions, which only the gateway can open, in order."""
+        with self._file.open("rb") as log:
+            log.seek(mark)
+            lines = log.read().split(b"\n")[:-1]  # the last piece may be half a line
+        events = [json.loads(line) for line in lines if ROLE_SESSIONS.encode() in line]
+        return [event for event in events if event["user"]["username"].startswith(ROLE_SESSIONS)]
+
+    def about(self, mark: int, text: str) -> list[Event]:
+        """Events since the mark whose request URI holds `text`, a namespace or a name."""
+        return [event for event in self.since(mark) if text in event["requestURI"]]
+
+
+def real_writes(events: Iterable[Event]) -> list[str]:
+    """The requests that could have changed something."""
+    return [
+        f"{event['verb']} {event['requestURI']}"
+        for event in events
+        if event["verb"] in WRITES and "dryRun=All" not in event["requestURI"] and not _review(event)
+    ]
+
+
+def _review(event: Event) -> bool:
+    """SubjectAccessReviews and the like are created and never stored."""
+    return str(event.get("objectRef", {}).get("resource", "")).endswith("reviews")
+
+
+def gateway_events(gateway: GatewayEnv) -> list[Event]:
+    """Every event the gateway wrote, session by session, in the order of the files."""
+    return [event for file in audit_files(gateway) for event in read_events(file)]
+
+
+def audit_files(gateway: GatewayEnv) -> list[Path]:
+    """The audit log of each session."""
+    return sorted(gateway.state_dir.glob("sessions/*/audit.jsonl"))
+
+
+def read_events(file: Path) -> Iterator[Event]:
+    """The events of one file; every whole line must be one."""
+    for line in file.read_bytes().split(b"\n")[:-1]:
+        yield json.loads(line)
+
+
+def approvals(gateway: GatewayEnv, **columns: str) -> list[dict[str, Any]]:
+    """Rows of the store with these values, oldest first: looking costs no process, unlike the command."""
+    file = gateway.state_dir / "approvals.sqlite"
+    where = " AND ".join(f"{column} = ?" for column in columns) or "1"
+    store = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=10)
+    try:
+        store.row_factory = sqlite3.Row
+        query = f"SELECT * FROM approvals WHERE {where} ORDER BY asked_at"
+        return [dict(row) for row in store.execute(query, list(columns.values()))]
+    finally:
+        store.close()
