@@ -54,6 +54,7 @@ class Startup:
             self._wait("the nodes", lambda: _nodes_ready(admin))
             account = "/api/v1/namespaces/default/serviceaccounts/default"
             self._wait("the first service account", lambda: _answers(admin, account))
+            self._wait("the role edit", lambda: _has_rules(admin, "edit"))
         for name in ("moto", "oidc", "aws-iam-authenticator"):
             self._wait_for_port(name)
         processes.require_running(self._children)
@@ -108,6 +109,11 @@ def _answers(admin: httpx.Client, path: str) -> bool:
         return admin.get(path).status_code == httpx.codes.OK
     except httpx.TransportError:
         return False
+
+
+def _has_rules(admin: httpx.Client, role: str) -> bool:
+    # The controller manager gathers the rules of the built-in roles from others; until then they allow nothing.
+    return bool(admin.get(f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{role}").json().get("rules"))
 
 
 def _nodes_ready(admin: httpx.Client) -> bool:
