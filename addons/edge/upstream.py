@@ -67,8 +67,8 @@ class _Known:
     resources: Resources = BUILTIN
     refresh_at: float = float("-inf")
     flight: asyncio.Task[Resources] | None = None
-    dry_runs: dict[tuple[str, str], Operations] = field(default_factory=dict)
-    """By group and version, for the ones that are not built in."""
+    dry_runs: dict[tuple[str, str], tuple[Operations, float]] = field(default_factory=dict)
+    """By group and version, for the ones that are not built in; and from when to ask again after a miss."""
 
 
 class Upstream:
@@ -158,10 +158,12 @@ class Upstream:
         if f"{group}/{version}".lstrip("/") in BUILTIN.versions_of(resource_of(target)[0]):
             return True
         known = self._known[connection.name].dry_runs
-        if key not in known or not takes_dry_run(known[key], method, target):
+        operations, ask_at = known.get(key, (frozenset(), float("-inf")))
+        if not takes_dry_run(operations, method, target) and self._monotonic() >= ask_at:
             answer = await self.get(connection, token, f"/openapi/v3/apis/{group}/{version}")
-            known[key] = dry_run_operations(answer.object or {})
-        return takes_dry_run(known[key], method, target)
+            operations = dry_run_operations(answer.object or {})
+            known[key] = operations, self._monotonic() + MISS_INTERVAL
+        return takes_dry_run(operations, method, target)
 
     async def _discover(self, connection: Connection, token: Secret, root: str) -> list[Mapping[str, Any]]:
         document = _readable(await self.get(connection, token, root, ACCEPT))

@@ -125,6 +125,10 @@ async def test_an_api_that_is_not_built_in_must_say_that_it_knows_dry_run(cluste
     with pytest.raises(UnsafeDryRun, match="knows dryRun"):
         await cluster.upstream.dry_run(cluster.connection, TOKEN, "POST", widgets, {}, b"{}")
     assert cluster.asked == [("GET", document)]
+    with pytest.raises(UnsafeDryRun, match="knows dryRun"):
+        await cluster.upstream.dry_run(cluster.connection, TOKEN, "POST", widgets, {}, b"{}")
+    assert len(cluster.asked) == 1, "too soon to ask again"
+    cluster.now += MISS_INTERVAL
     operation = {"parameters": [{"name": "dryRun"}]}
     path = "/apis/x.io/v1/namespaces/{namespace}/widgets"
     cluster.answers[document] = (200, {"paths": {path: {"post": operation}}})
