@@ -1,6 +1,6 @@
 """The gateway that end-to-end tests share: one process in front of the session's cluster, isolated by namespace.
 
-Each gateway started here is remembered, so that the tests of the evidence, which run last, judge what all of them wrote.
+Each gateway started here is remembered, so that the tests of the evidence, which run last, judge what all wrote.
 """
 
 from __future__ import annotations
