@@ -15,7 +15,12 @@ from addons.core.kube_request import KubeRequest
 _MAX_HINT = 200
 _LENGTHS = frozenset(map(len, ("kubectl-command", "kubectl-session", "user-agent")))
 _DISCOVERY = "discovery"
-_APPLY = "fieldManager"
+_APPLY_MANAGERS = frozenset({"kubectl-client-side-apply", "kubectl-last-applied"})
+_MANAGERS = {
+    f"kubectl-{name}": f"kubectl {name}"
+    for name in "annotate autoscale cordon create edit expose label patch replace rollout run set taint".split()
+}
+"""What kubectl names itself in `fieldManager`."""
 
 _SUBRESOURCES = {
     ("pods", "attach"): "kubectl attach",
@@ -82,9 +87,10 @@ def inferred_command(request: KubeRequest) -> str:
         return "kubectl auth whoami"
     if request.resource in _CAN_I:
         return "kubectl auth can-i"
-    if request.verb == "patch" and request.first(_APPLY) in ("kubectl", "kubectl-client-side-apply"):
+    manager = request.first("fieldManager")
+    if manager in _APPLY_MANAGERS or (manager == "kubectl" and request.verb == "patch"):
         return "kubectl apply"
-    return _VERBS.get(request.verb, "")
+    return _MANAGERS.get(manager) or _VERBS.get(request.verb, "")
 
 
 def _of_subresource(request: KubeRequest) -> str:

@@ -8,7 +8,7 @@ Sources: `parse` and `parseQuery` in Go's net/url; RFC 3986, section 3.
 from __future__ import annotations
 
 import re
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote, quote_plus, unquote_to_bytes
 
 Query = tuple[tuple[str, str], ...]
 
@@ -16,7 +16,6 @@ MAX_PARAMETERS = 1000
 """Go drops every parameter of a query that has more than 10,000; nobody sends a tenth of that."""
 
 _CANONICAL_PATH = "/:@$&+,=~-._!'()*"
-_CANONICAL_QUERY = ":@/,~-._!'()*"
 _NOT_PRINTABLE = re.compile(r"[^\x21-\x7e]")
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ENCODED_SEPARATOR = re.compile(r"%(2[fF]|5[cC]|00)")
@@ -48,12 +47,11 @@ def parse_target(target: str) -> tuple[str, Query]:
 
 
 def canonical_target(path: str, query: Query) -> str:
-    """The one spelling of a path and its query: `parse_target` of it gives the same back."""
+    """The one spelling of a path and its query, client-go's: `parse_target` of it gives the same back."""
     escaped = quote(path, safe=_CANONICAL_PATH)
     if not query:
         return escaped
-    pairs = (f"{quote(key, safe=_CANONICAL_QUERY)}={quote(value, safe=_CANONICAL_QUERY)}" for key, value in query)
-    return f"{escaped}?{'&'.join(pairs)}"
+    return f"{escaped}?{'&'.join(f'{quote_plus(key)}={quote_plus(value)}' for key, value in query)}"
 
 
 def _path(raw: str) -> str:
