@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from addons.core.access import AccessPolicy, AccessRules, choose, compile_access, cross_check
+from addons.core.access import AccessPolicy, AccessRules, choose, compile_access
 from addons.core.documents import Document, parse_documents
 from addons.core.grant import Grant
 from addons.core.identity import Identity
@@ -192,48 +192,6 @@ def test_the_window_is_the_same_in_every_process(fields: dict[str, Any], now: fl
 def test_grants_of_different_jobs_have_different_ids(asked: Session) -> None:
     compiled = rules(rule("a"))
     assert grants(compiled, asked)[0].id != grants(compiled, session())[0].id
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "line", "message"),
-    [
-        pytest.param("groups: [web-agents]\n  subjects: [alice]", "groups: []", 5, "name somebody", id="nobody"),
-        pytest.param("connections: [prod]", "connections: []", 10, "connections", id="nowhere"),
-        pytest.param("role: arn:aws:iam::123456789012:role/web", "role: web", 11, "role", id="no ARN"),
-        pytest.param("durationSeconds: 1800", "durationSeconds: 899", 12, "durationSeconds", id="too short for STS"),
-        pytest.param("durationSeconds: 1800", "durationSeconds: 43201", 12, "durationSeconds", id="too long for STS"),
-        pytest.param("namespaces: [web]", "namespaces: [we*b]", 13, "namespaces", id="namespace pattern"),
-        pytest.param("resources: [pods, pods/log]", "resources: ['*']", 13, "resources", id="bare wildcard"),
-        pytest.param("verbs: [get, list]", "verbs: [exec]", 13, "verbs", id="no such verb"),
-        pytest.param('pattern: "INC-[0-9]+ .+"', 'pattern: "("', 14, "not a pattern", id="bad pattern"),
-        pytest.param("example: INC-42 restart web", "example: restart", 14, "does not match", id="bad example"),
-        pytest.param("priority: 5", "priority: high", 15, "priority", id="priority"),
-        pytest.param("priority: 5", "prioritty: 5", 15, "prioritty", id="unknown key"),
-    ],
-)
-def test_mistakes_have_their_line(old: str, new: str, line: int, message: str) -> None:
-    assert old in FULL
-    _, problems = compile_access(documents(FULL.replace(old, new)))
-    assert {problem.line for problem in problems} == {line}
-    assert message in problems[0].message
-
-
-def test_a_name_is_used_once_and_other_kinds_are_left_alone() -> None:
-    compiled, problems = compile_access(documents(FULL, FULL, FULL.replace("kind: Access", "kind: Guardrail")))
-    assert [problem.message for problem in problems] == ["two access rules are named web"]
-    assert [rule.name for rule in compiled] == ["web"]
-
-
-def test_references_must_lead_somewhere() -> None:
-    compiled = rules(FULL, rule("lost", connections="[prod, nowhere]"), rule("bad", identityProvider="missing"))
-    assert cross_check(["prod", "nowhere"], [IDP], rules(FULL, rule("lost", connections="[prod, nowhere]"))) == []
-    found = {problem.message for problem in cross_check(["prod"], [IDP, OTHER], compiled)}
-    assert found == {
-        "there is no connection nowhere; known: prod",
-        "there is no identity provider missing; known: corp, partner",
-        "identityProvider must be given unless there is exactly one; known: corp, partner",
-    }
-    assert "known: none" in cross_check([], [], rules(FULL))[0].message
 
 
 def test_a_dangling_provider_never_becomes_a_policy() -> None:

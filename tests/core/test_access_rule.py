@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from addons.core.access_rule import AccessRules, compile_access, cross_check
+from addons.core.documents import Document, parse_documents
+from addons.core.identity_provider import IdentityProvider
+
+IDP = IdentityProvider(name="corp", issuer="https://idp", audiences=("c",), algorithms=frozenset({"RS256"}))
+OTHER = IdentityProvider(name="partner", issuer="https://partner", audiences=("c",), algorithms=frozenset({"RS256"}))
+FULL = """
+apiVersion: chaperone/v1
+kind: Access
+metadata: {name: web}
+spec:
+  description: Agents of the web team.
+  identityProvider: corp
+  groups: [web-agents]
+  subjects: [alice]
+  connections: [prod]
+  role: arn:aws:iam::123456789012:role/web
+  durationSeconds: 1800
+  scope: {namespaces: [web], resources: [pods, pods/log], verbs: [get, list]}
+  intent: {pattern: "INC-[0-9]+ .+", example: INC-42 restart web}
+  priority: 5
+"""
+
+
+def rule(name: str, **spec: Any) -> str:
+    values = {"connections": "[prod]", "role": f"arn:aws:iam::123456789012:role/{name}", "groups": "[g]", **spec}
+    body = "".join(f"  {key}: {value}\n" for key, value in values.items() if value is not None)
+    return f"apiVersion: chaperone/v1\nkind: Access\nmetadata: {{name: {name}}}\nspec:\n{body}"
+
+
+def documents(*texts: str) -> list[Document]:
+    found, problems = parse_documents("---\n".join(texts), "rules/access.yaml")
+    assert not problems
+    return found
+
+
+def rules(*texts: str) -> AccessRules:
+    compiled, problems = compile_access(documents(*texts))
+    assert not problems
+    return compiled
+
+
+def test_rules_come_by_falling_priority_then_name() -> None:
+    compiled = rules(rule("b"), rule("c", priority=1), rule("a"))
+    assert [each.name for each in compiled] == ["c", "a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "message"),
+    [
+        pytest.param("groups: [web-agents]\n  subjects: [alice]", "groups: []", 5, "name somebody", id="nobody"),
+        pytest.param("connections: [prod]", "connections: []", 10, "connections", id="nowhere"),
+        pytest.param("role: arn:aws:iam::123456789012:role/web", "role: web", 11, "role", id="no ARN"),
+        pytest.param("durationSeconds: 1800", "durationSeconds: 899", 12, "durationSeconds", id="too short for STS"),
+        pytest.param("durationSeconds: 1800", "durationSeconds: 43201", 12, "durationSeconds", id="too long for STS"),
+        pytest.param("namespaces: [web]", "namespaces: [we*b]", 13, "namespaces", id="namespace pattern"),
+        pytest.param("resources: [pods, pods/log]", "resources: ['*']", 13, "resources", id="bare wildcard"),
+        pytest.param("verbs: [get, list]", "verbs: [exec]", 13, "verbs", id="no such verb"),
+        pytest.param('pattern: "INC-[0-9]+ .+"', 'pattern: "("', 14, "not a pattern", id="bad pattern"),
+        pytest.param("example: INC-42 restart web", "example: restart", 14, "does not match", id="bad example"),
+        pytest.param("priority: 5", "priority: high", 15, "priority", id="priority"),
+        pytest.param("priority: 5", "prioritty: 5", 15, "prioritty", id="unknown key"),
+    ],
+)
+def test_mistakes_have_their_line(old: str, new: str, line: int, message: str) -> None:
+    assert old in FULL
+    _, problems = compile_access(documents(FULL.replace(old, new)))
+    assert {problem.line for problem in problems} == {line}
+    assert message in problems[0].message
+
+
+def test_a_name_is_used_once_and_other_kinds_are_left_alone() -> None:
+    compiled, problems = compile_access(documents(FULL, FULL, FULL.replace("kind: Access", "kind: Guardrail")))
+    assert [problem.message for problem in problems] == ["two access rules are named web"]
+    assert [rule.name for rule in compiled] == ["web"]
+
+
+def test_references_must_lead_somewhere() -> None:
+    compiled = rules(FULL, rule("lost", connections="[prod, nowhere]"), rule("bad", identityProvider="missing"))
+    assert cross_check(["prod", "nowhere"], [IDP], rules(FULL, rule("lost", connections="[prod, nowhere]"))) == []
+    found = {problem.message for problem in cross_check(["prod"], [IDP, OTHER], compiled)}
+    assert found == {
+        "there is no connection nowhere; known: prod",
+        "there is no identity provider missing; known: corp, partner",
+        "identityProvider must be given unless there is exactly one; known: corp, partner",
+    }
+    assert "known: none" in cross_check([], [], rules(FULL))[0].message
