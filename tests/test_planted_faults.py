@@ -30,8 +30,10 @@ from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstrea
 
 SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
-STACK = ("Perimeter CredentialRemoval Tls Authentication Commands Access Guardrails Approvals Masking Capture Credentials"
-         " Seal").split()  # fmt: skip
+STACK = (
+    "Perimeter CredentialRemoval Tls Authentication Commands Access Guardrails Approvals Masking Capture"
+    " Credentials Seal"
+).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.
 LIFE_CYCLE = {"load", "running", "configure", "done", "update"}
 
@@ -105,7 +107,8 @@ def write_rules(folder: Path, cluster: Cluster, server: Upstream) -> None:
             "issuer": cluster.oidc_issuer, "audiences": ["chaperone"],
         }),
         "access": ("Access", "agents", {
-            "groups": ["agents"], "connections": ["counting"], "role": cluster.role_arns["edit"], "durationSeconds": 900,
+            "groups": ["agents"], "connections": ["counting"], "role": cluster.role_arns["edit"],
+            "durationSeconds": 900,
         }),
     }  # fmt: skip
     folder.mkdir()
@@ -143,8 +146,8 @@ def requests(token: str) -> dict[str, bytes]:
     bearer = f"Authorization: Bearer {token}"
     body = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}}).encode()
     post = (
-        f"POST /api/v1/namespaces/a/configmaps HTTP/1.1\r\nHost: {HOST}\r\n{bearer}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        f"POST /api/v1/namespaces/a/configmaps HTTP/1.1\r\nHost: {HOST}\r\n{bearer}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
     )
     upgrade = (
         f"GET {EXEC} HTTP/1.1\r\nHost: {HOST}\r\n{bearer}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

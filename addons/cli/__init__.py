@@ -13,14 +13,18 @@ app = App(
     help="Just-in-time, supervised access to Kubernetes for autonomous agents.",
     version="0.1.0",
 )
-app.command("addons.cli.up:up", name="up")
-app.command("addons.cli.explain:explain", name="explain")
-app.command("addons.cli.mask:mask", name="mask")
-app.command("addons.cli.rules:app", name="rules")
-app.command("addons.cli.approvals:app", name="approvals")
-app.command("addons.cli.sessions:app", name="sessions")
-app.command("addons.cli.watch:watch", name="watch")
-app.command("addons.cli.doctor:doctor", name="doctor")
+_COMMANDS = {  # imported when used; the help is here so that the overview needs none of them
+    "up": ("addons.cli.up:up", "Start the gateway."),
+    "doctor": ("addons.cli.doctor:doctor", "Find what is wrong with a set-up."),
+    "approvals": ("addons.cli.approvals:app", "See, grant and deny what waits for a human."),
+    "sessions": ("addons.cli.sessions:app", "Find, show and replay what agents did."),
+    "watch": ("addons.cli.watch:watch", "Look at live traffic in mitmweb, which cannot touch it."),
+    "explain": ("addons.cli.explain:explain", "Say what the rules make of a request, without sending it."),
+    "mask": ("addons.cli.mask:mask", "Show what an agent would see of a reply."),
+    "rules": ("addons.cli.rules:app", "Check, list and show rules."),
+}
+for _name, (_where, _help) in _COMMANDS.items():
+    app.command(_where, name=_name, help=_help)
 
 
 def main() -> None:

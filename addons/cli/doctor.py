@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from addons.cli.mask import NO_SECRET_KEY
 from addons.edge.probes import Finding, examine, healthy
 from addons.policy import load_policy
 from addons.settings import load_settings
@@ -33,7 +34,7 @@ def doctor(
     """
     now = datetime.datetime.now(datetime.UTC)
     settings = load_settings(conf)
-    policy = load_policy(settings.rules, b"doctor", now)
+    policy = load_policy(settings.rules, NO_SECRET_KEY, now)
     findings = [Finding("configuration and rules", True, f"{conf}: no mistakes")]
     if output == "text":
         _show(findings[0])

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from cyclopts import Parameter
 
-from addons.cli.mask import default_rules
+from addons.cli.mask import NO_SECRET_KEY, default_rules
 from addons.core.connection import compile_connections
 from addons.core.decision import Thresholds
 from addons.core.explain import Judge, UnusableQuestion
@@ -68,7 +68,7 @@ def explain(
 
 
 def _judge(folders: list[str], connection: str) -> Judge:
-    guardrails, _ = load_judgement(folders, b"explain")
+    guardrails, _ = load_judgement(folders, NO_SECRET_KEY)
     return Judge(
         guardrails=guardrails, resources=BUILTIN, thresholds=_thresholds(folders, connection), connection=connection
     )
@@ -87,17 +87,26 @@ def _thresholds(folders: list[str], connection: str) -> Thresholds:
 
 def _batch(judge: Judge) -> int:
     """One answer for each line, in order; a line that is no question gets an answer that says so."""
+    answers = (_answer(line, judge) for line in sys.stdin.buffer if line.strip())
     failed = 0
-    for line in sys.stdin.buffer:
-        if not line.strip():
-            continue
-        try:
-            answer = explain_request(orjson.loads(line), judge, time.time())
-        except (UnusableQuestion, orjson.JSONDecodeError, AttributeError) as error:
-            failed, answer = 1, {"id": None, "error": f"not a question: {error}"}
+    for answer in answers:
+        failed = failed or int("error" in answer)
         sys.stdout.buffer.write(orjson.dumps(answer) + b"\n")
     sys.stdout.buffer.flush()
     return failed
+
+
+def _answer(line: bytes, judge: Judge) -> dict[str, Any]:
+    try:
+        question = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return {"id": None, "error": f"not a question: {error}"}
+    if not isinstance(question, dict):
+        return {"id": None, "error": "not a question: not a JSON object"}
+    try:
+        return explain_request(question, judge, time.time())
+    except UnusableQuestion as error:
+        return {"id": question.get("id"), "error": f"not a question: {error}"}
 
 
 def _text(answer: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,9 +27,10 @@ def mask(*, request: str, content_type: str, rules: list[Path] | None = None) ->
         Folders of rule files, instead of the ones this command was shipped with.
     """
     method, _, target = request.partition(" ")
-    _, masker = load_judgement([str(folder) for folder in rules or [default_rules()]], _KEY)
+    _, masker = load_judgement([str(folder) for folder in rules or [default_rules()]], NO_SECRET_KEY)
     for chunk in mask_reply(masker, read_request(method, target, ()), content_type, _chunks()):
         sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
     return 0
 
 
@@ -37,9 +39,9 @@ def default_rules() -> Path:
     return Path(__file__).parents[2] / "rules"
 
 
-_KEY = b"chaperone mask: fingerprints of this command are comparable with each other and with nothing else"
+NO_SECRET_KEY = b"fingerprints of a command are comparable with each other and with nothing else"
 
 
 def _chunks() -> Iterator[bytes]:
-    while chunk := sys.stdin.buffer.read1(_CHUNK):
+    while chunk := os.read(sys.stdin.fileno(), _CHUNK):  # what is there now: a stream is masked as it comes
         yield chunk

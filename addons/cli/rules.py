@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
-from addons.cli.mask import default_rules
+from addons.cli.mask import NO_SECRET_KEY, default_rules
 from addons.core.guardrails import Guardrail
 from addons.edge.rulefiles import read_rules
 from addons.policy import load_judgement
@@ -24,7 +24,7 @@ def check(*, rules: Rules = None) -> int:
 
     Connections, identity providers and access rules are checked by `chaperone up --check`, which knows the cluster.
     """
-    guardrails, _ = load_judgement(_folders(rules), b"check")
+    guardrails, _ = load_judgement(_folders(rules), NO_SECRET_KEY)
     print(f"no problems; {len(guardrails.rules)} guardrails")
     return 0
 
@@ -32,7 +32,7 @@ def check(*, rules: Rules = None) -> int:
 @app.command(name="list")
 def list_(*, rules: Rules = None, output: Output = "text") -> int:
     """List the guardrails: name, what happens on a match, what they cover."""
-    rows = [_row(rule) for rule in load_judgement(_folders(rules), b"list")[0].rules.values()]
+    rows = [_row(rule) for rule in load_judgement(_folders(rules), NO_SECRET_KEY)[0].rules.values()]
     if output == "json":
         print(json.dumps(rows, indent=2))
         return 0

@@ -1,0 +1,127 @@
+"""`explain`, `mask` and `rules`, run as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def chaperone(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "addons.cli", *arguments],
+        input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
+    )  # fmt: skip
+
+
+def test_explain_for_people() -> None:
+    result = chaperone("explain", "DELETE /api/v1/namespaces/shop")
+    assert result.returncode == 0
+    assert result.stdout.startswith("require_approval (risk ")
+    assert "rule: delete-namespace-needs-approval" in result.stdout
+
+
+def test_explain_for_programs_and_with_a_body(tmp_path: Path) -> None:
+    body = tmp_path / "pod.json"
+    body.write_text('{"spec": {"hostNetwork": true, "containers": []}}')
+    result = chaperone("explain", "POST /api/v1/namespaces/a/pods", "--body", str(body), "-o", "json")
+    assert json.loads(result.stdout)["verdict"] == "deny"
+
+
+def test_explain_batch_answers_every_line_in_order() -> None:
+    questions = [
+        {"id": 1, "method": "GET", "target": "/api/v1/namespaces/a/pods"},
+        {"id": 2, "method": "GET", "target": "/api/v1/namespaces/a%2fb/pods"},
+        {"id": 3, "method": "GET", "target": "/api/v1/secrets"},
+        {"id": 4, "method": "GET", "target": "/apis/example.com/v1/foos"},
+    ]
+    result = chaperone("explain", "--batch", stdin="\n".join(map(json.dumps, questions)) + "\n\n")
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    verdicts = [(answer["id"], answer["verdict"]) for answer in answers]
+    assert verdicts == [(1, "allow"), (2, "refuse"), (3, "require_approval"), (4, "deny")]
+    assert result.returncode == 0
+
+
+def test_explain_batch_says_which_line_was_no_question() -> None:
+    result = chaperone("explain", "--batch", stdin='{"id": 7}\nnot json\n[]\n')
+    assert result.returncode == 1
+    answers = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [(answer["id"], answer["error"][:14]) for answer in answers] == [
+        (7, "not a question"), (None, "not a question"), (None, "not a question"),
+    ]  # fmt: skip
+
+
+def test_explain_batch_is_fast() -> None:
+    line = json.dumps({"id": 1, "method": "GET", "target": "/api/v1/namespaces/a/pods"})
+    started = time.monotonic()
+    result = chaperone("explain", "--batch", stdin=f"{line}\n" * 20_000)
+    assert result.stdout.count("\n") == 20_000
+    assert time.monotonic() - started < 20_000 / 1_500
+
+
+def test_explain_for_an_unknown_connection_names_the_known_ones() -> None:
+    result = chaperone("explain", "GET /api/v1/pods", "--connection", "nowhere")
+    assert result.returncode == 1
+    assert result.stderr == "chaperone: no connection is named nowhere; known are: none\n"
+
+
+SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"pw": "aHVudGVyMg=="}}
+
+
+@pytest.mark.parametrize(
+    ("target", "content_type", "reply"),
+    [
+        ("/api/v1/namespaces/a/secrets/s", "application/json", json.dumps(SECRET)),
+        ("/api/v1/namespaces/a/secrets", "application/json", json.dumps({"kind": "SecretList", "items": [SECRET]})),
+        ("/api/v1/secrets?watch=1", "application/json", json.dumps({"type": "ADDED", "object": SECRET}) + "\n"),
+        (
+            "/api/v1/namespaces/a/secrets", "application/json",
+            json.dumps({"kind": "Table", "columnDefinitions": [], "rows": [{"cells": [], "object": SECRET}]}),
+        ),
+        ("/api/v1/namespaces/a/secrets/s", "application/yaml", "kind: Secret\napiVersion: v1\ndata: {pw: aHVudGVyMg==}\n"),
+    ],
+    ids=["object", "list", "watch", "table", "yaml"],
+)  # fmt: skip
+def test_mask(target: str, content_type: str, reply: str) -> None:
+    result = chaperone("mask", "--request", f"GET {target}", "--content-type", content_type, stdin=reply)
+    assert result.returncode == 0, result.stderr
+    assert "Secret" in result.stdout
+    assert "aHVudGVyMg" not in result.stdout
+
+
+def test_mask_refuses_what_it_cannot_mask() -> None:
+    arguments = ("mask", "--request", "GET /api/v1/namespaces/a/secrets/s", "--content-type")
+    assert chaperone(*arguments, "application/json", stdin="garbage").returncode == 1
+    assert chaperone(*arguments, "application/vnd.kubernetes.protobuf", stdin="k8s").returncode == 1
+
+
+def test_rules_check_reports_every_mistake_with_its_line(tmp_path: Path) -> None:
+    good = chaperone("rules", "check")
+    assert (good.returncode, good.stdout.startswith("no problems")) == (0, True)
+    rule = "apiVersion: chaperone/v1\nkind: Guardrail\nmetadata: {name: a}\nspec:\n  risk: 200\n  nonsense: 1\n"
+    (tmp_path / "bad.yaml").write_text(rule)
+    bad = chaperone("rules", "check", "--rules", str(tmp_path))
+    assert bad.returncode == 1
+    assert f"{tmp_path}/bad.yaml:5: risk" in bad.stderr
+    assert f"{tmp_path}/bad.yaml:6: nonsense" in bad.stderr
+
+
+def test_rules_list_and_show() -> None:
+    rows = json.loads(chaperone("rules", "list", "-o", "json").stdout)
+    assert {"name", "verdict", "risk", "mode", "covers", "reason"} == rows[0].keys()
+    shown = chaperone("rules", "show", rows[0]["name"]).stdout
+    assert shown.startswith("# ")
+    assert shown.count("apiVersion:") == 1
+    assert chaperone("rules", "show", "nothing").returncode == 1
+
+
+def test_a_wrong_command_is_a_sentence() -> None:
+    result = chaperone("nonsense")
+    assert result.returncode == 1
+    assert "Traceback" not in result.stderr + result.stdout
