@@ -14,17 +14,25 @@ from mitmproxy.http import HTTPFlow, Response
 from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Needs, Sent, ServerRefusal
 from addons.core.guardrails.announce import refusal_of, server_refusal, warnings_of
 from addons.core.guardrails.effective import object_after, object_before
+from addons.core.kube_request import KubeRequest
 from addons.exchange import Exchange, exchange_of, need
 from addons.refusal import refuse, settled
 
 
 class Guardrails:
-    """`rules` is asked on every request, so that a reload takes effect at once; `clock` gives Unix seconds."""
+    """`rules` is asked on every request, so that a reload takes effect at once; `clock` gives Unix seconds.
+
+    `scrub` masks the server's own refusal of a dry run, which may quote what was sent or what is stored (B-72).
+    """
 
     def __init__(
-        self, rules: Callable[[], GuardrailSet], effective: EffectiveObject, clock: Callable[[], float]
+        self,
+        rules: Callable[[], GuardrailSet],
+        effective: EffectiveObject,
+        clock: Callable[[], float],
+        scrub: Callable[[KubeRequest, bytes, str], bytes],
     ) -> None:
-        self._rules, self._effective, self._clock = rules, effective, clock
+        self._rules, self._effective, self._clock, self._scrub = rules, effective, clock, scrub
 
     async def request(self, flow: HTTPFlow) -> None:
         """Write the exchange's decision, or answer the flow."""
@@ -38,7 +46,8 @@ class Guardrails:
         needs = rules.needs(candidates, request)
         if (needs.object or needs.old_object) and (refused := await self._fetch(flow, exchange, needs)):
             exchange.refusal = server_refusal(refused)
-            flow.response = Response.make(refused.status, refused.body, {"content-type": refused.content_type})
+            body = self._scrub(request, refused.body, refused.content_type)
+            flow.response = Response.make(refused.status, body, {"content-type": refused.content_type})
             return
         facts = Facts(
             request=request,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import structlog
 from mitmproxy import http
 from mitmproxy.proxy import layer
 
@@ -18,6 +19,9 @@ from addons.core.refusal import Refusal
 from addons.exchange import begin
 from addons.refusal import refuse, settled
 from addons.tunnel import next_layer_of
+
+
+log = structlog.get_logger()
 
 
 class Perimeter:
@@ -32,6 +36,9 @@ class Perimeter:
         """Refuse before dialling; agents see only the reason phrase of this answer, so it names the remedy."""
         connection = self._connections.open(flow.client_conn, flow.request.host, flow.request.port)
         if connection is None:
+            log.warning(
+                "tunnel refused", target=f"{flow.request.host}:{flow.request.port}", client=flow.client_conn.peername
+            )
             flow.response = http.Response.make(403)
             flow.response.reason = "Forbidden: not a cluster registered with this Chaperone gateway"
             return

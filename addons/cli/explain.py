@@ -17,7 +17,7 @@ from addons.core.decision import Thresholds
 from addons.core.explain import Judge, UnusableQuestion
 from addons.core.explain import explain as explain_request
 from addons.core.problem import InvalidConfiguration
-from addons.core.resources import BUILTIN
+from addons.core.resources import BUILTIN_AND_OPTIONAL
 from addons.edge.rulefiles import read_rules
 from addons.policy import load_judgement
 
@@ -70,7 +70,10 @@ def explain(
 def _judge(folders: list[str], connection: str) -> Judge:
     guardrails, _ = load_judgement(folders, NO_SECRET_KEY)
     return Judge(
-        guardrails=guardrails, resources=BUILTIN, thresholds=_thresholds(folders, connection), connection=connection
+        guardrails=guardrails,
+        resources=BUILTIN_AND_OPTIONAL,
+        thresholds=_thresholds(folders, connection),
+        connection=connection,
     )
 
 
