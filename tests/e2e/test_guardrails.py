@@ -1,4 +1,4 @@
-"""What is dangerous is refused however it is written, with a message that says what to do, and nothing of it happens."""
+"""What is dangerous is refused however it is written, with a message that says what to do, and none of it happens."""
 
 from __future__ import annotations
 
