@@ -1,8 +1,9 @@
 """Masking: agents and records see the same replies, without the secrets in them.
 
 `rule` says which fields of which objects are masked, `detectors` how secrets in free text look, `plan` what happens
-to the reply of a request, `masker` finds the plan, `refusals` says what is refused (placeholders sent back). `paths` and `codec`
-are the tools: JSONPath as walkers, bytes to objects and back. A reply that cannot be masked raises `Unmaskable`.
+to the reply of a request, `masker` finds the plan, `refusals` says what is refused (such as placeholders sent back).
+`paths` and `codec` are the tools: JSONPath as walkers, bytes to objects and back. A reply that cannot be masked raises
+`Unmaskable`.
 """
 
 from addons.core.masking.codec import Unmaskable

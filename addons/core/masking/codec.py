@@ -45,11 +45,15 @@ def encode_json(value: Any, like: bytes) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else None) + end
     except orjson.JSONEncodeError:
         pass
+    layout: dict[str, Any] = {"indent": 2 if pretty else None, "separators": (",", ": " if pretty else ":")}
     try:
-        separators = (",", ": ") if pretty else (",", ":")
-        return json.dumps(value, indent=2 if pretty else None, separators=separators, allow_nan=False).encode() + end
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, **layout)
     except (ValueError, RecursionError):
         raise Unmaskable("the reply holds a value that JSON cannot express") from None
+    try:
+        return text.encode() + end
+    except UnicodeEncodeError:  # a lone surrogate has no form but its escape
+        return json.dumps(value, **layout).encode() + end
 
 
 def decode_copy(text: str) -> Any:

@@ -55,6 +55,7 @@ def compile_masking(documents: Sequence[Document], fingerprint_key: bytes) -> tu
         problems += _test_detector(document, detector, spec, fingerprints)
     for document, rule, masking in rules:
         problems += _test_rule(document, rule, masking, everything, fingerprints)
+    problems.sort(key=lambda problem: (problem.file, problem.line))
     return Masker([rule for _, rule, _ in rules], everything, fingerprints), problems
 
 

@@ -58,10 +58,10 @@ class Detectors:
             for byte in range(256)
         ]
 
-    def at(self, text: bytes, base: int, begin: int, blind: bool) -> Iterator[tuple[int, Detector]]:
+    def at(self, text: bytes, base: int, begin: int) -> Iterator[tuple[int, Detector]]:
         """(end of start, detector) for each start in `text[base:]` that ends at `begin` or later, in order of that end.
 
-        `blind`: what stood before `base` is unknown, so a start right there does not count.
+        What stands before `base` only tells whether a word begins there.
         """
         pending: list[tuple[int, int, Detector]] = []
         at = max(base, begin - MAX_START_BYTES)
@@ -74,8 +74,6 @@ class Detectors:
             if hit is None:
                 return
             at = here + 1
-            if blind and here == base:
-                continue
             for order, detector in enumerate(self._by_first_byte[text[here]]):
                 match = detector.start.match(text, here)
                 if match and match.end() >= begin:

@@ -31,7 +31,7 @@ class TextMasker:
     """One stream of text. `feed` what arrives, then `finish`; both return what may be passed on, [] for nothing."""
 
     __slots__ = (
-        "_base", "_blind", "_block", "_buffer", "_detectors", "_eager", "_fingerprints", "_max_word", "_out", "_sent",
+        "_base", "_block", "_buffer", "_detectors", "_eager", "_fingerprints", "_max_word", "_out", "_sent",
         "_swallow",
     )  # fmt: skip
 
@@ -46,7 +46,6 @@ class TextMasker:
         self._buffer = b""
         self._sent = 0  # how much of the buffer was passed on; kept because a start may reach back into it
         self._base = 0  # what stands before was dropped: nothing may reach back into it
-        self._blind = False
         self._block: Detector | None = None
         self._swallow = False
 
@@ -67,9 +66,9 @@ class TextMasker:
     def _advance(self, final: bool) -> list[bytes]:
         while self._at_text(final) and self._pass_on(final) is _Next.DROP:
             pass
-        cut = max(self._base, self._sent - MAX_START_BYTES - 1)
-        self._blind = self._blind or cut > self._base
-        self._buffer, self._sent, self._base = self._buffer[cut:], self._sent - cut, 0
+        reach = max(self._base, self._sent - MAX_START_BYTES)
+        cut = max(0, reach - 1)  # one byte more, which tells whether a word begins
+        self._buffer, self._sent, self._base = self._buffer[cut:], self._sent - cut, reach - cut
         text, self._out = b"".join(self._out), []
         return [text] if text else []
 
@@ -94,7 +93,7 @@ class TextMasker:
 
     def _pass_on(self, final: bool) -> _Next:
         """Pass on up to the first thing that is not finished, or after which something is to be dropped."""
-        for begin, detector in self._detectors.at(self._buffer, self._base, self._sent, self._blind):
+        for begin, detector in self._detectors.at(self._buffer, self._base, self._sent):
             if begin >= self._sent and (then := self._judge(begin, detector, final)) is not _Next.GO_ON:
                 return then
         self._emit(len(self._buffer))
@@ -137,10 +136,10 @@ class TextMasker:
         match = detector.secret.match(self._buffer, begin, end)
         if begin == end or (match and match.end() < end):
             return self._word(begin, end, detector)
-        secret = match.group().decode("latin-1") if match else ""
-        return self._swallow_from(
-            begin, end, self._fingerprints.placeholder(detector.name, secret) if secret else NO_FINGERPRINT
-        )
+        placeholder = NO_FINGERPRINT
+        if match and detector.then is None:
+            placeholder = self._fingerprints.placeholder(detector.name, match.group().decode("latin-1"))
+        return self._swallow_from(begin, end, placeholder)
 
     def _swallow_from(self, begin: int, end: int, placeholder: str) -> _Next:
         self._mask(begin, end, placeholder)
@@ -159,7 +158,6 @@ class TextMasker:
 
     def _drop(self, to: int) -> None:
         self._base = self._sent = to
-        self._blind = True
 
 
 def redact(text: str, detectors: Detectors, fingerprints: Fingerprints) -> str:

@@ -1,0 +1,101 @@
+"""What masking refuses: placeholders sent back, probes of masked fields, upgrades whose frames are not masked."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from addons.core.masking.refusals import refuse_reply, refuse_request
+from tests.core.masking.support import b64, delivered, request
+
+NS = "/api/v1/namespaces/team-a"
+BACK = "masked:v1:0123456789abcdef"
+SECRET = f"PATCH {NS}/secrets/db"
+
+
+def rule(target: str, body: bytes = b"", headers: dict[str, str] | None = None, decoded: Any = None) -> str | None:
+    asked = request(target)
+    refusal = refuse_request(delivered().plan(asked), asked, headers or {}, body, decoded)
+    return refusal.rule if refusal else None
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "decoded", "expected"),
+    [
+        (SECRET, BACK.encode(), None, "masked-value-written"),
+        (SECRET, b64(f"x{BACK}").encode(), None, "masked-value-written"),
+        (SECRET, b"", {"data": {"a": b64(BACK)}}, "masked-value-written"),
+        (f"POST {NS}/configmaps", BACK.encode(), {}, "masked-value-written"),
+        (SECRET, b'{"data":{"a":"eA=="}}', {"data": {"a": "eA=="}}, None),
+        (f"GET {NS}/secrets", BACK.encode(), None, None),
+        (f"POST {NS}/services", BACK.encode(), None, None),
+        (f"POST {NS}/pods/p/exec", BACK.encode(), None, None),
+    ],
+)
+def test_placeholders_are_not_written(target: str, body: bytes, decoded: Any, expected: str | None) -> None:
+    assert rule(target, body, decoded=decoded) == expected
+
+
+def test_the_refusal_names_the_field() -> None:
+    asked = request(SECRET)
+    refusal = refuse_request(delivered().plan(asked), asked, {}, b"", {"data": {"a": b64(BACK)}})
+    assert refusal is not None
+    assert refusal.code == 403
+    assert "$.data.a" in refusal.why
+
+
+@pytest.mark.parametrize(
+    ("operation", "expected"),
+    [
+        ({"op": "test", "path": "/data/pw", "value": "x"}, "masked-value-probed"),
+        ({"op": "copy", "from": "/data/pw", "path": "/metadata/labels/x"}, "masked-value-probed"),
+        ({"op": "move", "From": "/data", "path": "/metadata/labels"}, "masked-value-probed"),
+        ({"op": "copy", "from": "/metadata", "path": "/metadata/labels"}, "masked-value-probed"),
+        ({"op": "test", "path": "/metadata/annotations/x", "value": 1}, "masked-value-probed"),
+        ({"op": "test", "path": "", "value": {}}, "masked-value-probed"),
+        ({"op": "test", "path": "/metadata/", "value": {}}, "masked-value-probed"),
+        ({"op": "test", "path": 5}, "masked-value-probed"),
+        ({"op": "test", "path": "/metadata/resourceVersion", "value": "1"}, None),
+        ({"op": "copy", "from": "/metadata/labels/a~1b", "path": "/metadata/labels/c"}, None),
+        ({"op": "replace", "path": "/data/pw", "value": "eA=="}, None),
+        ({"op": "remove", "path": "/data/pw"}, None),
+        ("no operation", "ambiguous-patch"),
+    ],
+)
+def test_json_patches_do_not_probe(operation: Any, expected: str | None) -> None:
+    body = json.dumps([operation]).encode()
+    assert rule(SECRET, body, {"content-type": "Application/json-patch+json"}) == expected
+    assert rule(SECRET, body, {"content-type": "application/merge-patch+json"}) is None
+    assert rule(f"PATCH {NS}/pods/p", body, {"content-type": "application/json-patch+json"}) is None
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[", b""])
+def test_a_patch_that_is_no_patch_is_refused(body: bytes) -> None:
+    assert rule(SECRET, body, {"content-type": "application/json-patch+json"}) == "ambiguous-patch"
+
+
+@pytest.mark.parametrize(
+    ("target", "upgrade", "protocols", "expected"),
+    [
+        (f"GET {NS}/pods/p/exec", "websocket", "v5.channel.k8s.io, v4.channel.k8s.io", None),
+        (f"GET {NS}/pods/p/exec", "WebSocket", "", None),
+        (f"GET {NS}/pods/p/exec", "websocket", "v5.channel.k8s.io,base64.channel.k8s.io", "upgrade-not-masked"),
+        (f"POST {NS}/pods/p/exec", "SPDY/3.1", "", "upgrade-not-masked"),
+        (f"POST {NS}/pods/p/portforward", "SPDY/3.1", "", None),
+        (f"GET {NS}/pods/p/log", "websocket", "base64.binary.k8s.io", "upgrade-not-masked"),
+        (f"GET {NS}/pods/p/log", "websocket", "", None),
+        ("GET /api/v1/secrets?watch=1", "websocket", "", "upgrade-not-masked"),
+        ("GET /api/v1/services?watch=1", "websocket", "", None),
+        (f"GET {NS}/secrets", "", "", None),
+    ],
+)
+def test_upgrades_that_would_not_be_masked(target: str, upgrade: str, protocols: str, expected: str | None) -> None:
+    assert rule(target, headers={"upgrade": upgrade, "sec-websocket-protocol": protocols}) == expected
+
+
+def test_a_reply_that_cannot_be_masked() -> None:
+    refusal = refuse_reply("it is protobuf")
+    assert refusal.code == 502
+    assert "it is protobuf" in refusal.why

@@ -1,0 +1,253 @@
+"""The masking addon on flows: what is asked upstream, what the agent gets, what a failure does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from mitmproxy.connection import Client
+from mitmproxy.http import Headers, HTTPFlow, Response
+from mitmproxy.websocket import WebSocketData, WebSocketMessage
+from wsproto.frame_protocol import Opcode
+
+from addons.core.refusal import Refusal
+from addons.exchange import Exchange, IncompleteExchange, exchange_of
+from addons.masking import Masking
+from addons.refusal import refuse
+from tests.core.masking.support import AWS, JWT, compact, delivered, request, secret
+from tests.support.flows import begun, status
+
+NS = "/api/v1/namespaces/team-a"
+
+
+class Harness:
+    """The addon with the delivered rules, and the clients it disconnected."""
+
+    def __init__(self) -> None:
+        self.disconnected: list[Client] = []
+        self.addon = Masking(delivered, self.disconnected.append)
+
+    def asked(self, text: str, *headers: tuple[bytes, bytes], body: bytes = b"", **values: Any) -> HTTPFlow:
+        """A flow whose request went through the addon."""
+        flow, exchange = begun(*headers, request=request(text), **values)
+        flow.request.method, flow.request.http_version = text.split()[0], "HTTP/1.1"
+        flow.request.raw_content = body
+        self.addon.request(flow)
+        assert exchange.masked
+        return flow
+
+    def answered(self, text: str, body: bytes, code: int = 200, **headers: str) -> HTTPFlow:
+        """As `asked`, and the reply's hooks ran, streaming `body` where the addon wants that."""
+        flow = self.asked(text)
+        fields = Headers([(key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()])
+        flow.response = Response(b"HTTP/1.1", code, b"OK", fields, None, None, 0, 0)
+        self.addon.responseheaders(flow)
+        if not flow.response.stream:
+            flow.response.raw_content = body
+        self.addon.response(flow)
+        return flow
+
+
+@pytest.fixture
+def gateway() -> Harness:
+    return Harness()
+
+
+def streamed(flow: HTTPFlow, *chunks: bytes) -> list[list[bytes]]:
+    assert flow.response is not None
+    assert callable(flow.response.stream)
+    stream: Any = flow.response.stream
+    return [list(stream(chunk)) for chunk in (*chunks, b"")]
+
+
+def test_the_request_asks_for_what_can_be_masked(gateway: Harness) -> None:
+    flow = gateway.asked(
+        f"GET {NS}/secrets", (b"Accept", b"application/vnd.kubernetes.protobuf"), (b"Accept-Encoding", b"gzip")
+    )
+    assert flow.request.headers["Accept"] == "application/json"
+    assert flow.request.headers["Accept-Encoding"] == "identity"
+    assert flow.response is None
+
+
+@pytest.mark.parametrize("target", [f"GET {NS}/services", f"GET {NS}/pods/p/log"])
+def test_other_requests_keep_their_accept(gateway: Harness, target: str) -> None:
+    assert gateway.asked(target, (b"Accept", b"x/y")).request.headers["Accept"] == "x/y"
+    assert "Accept" not in gateway.asked(target).request.headers
+
+
+def test_a_settled_request_is_left_alone(gateway: Harness) -> None:
+    flow, exchange = begun()
+    flow.response = Response.make(403)
+    gateway.addon.request(flow)
+    assert not exchange.masked
+
+
+def test_without_a_request_there_is_no_plan(gateway: Harness) -> None:
+    flow, _ = begun()
+    with pytest.raises(IncompleteExchange):
+        gateway.addon.request(flow)
+    flow.response = Response.make(200)
+    for hook in (gateway.addon.responseheaders, gateway.addon.response, gateway.addon.websocket_message):
+        with pytest.raises(IncompleteExchange):
+            hook(flow)
+
+
+def test_placeholders_are_refused(gateway: Harness) -> None:
+    flow = gateway.asked(f"PUT {NS}/secrets/db", body=b"masked:v1:0123456789abcdef")
+    assert status(flow)["code"] == 403
+    assert exchange_of(flow).refusal is not None
+    gateway.addon.responseheaders(flow)
+    gateway.addon.response(flow)
+    assert "masked-value-written" in status(flow)["message"]
+
+
+def test_what_passes_is_streamed(gateway: Harness) -> None:
+    flow = gateway.answered(f"GET {NS}/services", b"", content_length="3", content_type="x/y")
+    assert flow.response is not None
+    assert flow.response.stream is True
+    assert flow.response.headers["content-length"] == "3"
+
+
+def test_documents_are_replaced(gateway: Harness) -> None:
+    raw = compact(secret())
+    flow = gateway.answered(f"GET {NS}/secrets/db", raw, content_type="application/json", content_length=str(len(raw)))
+    assert flow.response is not None
+    assert flow.response.raw_content is not None
+    assert b"hunter2" not in flow.response.raw_content
+    assert json.loads(flow.response.raw_content)["metadata"]["name"] == "db"
+    assert flow.response.headers["content-length"] == str(len(flow.response.raw_content))
+
+
+def test_documents_without_secrets_stay(gateway: Harness) -> None:
+    flow = gateway.answered(f"GET {NS}/configmaps/c", b'{"kind":"ConfigMap"}', content_type="application/json")
+    assert flow.response is not None
+    assert flow.response.raw_content == b'{"kind":"ConfigMap"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"k8s\0", {"content_type": "application/vnd.kubernetes.protobuf"}),
+        (b"{}", {}),
+        (b"{", {"content_type": "application/json"}),
+        (b"\x1f\x8b", {"content_type": "application/json", "content_encoding": "gzip"}),
+    ],
+)
+def test_what_cannot_be_masked_is_a_502(gateway: Harness, body: bytes, headers: dict[str, str]) -> None:
+    flow = gateway.answered(f"GET {NS}/secrets/db", body, 200, **headers)
+    assert status(flow)["code"] == 502
+    assert exchange_of(flow).refusal is not None
+
+
+def test_what_cannot_be_masked_and_may_not_end_is_killed(gateway: Harness) -> None:
+    flow = gateway.asked("GET /api/v1/secrets?watch=true")
+    flow.response = Response.make(200, b"", {"content-type": "application/cbor-seq"})
+    gateway.addon.responseheaders(flow)
+    assert flow.error is not None
+
+
+def test_watches_stream_masked(gateway: Harness) -> None:
+    flow = gateway.answered(
+        "GET /api/v1/secrets?watch=true", b"", content_type="application/json", transfer_encoding="chunked"
+    )
+    event = compact({"type": "ADDED", "object": secret()})
+    first, second, end = streamed(flow, event[:100], event[100:])
+    assert first == []
+    assert b"hunter2" not in second[0]
+    assert second[0].endswith(b"}\n")
+    assert end == []
+
+
+def test_logs_stream_masked(gateway: Harness) -> None:
+    flow = gateway.answered(f"GET {NS}/pods/p/log", b"", content_type="text/plain", content_length="99")
+    assert flow.response is not None
+    assert "content-length" not in flow.response.headers
+    assert flow.response.headers["transfer-encoding"] == "chunked"
+    assert streamed(flow, b"ready\n", b"key " + AWS.encode())[:1] == [[b"ready\n"]]
+
+
+def test_http_1_0_gets_no_chunks(gateway: Harness) -> None:
+    flow = gateway.asked(f"GET {NS}/pods/p/log")
+    flow.request.http_version = "HTTP/1.0"
+    flow.response = Response.make(200, b"", {"content-type": "text/plain", "content-length": "99"})
+    gateway.addon.responseheaders(flow)
+    assert "transfer-encoding" not in flow.response.headers
+
+
+async def test_a_stream_that_cannot_be_masked_ends_with_an_error(gateway: Harness) -> None:
+    flow = gateway.answered("GET /api/v1/secrets?watch=true", b"", content_type="application/json")
+    error, muted, end = streamed(flow, b"garbage\n", compact({"type": "ADDED", "object": secret()}))
+    assert json.loads(error[0])["type"] == "ERROR"
+    assert muted == end == []
+    assert gateway.disconnected == []  # not before the error was written
+    await asyncio.sleep(0)
+    assert gateway.disconnected == [flow.client_conn]
+
+
+async def test_a_fault_in_a_stream_mutes_and_ends_it(gateway: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    flow = gateway.answered(f"GET {NS}/pods/p/log", b"", content_type="text/plain")
+    assert flow.response is not None
+    stream: Any = flow.response.stream
+    monkeypatch.setattr(type(stream._masker), "feed", lambda masker, data: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        stream(b"x")
+    assert stream(AWS.encode()) == []
+    await asyncio.sleep(0)
+    assert gateway.disconnected == [flow.client_conn]
+
+
+def test_a_reply_to_a_refused_request_is_left_alone(gateway: Harness) -> None:
+    flow, exchange = begun(request=request(f"GET {NS}/secrets"))
+    refuse(flow, Refusal(code=403, rule="r", why="w"))
+    gateway.addon.responseheaders(flow)
+    gateway.addon.response(flow)
+    assert isinstance(exchange, Exchange)
+    assert status(flow)["code"] == 403
+
+
+def said(gateway: Harness, flow: HTTPFlow, content: bytes, from_client: bool = False) -> bytes | None:
+    """What the other side gets of one message; None when it is dropped."""
+    assert flow.websocket is not None
+    message = WebSocketMessage(Opcode.BINARY, from_client, content)
+    flow.websocket.messages.append(message)
+    gateway.addon.websocket_message(flow)
+    return None if message.dropped else message.content
+
+
+def opened(gateway: Harness, target: str) -> HTTPFlow:
+    flow = gateway.answered(target, b"", 101)
+    assert flow.response is not None
+    assert not flow.response.stream
+    flow.websocket = WebSocketData()
+    return flow
+
+
+def test_command_output_is_masked_per_channel(gateway: Harness) -> None:
+    flow = opened(gateway, f"GET {NS}/pods/p/exec?command=sh")
+    assert said(gateway, flow, b"\x01$ ") == b"\x01$ "
+    assert said(gateway, flow, b"\x01id AKIAIOSF") != b"\x01id AKIAIOSF"
+    assert said(gateway, flow, b"\x01ODNN7EXAMPLE") is None
+    assert said(gateway, flow, b"\x02fine\n") == b"\x02fine\n"
+    assert said(gateway, flow, b"\x01 next\n") == b"\x01 next\n"
+    assert b"hbGci" not in (said(gateway, flow, b"\x02" + JWT.encode()) or b"")
+
+
+@pytest.mark.parametrize("content", [b"", b"\x01", b'\x03{"status":"Success"}', b"\xff\x01", b"\x03" + JWT.encode()])
+def test_other_messages_pass(gateway: Harness, content: bytes) -> None:
+    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/exec"), content) == content
+
+
+def test_what_the_agent_types_passes(gateway: Harness) -> None:
+    content = b"\x00export A=" + AWS.encode()
+    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/exec"), content, from_client=True) == content
+
+
+def test_messages_of_proxied_pods_are_masked(gateway: Harness) -> None:
+    assert AWS.encode()[4:] not in (said(gateway, opened(gateway, f"GET {NS}/pods/p/proxy/ws"), AWS.encode()) or b"")
+
+
+def test_port_forwards_pass(gateway: Harness) -> None:
+    content = b"\x00" + AWS.encode()
+    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/portforward"), content) == content
