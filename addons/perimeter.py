@@ -20,7 +20,6 @@ from addons.exchange import begin
 from addons.refusal import refuse, settled
 from addons.tunnel import next_layer_of
 
-
 log = structlog.get_logger()
 
 

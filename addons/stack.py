@@ -36,9 +36,9 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Authentication(parts.verifier, parts.advice, now),  # bearer token -> Identity; removes it
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Access(lambda: policy.access, now),  # identity + connection + intent -> Grant
+        Masking(lambda: policy.masker, disconnect),  # what may come back, and what may not be probed
         Guardrails(lambda: policy.guardrails, parts.upstream, now, parts.scrub),  # KubeRequest -> Decision
         Approvals(parts.store, now, parts.scrub, settings.hold_seconds),  # a human, where the decision asks for one
-        Masking(lambda: policy.masker, disconnect),  # what may come back
         Capture(parts.recordings, now, disconnect, parts.scrub),  # on disk before it is forwarded
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Seal(),  # undecided is refused
