@@ -13,12 +13,14 @@ from mitmproxy.http import HTTPFlow
 from addons.core.connection import Connection
 from addons.core.reading import Reading, read
 from addons.core.resources import STALE_RULES, Resources
+from addons.core.session import Session
 from addons.exchange import exchange_of, need
 from addons.refusal import refuse, settled
 
 
 class Commands:
-    """`resources_of` gives what is known of a cluster's API at once; `refresh` asks the cluster again, after a miss.
+    """`resources_of` gives what is known of a cluster's API at once; `refresh` asks the cluster again, after a
+    miss, with a role that this session may use.
 
     `refresh` limits its own rate: an agent that asks for unknown things must not make the gateway ask the cluster.
     """
@@ -26,7 +28,7 @@ class Commands:
     def __init__(
         self,
         resources_of: Callable[[Connection], Resources],
-        refresh: Callable[[Connection], Awaitable[Resources]],
+        refresh: Callable[[Connection, Session], Awaitable[Resources]],
     ) -> None:
         self._resources_of, self._refresh = resources_of, refresh
 
@@ -38,7 +40,7 @@ class Commands:
         connection = need(exchange.connection, "connection")
         reading = _read(flow, self._resources_of(connection))
         if reading.refusal is not None and reading.refusal.rule in STALE_RULES:
-            reading = _read(flow, await self._refresh(connection))
+            reading = _read(flow, await self._refresh(connection, need(exchange.session, "session")))
         exchange.request, exchange.command = reading.request, reading.command
         exchange.body_object = reading.body.mapping
         if reading.refusal is not None:

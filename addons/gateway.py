@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,10 @@ from addons.core.connection import Connection, by_target
 from addons.core.kube_request import KubeRequest
 from addons.core.masking import Masker, Unmaskable, mask_reply
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.core.refusal import Refusal
 from addons.core.resources import Resources
+from addons.core.session import Session
+from addons.core.token import expected_tokens
 from addons.edge.authority import Authority, open_authority
 from addons.edge.oidc import Verifier
 from addons.edge.recordings import Recordings
@@ -70,7 +73,7 @@ class Parts:
     credentials: Credentials
     upstream: Upstream
     resources_of: Callable[[Connection], Resources]
-    refresh: Callable[[Connection], Awaitable[Resources]]
+    refresh: Callable[[Connection, Session], Awaitable[Resources]]
     store: StoreThread
     recordings: Recordings
     scrub: Scrub
@@ -118,6 +121,8 @@ async def run(settings: Settings, prepared: Prepared, listener: socket.socket, w
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(signum, master.shutdown)
+    for issuer in await parts.verifier.prepare():
+        log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
     server = await serve(master, listener)
     host, port = listener.getsockname()[:2]
     log.info("ready", proxy=f"http://{host}:{port}", worker=worker, ca=str(prepared.authority.certificate_file),
@@ -141,11 +146,11 @@ def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
         authority=prepared.authority,
         connections=Connections(by_target(policy.connections)),
         verifier=Verifier(policy.providers, time.monotonic),
-        advice=_advice(policy),
+        advice=expected_tokens(policy.providers),
         credentials=credentials,
         upstream=upstream,
         resources_of=upstream.resources_of,
-        refresh=upstream.refresh,
+        refresh=_refresh_of(policy, upstream),
         store=StoreThread(Store(sqlite_url(state / APPROVALS_FILE))),
         recordings=Recordings(state, str(worker), time.time()),
         scrub=_scrub_of(policy.masker),
@@ -166,15 +171,19 @@ def _scrub_of(masker: Masker) -> Scrub:
     return scrub
 
 
-def _advice(policy: Policy) -> str:
-    """What a caller without a good token is told: who issues good ones, and for which audience."""
-    issuers: Mapping[str, str] = {provider.issuer: " or ".join(provider.audiences) for provider in policy.providers}
-    wanted = "; or ".join(f"from {issuer} for audience {audience}" for issuer, audience in issuers.items())
-    return f"put an OIDC token in your kubeconfig: {wanted}"
+def _refresh_of(policy: Policy, upstream: Upstream) -> Callable[[Connection, Session], Awaitable[Resources]]:
+    """Asks a cluster what it serves, as a role this session may use; without one, nothing new is learnt."""
+
+    async def refresh(connection: Connection, session: Session) -> Resources:
+        grants = policy.access.grants(session, time.time())
+        return await upstream.refresh(connection, None if isinstance(grants, Refusal) else grants[0])
+
+    return refresh
 
 
 async def _close(parts: Parts) -> None:
     await parts.verifier.close()
     await parts.upstream.close()
+    parts.credentials.close()
     parts.store.close()
     parts.recordings.close()

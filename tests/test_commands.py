@@ -7,13 +7,22 @@ from mitmproxy.http import HTTPFlow, Response
 
 from addons.commands import Commands
 from addons.core.connection import Connection
+from addons.core.identity import Identity
 from addons.core.resources import BUILTIN, Resource, Resources
+from addons.core.session import Session
 from addons.exchange import Exchange, IncompleteExchange
 from tests.support.flows import CONNECTION, begun, status
 
 NS = "/api/v1/namespaces/team-a"
 JSON = (b"content-type", b"application/json")
 WIDGETS = Resources({("x.io", "v1", "widgets"): Resource(kind="Widget", namespaced=True, verbs=frozenset({"list"}))})
+
+SESSION = Session(
+    id="s",
+    identity=Identity(iss="https://issuer.test", sub="agent", aud=("chaperone",), exp=2.0),
+    connection=CONNECTION.name,
+    started_at=1.0,
+)
 
 
 class Discovery:
@@ -25,7 +34,7 @@ class Discovery:
     def resources_of(self, connection: Connection) -> Resources:
         return BUILTIN
 
-    async def refresh(self, connection: Connection) -> Resources:
+    async def refresh(self, connection: Connection, session: Session) -> Resources:
         self.refreshed.append(connection.name)
         return WIDGETS
 
@@ -33,7 +42,7 @@ class Discovery:
 async def after(
     method: str, target: str, *fields: tuple[bytes, bytes], body: bytes = b""
 ) -> tuple[HTTPFlow, Exchange, Discovery]:
-    flow, exchange = begun(*fields)
+    flow, exchange = begun(*fields, session=SESSION)
     flow.request.method, flow.request.path, flow.request.raw_content = method, target, body
     discovery = Discovery()
     await Commands(discovery.resources_of, discovery.refresh).request(flow)

@@ -12,7 +12,7 @@ from mitmproxy.test import tflow
 from addons.core.connection import Connection
 from addons.core.decision import Verdict
 from addons.core.grant import Grant
-from addons.core.guardrails import GuardrailSet, ServerRefusal
+from addons.core.guardrails import GuardrailSet, ServerRefusal, Unanswered
 from addons.core.guardrails.selftest import request_of
 from addons.exchange import IncompleteExchange, begin, exchange_of
 from addons.guardrails import Guardrails
@@ -182,3 +182,16 @@ async def test_a_body_that_is_not_there_is_never_guessed() -> None:
     flow.request.content = None
     with pytest.raises(IncompleteExchange):
         await run(flow, loaded(OBJECT_RULE))
+
+
+async def test_a_cluster_that_cannot_be_asked_is_a_503_that_says_so() -> None:
+    class Unreachable(Server):
+        async def effective(self, *_: Any) -> Mapping[str, Any] | ServerRefusal:
+            raise Unanswered("test could not be asked: ConnectError")
+
+    flow = make_flow("PATCH", f"{PODS}/p")
+    await run(flow, loaded(OBJECT_RULE), Unreachable())
+    assert flow.response is not None
+    assert flow.response.status_code == 503
+    assert b"could not be asked: ConnectError" in (flow.response.content or b"")
+    assert flow.response.headers["retry-after"] == "5"

@@ -29,7 +29,7 @@ from addons.core.dry_run import (
     takes_dry_run,
 )
 from addons.core.grant import Grant
-from addons.core.guardrails.effective import ServerRefusal
+from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.resources import BUILTIN, Resources, UnreadableDiscovery
 from addons.core.secret import Secret
 from addons.edge.sts import Credentials, CredentialUnavailable
@@ -46,7 +46,7 @@ _PASSED_ON = frozenset({"content-type", "user-agent"})
 """User-Agent becomes the field manager of a write that names none."""
 
 
-class UpstreamUnavailable(ConnectionError):
+class UpstreamUnavailable(Unanswered):
     """The cluster gave no usable answer. Holds no secret."""
 
 
@@ -109,12 +109,19 @@ class Upstream:
     ) -> Mapping[str, Any] | ServerRefusal:
         """The defaulted, mutated, validated object a write would store, or the server's refusal to say."""
         connection = self._connections[grant.connection]
-        token = await self._credentials.token(grant)
-        return self._object(grant, token, await self.dry_run(connection, token, method, target, headers, body))
+        try:
+            token = await self._credentials.token(grant)
+            answer = await self.dry_run(connection, token, method, target, headers, body)
+        except (CredentialUnavailable, UnsafeDryRun) as error:
+            raise Unanswered(str(error)) from error
+        return self._object(grant, token, answer)
 
     async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
         """The object now stored at `target`; None when there is none."""
-        token = await self._credentials.token(grant)
+        try:
+            token = await self._credentials.token(grant)
+        except CredentialUnavailable as error:
+            raise Unanswered(str(error)) from error
         answer = await self.get(self._connections[grant.connection], token, target)
         return None if answer.status == 404 else self._object(grant, token, answer)
 

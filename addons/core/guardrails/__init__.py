@@ -5,7 +5,7 @@ condition may refer to, `ruleset` the compiled whole with `candidates → needs 
 tests each rule carries.
 """
 
-from addons.core.guardrails.effective import EffectiveObject, Sent, ServerRefusal
+from addons.core.guardrails.effective import EffectiveObject, Objects, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.facts import Facts, Needs
 from addons.core.guardrails.guardrail import Guardrail
 from addons.core.guardrails.ruleset import GuardrailSet, compile_guardrails
@@ -16,7 +16,9 @@ __all__ = [
     "Guardrail",
     "GuardrailSet",
     "Needs",
+    "Objects",
     "Sent",
     "ServerRefusal",
+    "Unanswered",
     "compile_guardrails",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from addons.core.decision import Decision, Verdict
-from addons.core.guardrails.effective import ServerRefusal
+from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.scope import resource_name
@@ -35,6 +35,17 @@ def server_refusal(answer: ServerRefusal) -> Refusal:
         code=answer.status,
         rule=SERVER_DRY_RUN,
         why=f"the API server refused a dry run of this request with status {answer.status}",
+    )
+
+
+def unanswered(error: Unanswered) -> Refusal:
+    """For a request that cannot be judged now, because a rule reads what only the API server knows."""
+    return Refusal(
+        code=503,
+        rule="effective-object-unavailable",
+        why=f"a rule reads what this request would result in, and the cluster could not say: {error}",
+        hint="wait; if it stays so, tell the people who run the gateway the reference",
+        retry_after_seconds=5,
     )
 
 

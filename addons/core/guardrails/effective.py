@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from addons.core.grant import Grant
+from addons.core.guardrails.facts import Needs
 from addons.core.kube_request import KubeRequest
 
 MINTING = frozenset({("serviceaccounts", "token")})
@@ -37,8 +38,12 @@ class ServerRefusal:
     content_type: str = "application/json"
 
 
+class Unanswered(ConnectionError):
+    """The API server could not be asked, or gave no usable answer. The message holds no secret."""
+
+
 class EffectiveObject(Protocol):
-    """Objects as the API server sees them. A server that cannot be reached raises: without an answer nothing passes."""
+    """Objects as the API server sees them. Raises Unanswered: without an answer nothing passes."""
 
     async def effective(
         self, grant: Grant, method: str, target: str, headers: Mapping[str, str], body: bytes
@@ -49,13 +54,39 @@ class EffectiveObject(Protocol):
         """The object now stored at `target`; None when there is none (404)."""
 
 
-async def object_after(
-    server: EffectiveObject, grant: Grant, request: KubeRequest, submitted: Mapping[str, Any] | None, sent: Sent
-) -> Mapping[str, Any] | ServerRefusal | None:
-    """The object a write results in. None when nobody may say: a rule that reads it then denies.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Objects:
+    """What a write results in, and what was there before; None where there is no object, or nobody may say."""
+
+    after: Mapping[str, Any] | None = None
+    before: Mapping[str, Any] | None = None
+
+
+async def objects(
+    server: EffectiveObject,
+    needs: Needs,
+    grant: Grant,
+    request: KubeRequest,
+    submitted: Mapping[str, Any] | None,
+    sent: Sent,
+) -> Objects | ServerRefusal:
+    """The objects that rules need, and no others; or the server's refusal to show one. Raises Unanswered.
 
     `submitted` is the body as decoded here, None when it was not.
     """
+    after = await _after(server, grant, request, submitted, sent) if needs.object else None
+    if isinstance(after, ServerRefusal):
+        return after
+    before = await _before(server, grant, request, sent) if needs.old_object else None
+    if isinstance(before, ServerRefusal):
+        return before
+    return Objects(after=after, before=before)
+
+
+async def _after(
+    server: EffectiveObject, grant: Grant, request: KubeRequest, submitted: Mapping[str, Any] | None, sent: Sent
+) -> Mapping[str, Any] | ServerRefusal | None:
+    """The object a write results in. None when nobody may say: a rule that reads it then denies."""
     if submitted is not None and request.verb in ("create", "update"):
         return submitted
     if (request.resource, request.subresource) in MINTING:
@@ -63,7 +94,7 @@ async def object_after(
     return await server.effective(grant, sent.method, sent.target, {"content-type": sent.content_type}, sent.body)
 
 
-async def object_before(
+async def _before(
     server: EffectiveObject, grant: Grant, request: KubeRequest, sent: Sent
 ) -> Mapping[str, Any] | ServerRefusal | None:
     """The object now stored; None when there is none, or no one object (a create, a collection)."""

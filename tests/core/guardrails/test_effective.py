@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from addons.core.grant import Grant
-from addons.core.guardrails.effective import Sent, ServerRefusal, object_after, object_before
+from addons.core.guardrails.effective import Objects, Sent, ServerRefusal, objects
+from addons.core.guardrails.facts import Needs
 from addons.core.guardrails.selftest import request_of
 from tests.core.guardrails.support import GRANT
 
@@ -49,7 +50,9 @@ async def test_object_after(method: str, target: str, submitted: Any, expected: 
     request = request_of(f"{method} {target}")
     if expected == "asked":
         expected = {"asked": ("g1", method, target, {"content-type": "t"}, b"b")}
-    assert await object_after(Server(), GRANT, request, submitted, sent(method, target)) == expected
+    needs = Needs(object=True)
+    found = await objects(Server(), needs, GRANT, request, submitted, sent(method, target))
+    assert found == Objects(after=expected)
 
 
 @pytest.mark.parametrize(
@@ -62,4 +65,37 @@ async def test_object_after(method: str, target: str, submitted: Any, expected: 
     ],
 )
 async def test_object_before(method: str, target: str, expected: Any) -> None:
-    assert await object_before(Server(), GRANT, request_of(f"{method} {target}"), sent(method, target)) == expected
+    request = request_of(f"{method} {target}")
+    found = await objects(Server(), Needs(old_object=True), GRANT, request, None, sent(method, target))
+    assert found == Objects(before=expected)
+
+
+REFUSED = ServerRefusal(status=422, body=b"{}")
+
+
+class Refusing(Server):
+    """Refuses one of the two questions."""
+
+    def __init__(self, question: str) -> None:
+        self.question = question
+
+    async def effective(
+        self, grant: Grant, method: str, target: str, headers: Mapping[str, str], body: bytes
+    ) -> Mapping[str, Any] | ServerRefusal:
+        return REFUSED if self.question == "after" else {}
+
+    async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
+        return REFUSED if self.question == "before" else None
+
+
+@pytest.mark.parametrize("question", ["after", "before"])
+async def test_the_servers_refusal_is_the_answer(question: str) -> None:
+    request = request_of(f"PATCH {PODS}/p")
+    needs = Needs(object=True, old_object=True)
+    assert await objects(Refusing(question), needs, GRANT, request, None, sent("PATCH", f"{PODS}/p")) is REFUSED
+
+
+async def test_nothing_needed_is_nothing_asked() -> None:
+    request = request_of(f"PATCH {PODS}/p")
+    found = await objects(Refusing("after"), Needs(), GRANT, request, None, sent("PATCH", f"{PODS}/p"))
+    assert found == Objects()
