@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import copy
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -126,7 +126,7 @@ def _test_rule(
 
 
 def _rule_mistake(rule: Rule, detectors: Detectors, fingerprints: Fingerprints, example: MaskingExample) -> str:
-    value = copy.deepcopy(example.given)
+    value = json.loads(json.dumps(example.given))
     masker = ObjectMasker([rule], lambda group, kind: (), detectors, fingerprints)
     try:
         masker.mask(value)
@@ -137,7 +137,7 @@ def _rule_mistake(rule: Rule, detectors: Detectors, fingerprints: Fingerprints, 
         return f"gives {_shown(value)}"
     if rule.mention and not compile_re2(rule.mention).search(as_kubernetes_json(example.given)):
         unread = ObjectMasker([rule], lambda group, kind: (), Detectors([]), fingerprints)
-        unread.mask(copy.deepcopy(example.given))
+        unread.mask(json.loads(json.dumps(example.given)))
         if unread.changed:
             return "mention is not found in what the rule changes"
     return ""

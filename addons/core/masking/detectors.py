@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from typing import Any
 
 import re2
@@ -51,7 +51,7 @@ class Detectors:
         self.all = tuple(detectors)
         sources = [detector.source for detector in detectors]
         self.starts = compile_re2(any_of(sources)) if sources else None
-        self.in_json = any_of([*map(_without_boundaries, sources), _ESCAPED_PRINTABLE]) if sources else ""
+        self.in_json = any_of([*map(_in_json, sources), _ESCAPED_PRINTABLE]) if sources else ""
         first = [_first_bytes(detector) for detector in detectors]
         self._by_first_byte = [
             tuple(detector for detector, bytes_ in zip(detectors, first, strict=True) if byte in bytes_)
@@ -69,7 +69,7 @@ class Detectors:
             hit = self.starts.search(text, at)
             here = hit.start() if hit else len(text)
             while pending and (hit is None or pending[0][0] <= here):
-                end, _, detector = heappop(pending)
+                end, _, detector = pending.pop(0)
                 yield end, detector
             if hit is None:
                 return
@@ -77,7 +77,7 @@ class Detectors:
             for order, detector in enumerate(self._by_first_byte[text[here]]):
                 match = detector.start.match(text, here)
                 if match and match.end() >= begin:
-                    heappush(pending, (match.end(), here * len(self.all) + order, detector))
+                    insort(pending, (match.end(), here * len(self.all) + order, detector))
 
 
 def compile_detector(name: str, start: str, secret: str = "", then: str = "", until: str = "") -> Detector:
@@ -123,12 +123,16 @@ def as_kubernetes_json(value: Any) -> bytes:
 def _first_bytes(detector: Detector) -> range:
     """The bytes a start may begin with, or a few more: so that few detectors are tried at each hit."""
     try:
-        least, most = compile_re2(_without_boundaries(detector.source)).possiblematchrange(1)
+        least, most = compile_re2(_boundaries_as("", detector.source)).possiblematchrange(1)
     except re2.error:
         return range(256)
     return range(least[0] if least else 0, (most[0] if most else 255) + 1)
 
 
-def _without_boundaries(pattern: str) -> str:
-    r"""The pattern without `\b`: in JSON an escape may stand where the word begins (`\neyJ`)."""
-    return re.sub(r"\\(.)", lambda escape: "" if escape[1] == "b" else escape[0], pattern)
+def _in_json(pattern: str) -> str:
+    r"""The pattern for JSON text, where a word may begin after an escape (`\neyJ`)."""
+    return _boundaries_as(r"(?:\b|\\[bfnrt]|\\u[0-9a-fA-F]{4})", pattern)
+
+
+def _boundaries_as(replacement: str, pattern: str) -> str:
+    return re.sub(r"\\(.)", lambda escape: replacement if escape[1] == "b" else escape[0], pattern)
