@@ -64,3 +64,13 @@ def prepare_sqlite(connection: Any, _: object) -> None:
     """Readers and one writer at a time, a consumed approval stays consumed after power loss, and writers wait."""
     for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}").close()
+
+
+def approvals_url(state: Path) -> str:
+    """The URL of the store in a state folder."""
+    return sqlite_url(state / "approvals.sqlite")
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file."""
+    return sa.URL.create("sqlite", database=str(file.absolute())).render_as_string()

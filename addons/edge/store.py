@@ -36,6 +36,7 @@ from addons.edge.schema import (
     private_file,
     row_of,
 )
+from addons.edge.schema import sqlite_url as sqlite_url
 
 MAX_PENDING = 100
 """Open questions per requester: an agent cannot bury a human's inbox."""
@@ -185,11 +186,6 @@ class StoreThread:
         """Waits for the running call, then closes the store."""
         self._executor.shutdown()
         self._store.close()
-
-
-def sqlite_url(file: Path) -> str:
-    """The URL of a SQLite file."""
-    return sa.URL.create("sqlite", database=str(file.absolute())).render_as_string()
 
 
 @contextmanager

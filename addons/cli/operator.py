@@ -1,0 +1,69 @@
+"""What the commands for people need of a configured gateway: its store, its evidence, and who is asking."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from addons.core.claims import compile_identity
+from addons.core.identity import Identity
+from addons.core.problem import InvalidConfiguration
+from addons.edge.oidc import Verifier
+from addons.edge.rulefiles import read_rules
+from addons.edge.schema import approvals_url
+from addons.edge.store import Store
+from addons.settings import Settings, load_settings
+
+TOKEN_VARIABLE = "CHAPERONE_TOKEN"
+
+
+class NoToken(PermissionError):
+    """The command needs to know who is asking."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A gateway as its configuration file describes it; it need not be running."""
+
+    settings: Settings
+
+    @property
+    def state(self) -> Path:
+        """The folder of approvals and recordings."""
+        return Path(self.settings.state)
+
+    def open_store(self) -> Store:
+        """The approvals. Raises StoreUnavailable."""
+        return Store(approvals_url(self.state), self.settings.approval_seconds)
+
+    def verify(self, token: str) -> Identity:
+        """Who a token speaks for, by the same rules agents are judged by. Raises RejectedToken, KeysUnavailable."""
+        documents, problems = read_rules(self.settings.rules)
+        providers, found = compile_identity(documents)
+        if problems or found:
+            raise InvalidConfiguration([*problems, *found])
+
+        async def verified() -> Identity:
+            verifier = Verifier(providers, time.monotonic)
+            try:
+                return await verifier.verify(token, time.time())
+            finally:
+                await verifier.close()
+
+        return asyncio.run(verified())
+
+
+def operator(conf: Path) -> Operator:
+    """The operator of the gateway that `conf` configures. Raises InvalidConfiguration."""
+    return Operator(load_settings(conf))
+
+
+def read_token(token_file: Path | None) -> str:
+    """The token in a file, or else in the environment. Raises NoToken."""
+    token = token_file.read_text().strip() if token_file is not None else os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not token:
+        raise NoToken(f"who are you? put your OIDC token in {TOKEN_VARIABLE}, or name a file with --token-file")
+    return token

@@ -1,0 +1,39 @@
+"""A cast as what to print and how long to wait before: the reading side of `core/cast.py`.
+
+Recorded output may hold anything a command printed. Unless it is asked for raw, nothing in it reaches the terminal but
+text, tabs and line ends.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+
+from addons.core.printable import printable_lines
+
+MAX_WAIT_SECONDS = 3.0
+
+
+def playback(lines: Iterable[str], raw: bool, speed: float = 1.0) -> Iterator[tuple[float, str]]:
+    """Pairs of seconds to wait and text to print; `speed` 0 waits for nothing. Raises ValueError for other files."""
+    events = iter(lines)
+    header = json.loads(next(events, "null"))
+    if not isinstance(header, dict) or header.get("version") != 3:
+        raise ValueError("this is not an asciicast of version 3")
+    for line in events:
+        if line.startswith("#") or not line.strip():
+            continue
+        try:
+            interval, code, text = json.loads(line)
+        except ValueError:
+            return  # torn by a crash: nothing follows
+        wait = min(interval / speed, MAX_WAIT_SECONDS) if speed > 0 else 0.0
+        yield wait, _shown(code, text, raw)
+
+
+def _shown(code: str, text: str, raw: bool) -> str:
+    if code == "o":
+        return text if raw else printable_lines(text.replace("\r\n", "\n"))
+    if code == "x":
+        return f"\n[exit status {printable_lines(text)}]\n"
+    return f"\n[{printable_lines(text)}]\n" if code == "m" else ""

@@ -1,0 +1,162 @@
+"""The investigator's commands."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from mitmproxy.test import tflow
+
+from addons.cli import sessions as command
+from addons.edge.archive import UnknownSession
+from addons.edge.flow_file import FlowEncoder
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    file = tmp_path / "mitm.conf"
+    file.write_text("state: state\n")
+    folder = tmp_path / "state" / "sessions" / "5e551011"
+    folder.mkdir(parents=True)
+    about = {"id": "5e551011", "connection": "prod", "identity": {"sub": "agent\x1b[2J"}, "intent": "INC-1"}
+    (folder / "session.json").write_text(json.dumps(about))
+    events = [
+        {"stage": "RequestReceived", "verb": "get", "requestURI": "/a"},
+        {"stage": "ResponseComplete", "verb": "get", "requestURI": "/a\u202e", "responseStatus": {"code": 403},
+         "annotations": {"chaperone.dev/decision": "deny", "chaperone.dev/rule": "no-a"}},
+    ]  # fmt: skip
+    (folder / "audit.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events))
+    return file
+
+
+def _folder(conf: Path) -> Path:
+    return conf.parent / "state" / "sessions" / "5e551011"
+
+
+def test_list(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.list_sessions(conf=conf)
+    shown = capsys.readouterr().out
+    assert re.match(r"5e551011 .*Z  agent\\x1b\[2J on prod  INC-1\n", shown)
+    command.list_sessions(conf=conf, output="json")
+    assert json.loads(capsys.readouterr().out)[0]["id"] == "5e551011"
+
+
+def test_show(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.show("5e", conf=conf)
+    shown = capsys.readouterr().out
+    assert "agent\\x1b[2J" in shown
+    assert "/a\\u202e  403  deny  (no-a)" in shown
+    assert shown.count("ResponseComplete") == 1
+    assert "RequestReceived" not in shown
+
+
+def test_audit(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.audit("5e551011", conf=conf)
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    command.audit("5e551011", conf=conf, output="json")
+    assert [json.loads(line)["stage"] for line in capsys.readouterr().out.splitlines()] == [
+        "RequestReceived", "ResponseComplete",
+    ]  # fmt: skip
+
+
+def test_play(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [{"version": 3, "title": "exec n/p", "command": "sh"}, [0.1, "o", "hi\x1b[2J\r\n"], [0, "x", "3"]]
+    (_folder(conf) / "exec-1.cast").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    command.play("5e551011", conf=conf, raw=True)
+    assert capsys.readouterr().out == "--- exec-1.cast: exec n/p: sh\nhi\\x1b[2J\n\n[exit status 3]\n"
+    with pytest.raises(UnknownSession, match="no recording named zzz"):
+        command.play("5e551011", cast="zzz", conf=conf)
+
+
+def test_open(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(UnknownSession, match="no flow file yet"):
+        command.open_session("5e551011", conf=conf, print_only=True)
+    first = _folder(conf) / "flows-0-1.mitm"
+    first.write_bytes(b"1:a,")
+    assert command.open_session("5e551011", conf=conf, print_only=True) == 0
+    shown = capsys.readouterr().out
+    assert f"mitmweb -n -r {first} " in shown
+    (_folder(conf) / "flows-1-1.mitm").write_bytes(b"1:b,")
+    command.open_session("5e551011", conf=conf, print_only=True)
+    joined = conf.parent / "state" / "viewer" / "5e551011.mitm"
+    assert f"-r {joined} " in capsys.readouterr().out
+    assert joined.read_bytes() in (b"1:a,1:b,", b"1:b,1:a,")
+    assert joined.stat().st_mode & 0o777 == 0o600
+
+
+def test_watch_shows_what_is_recorded_and_listens_for_nothing_else(conf: Path) -> None:
+    port = _free_port()
+    program = f"""
+import sys
+from pathlib import Path
+from addons.cli.watch import watch
+watch(port={port}, conf=Path(sys.argv[1]))
+"""
+    watching = subprocess.Popen([sys.executable, "-c", program, str(conf)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert watching.stdout is not None
+        url = re.search(r"http://\S+", watching.stdout.readline())
+        assert url is not None
+        token = url.group().partition("?token=")[2]
+        record = FlowEncoder().encode(tflow.tflow(resp=True), b"", b"{}", {"rule": "r"}, "seen", False)
+        shown: list[dict[str, object]] = []
+        deadline = time.monotonic() + 30
+        time.sleep(1.5)
+        (_folder(conf) / "flows-0-1.mitm").write_bytes(record)
+        while not shown and time.monotonic() < deadline:
+            time.sleep(0.3)
+            shown = _flows(port, token)
+        assert [flow["comment"] for flow in shown] == ["seen"]
+        assert _listening(watching.pid) == {port}
+        assert _post(port, token, f"/flows/{shown[0]['id']}/replay") >= 400
+        assert _listening(watching.pid) == {port}
+        watching.send_signal(signal.SIGINT)
+        assert watching.wait(20) == 0
+    finally:
+        watching.kill()
+        watching.communicate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _flows(port: int, token: str) -> list[dict[str, object]]:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/flows", headers={"Authorization": f"Bearer {token}"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            found: list[dict[str, object]] = json.load(reply)
+            return found
+    except OSError:
+        return []
+
+
+def _post(port: int, token: str, path: str) -> int:
+    headers = {"Authorization": f"Bearer {token}", "Cookie": "_mitmproxy_xsrf=a", "X-XSRFToken": "a"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="POST", headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as reply:
+            status: int = reply.status
+            return status
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def _listening(pid: int) -> set[int]:
+    """Ports of a process's own listening TCP sockets."""
+    inodes = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
+    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}
