@@ -1,20 +1,26 @@
-"""What an exec's argv starts, read without running it: the program, a shell's own command, and file transfers.
+"""What an exec's argv would start, read without running it: the programs, a shell's script, file transfers.
 
-For records and for people, and a help for rules about plain uses. Not a boundary: a shell can hide anything.
-One level of `sh -c` is unwrapped. `kubectl cp` runs `tar cf - PATH` to download and `tar -xmf - -C DIR` to upload.
-Source: k8s.io/kubectl/pkg/cmd/cp/cp.go.
+For records, people and rules about plain uses. Not a boundary: a shell can hide anything, so exec itself needs an
+approval. One level of `sh -c` is unwrapped; words are split at white space and shell operators, quotes removed.
+`kubectl cp` runs `tar cf - PATH` to download and `tar -xmf - -C DIR` to upload (k8s.io/kubectl/pkg/cmd/cp/cp.go).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 Transfer = Literal["", "upload", "download"]
 
 SHELLS = frozenset({"sh", "bash", "ash", "dash", "zsh", "ksh", "mksh", "csh", "tcsh", "fish", "busybox"})
+INTERPRETERS = frozenset({"python", "python2", "python3", "perl", "ruby", "node", "php", "lua"})
+WRAPPERS = frozenset(
+    {"env", "nice", "nohup", "sudo", "setsid", "stdbuf", "time", "timeout", "xargs", "exec", "command"}
+)
+_OPERATORS = re.compile(r"[;&|\n(){}`]+|\$\(")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _COMMAND_OPTION = re.compile(r"-[a-zA-Z]*c[a-zA-Z]*")
 _TAR_MODE = re.compile(r"-?[a-zA-Z]+")
 _REDIRECTION = re.compile(r"(?:[0-9]*>>?|>\|)(?!&)")
@@ -22,46 +28,77 @@ _DOWNLOADS = frozenset({"cat", "base64", "xxd", "od", "hexdump", "gzip", "zcat"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
-    """`argv0` is the program's file name without folder; `shell_command` is the text a shell was given with `-c`."""
+class CommandLine:
+    """`program` and `programs` are file names without folder; `script` is the text given to a shell with `-c`."""
 
-    argv0: str = ""
-    is_shell: bool = False
-    shell_command: str = ""
+    program: str = ""
+    programs: tuple[str, ...] = ()
+    shell: bool = False
+    """A shell or an interpreter is among the programs: what it will do cannot be read from argv."""
+    script: str = ""
     transfer: Transfer = ""
+    """Which way a plain command moves a file: `cp`, `cat > file`, `dd`; empty when it does not."""
 
 
-def program_of(argv: Sequence[str]) -> Program:
+def read_command_line(argv: Sequence[str]) -> CommandLine:
     """The reading of one argv; empty for an empty one (attach, port-forward). Never raises."""
     if not argv:
-        return Program()
-    words = list(argv)
-    if _name(words[0]) == "busybox" and len(words) > 1:
-        words = words[1:]
-    argv0 = _name(words[0])
-    if argv0 not in SHELLS:
-        return Program(argv0=argv0, transfer=_transfer(words))
-    command = _shell_command(words)
-    return Program(argv0=argv0, is_shell=True, shell_command=command, transfer=_transfer(_split(command)))
+        return CommandLine()
+    started = list(_started(argv))
+    script = "" if SHELLS.isdisjoint(started) else _script(argv)
+    for part in _OPERATORS.split(script):
+        started.extend(_started(_words(part)))
+    return CommandLine(
+        program=_name(argv[0]),
+        programs=tuple(dict.fromkeys(started)),
+        shell=not (SHELLS | INTERPRETERS).isdisjoint(started),
+        script=script,
+        transfer=_transfer(_words(script) or argv),
+    )
 
 
-def _shell_command(words: Sequence[str]) -> str:
+def _started(words: Sequence[str]) -> Iterator[str]:
+    """The program a simple command starts, and behind wrappers (`env A=1 timeout 5 sh`) those too."""
+    rest = iter(words)
+    for word in rest:
+        if _ASSIGNMENT.match(word):
+            continue
+        name = _name(word)
+        if not name:
+            continue
+        yield name
+        if name == "busybox":
+            yield from (_name(applet) for applet in [next(rest, "")] if applet)
+            return
+        if name not in WRAPPERS:
+            return
+        yield from _wrapped(list(rest))
+        return
+
+
+def _wrapped(words: Sequence[str]) -> Iterator[str]:
+    """After a wrapper: skip its options and plain numbers (`timeout -s KILL 5`), then what it starts."""
+    for index, word in enumerate(words):
+        if word.startswith("-") or word[:1].isdigit() or _ASSIGNMENT.match(word):
+            continue
+        yield from _started(words[index:])
+        return
+
+
+def _script(argv: Sequence[str]) -> str:
     """The operand of the first option cluster with a `c` in it: `-c`, `-lc`, `-xec`."""
-    for index, word in enumerate(words[1:-1], start=1):
+    for index, word in enumerate(argv[:-1]):
         if _COMMAND_OPTION.fullmatch(word):
-            return words[index + 1]
+            return argv[index + 1]
     return ""
 
 
-def _split(command: str) -> list[str]:
-    """The words of a shell's command, roughly: split at white space, quotes around a word removed."""
+def _words(command: str) -> list[str]:
     return [word.strip("'\"") for word in command.split()]
 
 
 def _transfer(words: Sequence[str]) -> Transfer:
     """Which way a simple command moves a file, "" when it plainly does not."""
-    if not words:
-        return ""
     name = _name(words[0])
     if name == "tar":
         return _tar_transfer(words[1:])

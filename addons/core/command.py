@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from addons.core.argv import program_of
+from addons.core.argv import read_command_line
 from addons.core.kube_request import KubeRequest
 
 _MAX_HINT = 200
@@ -95,7 +95,7 @@ def inferred_command(request: KubeRequest) -> str:
 
 def _of_subresource(request: KubeRequest) -> str:
     if (request.resource, request.subresource) == ("pods", "exec"):
-        transfer = program_of(request.argv).transfer
+        transfer = read_command_line(request.argv).transfer
         is_copy = request.argv[:1] == ("tar",) and transfer
         return f"kubectl cp ({transfer})" if is_copy else "kubectl exec"
     if request.subresource == "scale" and request.verb in ("update", "patch"):

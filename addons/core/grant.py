@@ -18,7 +18,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """`role` is the role ARN for EKS connections. Times are Unix seconds; `not_before_at <= now < expires_at` is valid."""
+    """`role` is the role ARN for EKS connections. Unix seconds; valid while `not_before_at <= now < expires_at`."""
 
     id: str
     identity: Identity

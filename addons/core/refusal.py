@@ -27,7 +27,7 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """`what` was refused, by which `rule`, `why`, and what to do instead (`hint`). `retry_after_seconds` allows a retry."""
+    """`what` was refused, by which `rule`, `why`, what to do instead (`hint`). `retry_after_seconds` allows a retry."""
 
     code: int
     rule: str

@@ -6,31 +6,40 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.core.argv import program_of
+from addons.core.argv import read_command_line
+
+LAST = "the last argument"
 
 
 @pytest.mark.parametrize(
-    ("argv", "argv0", "shell_command"),
+    ("argv", "programs", "shell", "script"),
     [
-        ((), "", None),
-        (("ls", "-l"), "ls", None),
-        (("/usr/bin/env",), "env", None),
-        (("sh",), "sh", ""),
-        (("sh", "-c", "ls /"), "sh", "ls /"),
-        (("/bin/bash", "-lc", "ls"), "bash", "ls"),
-        (("bash", "-x", "-ec", "ls", "name"), "bash", "ls"),
-        (("bash", "script.sh"), "bash", ""),
-        (("sh", "-c"), "sh", ""),
-        (("busybox",), "busybox", ""),
-        (("busybox", "ls"), "ls", None),
-        (("/bin/busybox", "sh", "-c", "ls"), "sh", "ls"),
-        (("python3", "-c", "1"), "python3", None),
+        ([], (), False, ""),
+        (["ls", "-l"], ("ls",), False, ""),
+        (["/bin/cat", "/x"], ("cat",), False, ""),
+        (["sh"], ("sh",), True, ""),
+        (["python3", "-c", "1"], ("python3",), True, ""),
+        (["sh", "-c", "cd / && A=1 tar c . | /bin/gzip; $(id)"], ("sh", "cd", "tar", "gzip", "id"), True, LAST),
+        (["bash", "-lc", "'x' y"], ("bash", "x"), True, LAST),
+        (["bash", "-l", "-c"], ("bash",), True, ""),
+        (["env", "-i", "A=1", "timeout", "5", "sh"], ("env", "timeout", "sh"), True, ""),
+        (["env"], ("env",), False, ""),
+        (["env", "A=1"], ("env",), False, ""),
+        (["busybox", "wget", "x"], ("busybox", "wget"), True, ""),
+        (["busybox"], ("busybox",), True, ""),
+        (["A=1", "ls"], ("ls",), False, ""),
+        (["/", "x"], ("x",), False, ""),
+        (["A=1"], (), False, ""),
+        (["/bin/busybox", "sh", "-c", "ls"], ("busybox", "sh", "ls"), True, LAST),
+        (["bash", "-x", "-ec", "ls", "name"], ("bash", "ls"), True, "ls"),
     ],
 )
-def test_program(argv: tuple[str, ...], argv0: str, shell_command: str | None) -> None:
-    program = program_of(argv)
-    assert (program.argv0, program.is_shell) == (argv0, shell_command is not None)
-    assert program.shell_command == (shell_command or "")
+def test_reading(argv: list[str], programs: tuple[str, ...], shell: bool, script: str) -> None:
+    line = read_command_line(argv)
+    assert line.programs == programs
+    assert line.shell is shell
+    assert line.script == (argv[-1] if script == LAST else script)
+    assert line.program == (argv[0].rpartition("/")[2] if argv else "")
 
 
 @pytest.mark.parametrize(
@@ -64,9 +73,11 @@ def test_program(argv: tuple[str, ...], argv0: str, shell_command: str | None) -
     ],
 )
 def test_transfer(argv: tuple[str, ...], transfer: str) -> None:
-    assert program_of(argv).transfer == transfer
+    assert read_command_line(argv).transfer == transfer
 
 
 @given(st.lists(st.text() | st.sampled_from(["sh", "-c", "tar", "busybox", "'", ">"])))
 def test_any_argv_is_read(argv: list[str]) -> None:
-    assert program_of(argv).transfer in ("", "upload", "download")
+    line = read_command_line(argv)
+    assert line.transfer in ("", "upload", "download")
+    assert all("/" not in program and program for program in line.programs)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from addons.core.argv import read_command_line
 from addons.core.grant import Grant
 from addons.core.guardrails.cel import Unevaluable
-from addons.core.guardrails.command_line import read_command_line
 from addons.core.guardrails.matching import carries_object
 from addons.core.guardrails.pod_specs import containers_of, may_hold_pod_specs, pod_specs_of
 from addons.core.identity import Identity
