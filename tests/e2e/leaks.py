@@ -12,7 +12,8 @@ _CORE = re.compile(r"[0-9A-Za-z_-]{20,}")
 
 def core(secret: str) -> bytes:
     """The longest part of a secret that no encoding of text changes: what JSON, URLs and shells leave as it is."""
-    return max(_CORE.findall(secret), key=len).encode()
+    longest: str = max(_CORE.findall(secret), key=len)
+    return longest.encode()
 
 
 def forms(secret: bytes) -> Iterator[bytes]:
