@@ -93,8 +93,9 @@ class Evidence:
         """Starts the tape of a WebSocket; `end` is called when it cannot be written any more."""
 
         def lost(fault: RecordUnavailable) -> None:
-            log.error("session ended: its cast cannot be written", error=str(fault), reference=exchange.id)
-            end()
+            if flow.client_conn.connected:  # it is told once, however many pieces of the cast are lost
+                log.error("session ended: its cast cannot be written", error=str(fault), reference=exchange.id)
+                end()
 
         tape = Tape(self._recordings, self.folder(exchange), flow, exchange, lost, self._now())
         self.progress(flow).tape = tape
