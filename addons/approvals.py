@@ -15,8 +15,10 @@ from mitmproxy.http import HTTPFlow
 from addons.core.approval import State
 from addons.core.decision import Verdict
 from addons.core.question import CHANGED, TOO_MANY, refusal
+from addons.core.terminal import unrecordable
 from addons.edge.answers import Answers
-from addons.edge.store import Store, StoreThread, TooManyPending
+from addons.edge.store import Store, TooManyPending
+from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, IncompleteExchange, exchange_of, need
 from addons.question import Scrub, as_sent, digest_of, question_of
 from addons.refusal import refuse, settled
@@ -48,6 +50,13 @@ class Approvals:
 
     async def _require(self, flow: HTTPFlow, exchange: Exchange) -> None:
         digest, sent = digest_of(flow, exchange), as_sent(flow)
+        request, decision = need(exchange.request, "request"), need(exchange.decision, "decision")
+        if (hopeless := unrecordable(request)) is not None:
+            # kubectl's second try of an exec, over SPDY: it shows the agent how the first one stands, and asks nothing.
+            standing = await self._store.call(Store.standing, digest, self._now())
+            approval = None if standing is None else standing.approval
+            refuse(flow, hopeless if approval is None else refusal(approval, request, decision.rule, decision.reason))
+            return
         try:
             case = await self._store.call(Store.claim, digest, question_of(exchange, self._scrub), self._now())
         except TooManyPending:
@@ -59,8 +68,7 @@ class Approvals:
         if settled(flow):
             return
         if approval.state is not State.CONSUMED:
-            decision = need(exchange.decision, "decision")
-            refuse(flow, refusal(approval, need(exchange.request, "request"), decision.rule, decision.reason))
+            refuse(flow, refusal(approval, request, decision.rule, decision.reason))
         elif digest_of(flow, exchange) != digest or as_sent(flow) != sent:
             refuse(flow, CHANGED)
         else:

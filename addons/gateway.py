@@ -31,7 +31,8 @@ from addons.core.token import expected_tokens
 from addons.edge.authority import Authority, open_authority
 from addons.edge.oidc import Verifier
 from addons.edge.recordings import Recordings
-from addons.edge.store import Store, StoreThread, sqlite_url
+from addons.edge.store import Store, sqlite_url
+from addons.edge.store_thread import StoreThread
 from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
 from addons.logs import configure_logs

@@ -20,7 +20,8 @@ from addons.core.kube_request import KubeRequest
 from addons.core.question import CHANGED
 from addons.core.session import Session
 from addons.edge import store as edge_store
-from addons.edge.store import Store, StoreThread, StoreUnavailable, sqlite_url
+from addons.edge.store import Store, StoreUnavailable, sqlite_url
+from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.refusal import refuse
 from tests.support.flows import NOW, begun, status
@@ -170,11 +171,27 @@ async def test_the_next_identical_request_uses_the_approval_once(hasty: Gateway)
 async def test_both_ways_to_open_an_exec_are_one_question(hasty: Gateway) -> None:
     await hasty.send(_flow(EXEC))
     [case] = hasty.store.pending(NOW)
-    spdy = KubeRequest(**{name: getattr(EXEC, name) for name in EXEC.__slots__} | {"method": "POST"})
-    await hasty.send(_flow(spdy))
+    post = KubeRequest(**{name: getattr(EXEC, name) for name in EXEC.__slots__} | {"method": "POST"})
+    await hasty.send(_flow(post))
     assert len(hasty.store.pending(NOW)) == 1
     hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
-    assert (await hasty.send(_flow(spdy))).approved
+    assert (await hasty.send(_flow(post))).approved
+
+
+async def test_a_second_try_over_spdy_tells_how_the_first_stands_and_uses_up_nothing(hasty: Gateway) -> None:
+    spdy = KubeRequest(**{name: getattr(EXEC, name) for name in EXEC.__slots__} | {"method": "POST", "upgrade": "spdy"})
+    alone = _flow(spdy)
+    await hasty.send(alone)
+    assert "upgrade-not-recorded" in status(alone)["message"]
+    assert hasty.store.pending(NOW) == []
+    await hasty.send(_flow(EXEC))
+    [case] = hasty.store.pending(NOW)
+    second = _flow(spdy)
+    await hasty.send(second)
+    assert f"chaperone approvals approve {case.approval.id}" in status(second)["message"]
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    assert not (await hasty.send(_flow(spdy))).approved
+    assert (await hasty.send(_flow(EXEC))).approved
 
 
 async def test_two_identical_requests_that_wait_share_one_approval(gateway: Gateway) -> None:

@@ -11,7 +11,8 @@ from mitmproxy.connection import Client
 from mitmproxy.flow import Flow
 
 from addons.core.approval import Approval, State
-from addons.edge.store import Store, StoreThread, StoreUnavailable
+from addons.edge.store import Store, StoreUnavailable
+from addons.edge.store_thread import StoreThread
 
 
 @dataclass(slots=True, eq=False)

@@ -4,19 +4,17 @@ SQLAlchemy 2 Core: a SQLite file by default, PostgreSQL by URL. Every change of 
 two processes which race for the same approval cannot both win. Who may answer and which states follow which is decided
 in `core/approval.py`; the conditions here repeat it so that nothing can change between the check and the write.
 
-`Store` blocks and is for threads and the command line; the gateway's event loop uses `StoreThread`.
+`Store` blocks and is for threads and the command line; the gateway's event loop uses `edge/store_thread.py`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Concatenate
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
@@ -88,6 +86,12 @@ class Store:
                 except IntegrityError:
                     continue
         raise StoreUnavailable("the store kept refusing a new approval")
+
+    def standing(self, digest: str, now: float) -> Case | None:
+        """What `claim` would find, without asking for or using up anything."""
+        with _translated(), self._engine.connect() as connection:
+            found = _standing(connection, digest, now)
+        return None if found is None else case_of(found)
 
     def consume(self, approval_id: str, now: float) -> bool:
         """True if a granted, unexpired approval was used up by this call; False if somebody else did, or it lapsed."""
@@ -169,25 +173,6 @@ class Store:
                 )
 
 
-class StoreThread:
-    """The store, from an event loop: one dedicated thread runs every call, so the loop never waits on a disk."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-
-    async def call[**P, R](self, method: Callable[Concatenate[Store, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """The result of `method`, as in `await thread.call(Store.consume, id, now)`; raises what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self._executor, lambda: method(self._store, *args, **kwargs)
-        )
-
-    def close(self) -> None:
-        """Waits for the running call, then closes the store."""
-        self._executor.shutdown()
-        self._store.close()
-
-
 @contextmanager
 def _translated() -> Iterator[None]:
     """SQLAlchemy's and the file system's errors become StoreUnavailable; the message holds no parameters."""
@@ -216,16 +201,22 @@ def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds
     connection.execute(
         APPROVALS.update().where(table.digest == digest, LIVE, table.expires_at <= now).values(state=State.EXPIRED)
     )
-    query = sa.select(APPROVALS).where(table.digest == digest).with_for_update()
+    standing = _standing(connection, digest, now)
+    if standing is None:
+        return _ask(connection, digest, ask, now, seconds)
+    if standing["state"] == State.GRANTED:
+        connection.execute(APPROVALS.update().where(table.id == standing["id"]).values(state=State.CONSUMED))
+        return case_of({**standing, "state": State.CONSUMED})
+    return case_of(standing)
+
+
+def _standing(connection: sa.Connection, digest: str, now: float) -> sa.RowMapping | None:
+    """The open question or unused grant for a request, else a recent denial."""
+    table = APPROVALS.c
+    query = sa.select(APPROVALS).where(table.digest == digest, table.expires_at > now).with_for_update()
     live = connection.execute(query.where(LIVE)).mappings().first()
-    if live is None:
-        denied = query.where(table.state == State.DENIED, table.expires_at > now).order_by(table.answered_at.desc())
-        found = connection.execute(denied).mappings().first()
-        return case_of(found) if found is not None else _ask(connection, digest, ask, now, seconds)
-    if live["state"] == State.GRANTED:
-        connection.execute(APPROVALS.update().where(table.id == live["id"]).values(state=State.CONSUMED))
-        return case_of({**live, "state": State.CONSUMED})
-    return case_of(live)
+    denied = query.where(table.state == State.DENIED).order_by(table.answered_at.desc())
+    return live if live is not None else connection.execute(denied).mappings().first()
 
 
 def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:

@@ -24,7 +24,8 @@ from addons.core.approval import (
 )
 from addons.core.identity import Identity
 from addons.edge import store as edge_store
-from addons.edge.store import Store, StoreThread, StoreUnavailable, TooManyPending, UnknownApproval, sqlite_url
+from addons.edge.store import Store, StoreUnavailable, TooManyPending, UnknownApproval, sqlite_url
+from addons.edge.store_thread import StoreThread
 
 NOW = 1_000_000.0
 ALICE = Identity(iss="https://idp", sub="alice", aud=("gw",), exp=NOW + 60)

@@ -67,14 +67,13 @@ def refuse_write(
 def refuse_upgrade(plan: MaskPlan, upgrade: str, protocols: str) -> Refusal | None:
     """The refusal of an upgrade whose frames would not be masked, or None.
 
-    `upgrade` and `protocols` are the Upgrade and Sec-WebSocket-Protocol headers as sent, "" when absent.
+    `upgrade` and `protocols` are the Upgrade and Sec-WebSocket-Protocol headers as sent, "" when absent. SPDY is left to
+    `core.terminal.unrecordable`, which refuses it once the approvals have had their say.
     """
     if plan.passes or not upgrade:
         return None
     if plan.reply is Reply.OBJECTS:
         why, hint = "replies that are masked are not sent over an upgraded connection", "use plain HTTP: ?watch=true"
-    elif upgrade.strip().lower() != "websocket":
-        why, hint = f"output over {upgrade} is not masked", "use WebSockets, as kubectl does from version 1.31 on"
     elif "base64" in protocols.lower():
         why, hint = "the base64 subprotocols are not masked", "offer v5.channel.k8s.io or v4.channel.k8s.io"
     else:
