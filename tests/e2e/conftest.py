@@ -21,6 +21,7 @@ from scripts.devenv import oidc
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
 from tests.e2e.agent import Agent, Transcript
+from tests.e2e.people import Person
 from tests.e2e.records import ApiServer
 from tests.support.kubernetes import Kubectl
 
@@ -148,3 +149,15 @@ def admin(kubectl: Kubectl) -> Iterator[Kubectl]:
 def agent(gateway: GatewayEnv, as_user: Callable[..., Agent], admin: Kubectl, request: pytest.FixtureRequest) -> Agent:
     """An agent whose role may do everything: nothing but the gateway stops it. In the namespace of `admin`."""
     return as_user(gateway, f"agent-of-{request.module.__name__.rpartition('.')[2]}", "agents").within(admin.namespace)
+
+
+@pytest.fixture(scope="session")
+def impatient(gateways: Gateways) -> GatewayEnv:
+    """A gateway that does not wait for people: who needs an approval is told to come back."""
+    return gateways.start("impatient", settings={"hold_seconds": 0})
+
+
+@pytest.fixture(scope="session")
+def oncall(mint: Callable[..., str]) -> Person:
+    """Somebody who may approve."""
+    return Person(mint("oncall@example.com", groups=["oncall"]))

@@ -1,0 +1,58 @@
+"""People for tests: the operators' command line, run as its users run it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.devenv.gateway_env import GatewayEnv
+from scripts.devenv.places import REPOSITORY
+from tests.e2e.agent import SOON, eventually
+from tests.e2e.records import approvals
+
+COMMAND_SECONDS = 60
+
+
+def chaperone(gateway: GatewayEnv, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
+    """The product's command about one gateway, by somebody with this token."""
+    return subprocess.run(
+        [sys.executable, "-m", "addons.cli", *arguments, f"--conf={gateway.conf}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=COMMAND_SECONDS,
+        env={"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": str(gateway.folder), "CHAPERONE_TOKEN": token},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who answers."""
+
+    token: str
+
+    def answers(self, gateway: GatewayEnv, *arguments: str) -> str:
+        """`approvals approve ID` and the like; what it printed."""
+        done = chaperone(gateway, "approvals", *arguments, token=self.token)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def approves(self, gateway: GatewayEnv, approval_id: str) -> str:
+        """`approvals approve ID`"""
+        return self.answers(gateway, "approve", approval_id)
+
+    def is_refused(self, gateway: GatewayEnv, *arguments: str) -> str:
+        """Why such an answer did not count."""
+        done = chaperone(gateway, "approvals", *arguments, token=self.token)
+        assert done.returncode == 1, done.stdout
+        return done.stderr
+
+
+def pending(gateway: GatewayEnv, seconds: float = SOON, **columns: str) -> dict[str, Any]:
+    """The question about this object that waits for an answer, once there is one."""
+    rows = eventually("a question", lambda: approvals(gateway, state="pending", **columns), seconds)
+    assert len(rows) == 1, [(row["target"], row["argv"]) for row in rows]
+    found: dict[str, Any] = rows[0]
+    return found
