@@ -30,6 +30,8 @@ Disconnect = Callable[[Client], None]
 HookFunction = Callable[..., Any]
 
 STATUS_HEADERS = ((b"content-type", b"application/json"), (b"cache-control", b"no-store"))
+_TEXT_HEADERS = ((b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store"))
+_READ_RAW = ("/api", "/apis")  # where a client starts; see Refusal.plain
 _FAULT = Refusal(
     code=503,
     rule="gateway-fault",
@@ -50,10 +52,12 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
         exchange.refusal, reference = refusal, exchange.id
     except IncompleteExchange:  # the perimeter itself failed
         reference = flow.id
-    headers = [*STATUS_HEADERS]
+    raw = refusal.code == 403 and flow.request.path.partition("?")[0] in _READ_RAW
+    headers = [*(_TEXT_HEADERS if raw else STATUS_HEADERS)]
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
-    flow.response = http.Response.make(refusal.code, refusal.status(reference), headers)
+    body = refusal.plain(reference) if raw else refusal.status(reference)
+    flow.response = http.Response.make(refusal.code, body, headers)
 
 
 async def run_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: Disconnect) -> None:

@@ -45,6 +45,10 @@ class Refusal:
         lines.append(f"  reference: {reference}")
         return "\n".join(lines)
 
+    def plain(self, reference: str) -> bytes:
+        """The message alone. client-go reads discovery raw: of a refusal it shows plain text and drops a Status."""
+        return self.message(reference).encode("utf-8", "replace")
+
     def _retry(self) -> str:
         if self.retry_after_seconds is not None:
             return f"yes, the same request, after {self.retry_after_seconds}s"

@@ -123,5 +123,5 @@ def test_rules_list_and_show() -> None:
 
 def test_a_wrong_command_is_a_sentence() -> None:
     result = chaperone("nonsense")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "Traceback" not in result.stderr + result.stdout

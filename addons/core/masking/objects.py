@@ -52,9 +52,9 @@ class ObjectMasker:
         match value:
             case {"kind": "Status", "apiVersion": "v1"}:
                 self._status(value)
-            case {"kind": "Table", "apiVersion": str(version)} if version.startswith("meta.k8s.io/"):
+            case {"kind": "Table"} | {"rows": list(), "columnDefinitions": list()}:
                 self._table(value)
-            case {"items": list(items), "kind": str(kind)} if kind.endswith("List"):
+            case {"items": list(items)} if (kind := str(value.get("kind", "List"))).endswith("List"):
                 for item in items:
                     self._item(item, str(value.get("apiVersion", "")), kind.removesuffix("List"))
             case dict():

@@ -1,0 +1,149 @@
+"""What "refused" means for each kind of event, and how a refusal reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from mitmproxy import http
+from mitmproxy.connection import Client
+from mitmproxy.exceptions import AddonHalt
+from mitmproxy.hooks import Hook, RunningHook
+from mitmproxy.proxy.layer import NextLayer, NextLayerHook
+from mitmproxy.proxy.layers.http import HttpConnectHook, HttpErrorHook, HttpRequestHook, HttpResponseHook
+from mitmproxy.proxy.layers.tcp import TcpMessageHook, TcpStartHook
+from mitmproxy.proxy.layers.tls import TlsStartClientHook
+from mitmproxy.proxy.layers.websocket import WebsocketMessageHook
+from mitmproxy.proxy.server_hooks import (
+    ClientConnectedHook,
+    ClientDisconnectedHook,
+    ServerConnectHook,
+    ServerConnectionHookData,
+)
+from mitmproxy.test import tflow
+from mitmproxy.tls import TlsData
+
+from addons.core.refusal import Refusal
+from addons.exchange import begin, exchange_of
+from addons.refusal import refuse, run_hooks, settled
+from tests.support.flows import status
+
+
+class Planted(RuntimeError):
+    """The fault."""
+
+
+def broken(*_: Any) -> None:
+    raise Planted
+
+
+async def failing(hook: Hook) -> list[Client]:
+    """Run one broken hook; the clients that were disconnected."""
+    gone: list[Client] = []
+    await run_hooks([broken], hook, gone.append)
+    return gone
+
+
+def live() -> http.HTTPFlow:
+    flow = tflow.tflow()
+    flow.live = True
+    return flow
+
+
+@pytest.mark.parametrize("hook", [HttpConnectHook, HttpRequestHook])
+async def test_a_request_is_answered(hook: Any) -> None:
+    flow = live()
+    assert await failing(hook(flow)) == []
+    assert status(flow)["code"] == 503
+    assert "gateway-fault" in status(flow)["message"]
+
+
+async def test_a_reply_is_withheld() -> None:
+    flow = live()
+    assert await failing(HttpResponseHook(flow)) == []
+    assert flow.error is not None
+    over = tflow.tflow(resp=True)
+    over.live = False
+    assert await failing(HttpResponseHook(over)) == [over.client_conn]
+
+
+async def test_a_message_is_dropped_and_its_client_disconnected() -> None:
+    flow = tflow.twebsocketflow()
+    assert flow.websocket is not None
+    assert await failing(WebsocketMessageHook(flow)) == [flow.client_conn]
+    assert flow.websocket.messages[-1].dropped
+    tcp = tflow.ttcpflow()
+    assert await failing(TcpMessageHook(tcp)) == [tcp.client_conn]
+    assert tcp.messages[-1].content == b""
+
+
+async def test_everything_else_loses_its_connection() -> None:
+    tcp = tflow.ttcpflow()
+    tcp.messages.clear()
+    assert await failing(TcpStartHook(tcp)) == [tcp.client_conn]
+    flow = live()
+    assert await failing(HttpErrorHook(flow)) == [flow.client_conn]
+    client = tflow.tclient_conn()
+    assert await failing(ClientConnectedHook(client)) == []
+    assert client.error == "gateway fault"
+    assert await failing(ClientDisconnectedHook(client)) == []
+    data = ServerConnectionHookData(client=client, server=tflow.tserver_conn())
+    assert await failing(ServerConnectHook(data)) == [client]
+    assert data.server.error == "gateway fault"
+
+
+@pytest.mark.parametrize("kind", [TlsStartClientHook, NextLayerHook])
+async def test_a_tunnel_is_closed(kind: Any) -> None:
+    from mitmproxy.options import Options
+    from mitmproxy.proxy.context import Context
+
+    context = Context(tflow.tclient_conn(), Options())
+    subject = TlsData(context.client, context) if kind is TlsStartClientHook else NextLayer(context)
+    assert await failing(kind(subject)) == [context.client]
+
+
+async def test_a_fault_that_is_about_nothing_ends_the_process() -> None:
+    with pytest.raises(Planted):
+        await failing(RunningHook())
+
+
+async def test_a_fault_does_not_skip_the_other_hooks_and_a_halt_does() -> None:
+    flow, ran = live(), []
+
+    def halt(_: object) -> None:
+        raise AddonHalt
+
+    async def later(_: object) -> None:
+        ran.append("later")
+
+    await run_hooks([broken, later, halt, later], HttpRequestHook(flow), lambda _: None)
+    assert ran == ["later"]
+    assert settled(flow)
+
+
+async def test_a_fault_is_on_record() -> None:
+    flow = live()
+    begin(flow, 0.0)
+    await failing(HttpRequestHook(flow))
+    assert exchange_of(flow).refusal is not None
+    assert exchange_of(flow).id in status(flow)["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "content_type"),
+    [
+        ("/api?timeout=32s", 403, "text/plain; charset=utf-8"),
+        ("/apis", 403, "text/plain; charset=utf-8"),
+        ("/api", 401, "application/json"),
+        ("/api/v1", 403, "application/json"),
+        ("/api/v1/pods", 403, "application/json"),
+    ],
+)
+def test_where_a_client_starts_a_refusal_is_text(path: str, code: int, content_type: str) -> None:
+    flow = live()
+    flow.request.path = path
+    refuse(flow, Refusal(code=code, rule="r", why="the reason", retry_after_seconds=3))
+    assert flow.response is not None
+    assert flow.response.headers["content-type"] == content_type
+    assert flow.response.headers["retry-after"] == "3"
+    assert b"the reason" in (flow.response.content or b"")
