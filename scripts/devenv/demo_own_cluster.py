@@ -1,0 +1,171 @@
+"""A person's own cluster, as their kubeconfig describes it: what the gateway needs to stand in front of it.
+
+The gateway gets no credential out of the kubeconfig: it assumes an IAM role, as it does in production, and signs an EKS
+token.  So the cluster has to be EKS, or another one that runs aws-iam-authenticator.
+"""
+
+import base64
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from scripts.devenv.gateway_conf import AGENT_HOST, Upstream
+from scripts.devenv.places import DevelopmentProblem
+
+# What each flag of `aws eks get-token` and `aws-iam-authenticator token` says.
+_CLUSTER_FLAGS = ("--cluster-name", "--cluster-id", "-i")
+_REGION_FLAGS = ("--region",)
+_REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the command line says about the cluster; empty where it says nothing."""
+
+    kubeconfig: Path
+    context: str = ""
+    role_arn: str = ""
+    eks_cluster: str = ""
+    region: str = ""
+    sts_endpoint: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Context:
+    """One context of a kubeconfig, looked up."""
+
+    name: str
+    cluster: Mapping[str, Any]
+    user: Mapping[str, Any]
+
+
+def upstream_of(choices: Choices, folder: Path, issuer: str, kubectl: Path, group: str) -> Upstream:
+    """The cluster of a kubeconfig for callers of `group`; its CA is copied into `folder`.
+
+    Raises DevelopmentProblem, in one sentence, where the kubeconfig does not say enough.
+    """
+    context = _context(choices)
+    plugin = context.user.get("exec") or {}
+    variables = {each["name"]: each["value"] for each in plugin.get("env") or []}
+    eks_cluster = choices.eks_cluster or _flag(plugin.get("args") or [], _CLUSTER_FLAGS)
+    server = urlsplit(str(context.cluster.get("server", "")))
+    region = choices.region or _flag(plugin.get("args") or [], _REGION_FLAGS) or _region(variables, server.hostname)
+    _require_all(choices, context.name, eks_cluster, region)
+    host, port = _server(choices, context.name, server.geturl(), context.cluster)
+    return Upstream(
+        name=_name(eks_cluster),
+        # Clients in Go never proxy a loopback address: they get a name for it that exists only behind the gateway.
+        host=f"{AGENT_HOST if _is_loopback(host) else _bracketed(host)}:{port}",
+        address=f"{_bracketed(host)}:{port}",
+        server_name=str(context.cluster.get("tls-server-name") or _bracketed(host)),
+        ca_file=str(_ca_file(choices, context, folder)),
+        eks_cluster=eks_cluster,
+        region=region,
+        sts_endpoint=choices.sts_endpoint,
+        issuer=issuer,
+        roles={group: choices.role_arn},
+        kubectl=str(kubectl),
+        # The profile that the person uses for this cluster, if the kubeconfig names one.
+        env={name: value for name, value in variables.items() if name.startswith("AWS_")},
+    )
+
+
+def _context(choices: Choices) -> _Context:
+    try:
+        document = yaml.safe_load(choices.kubeconfig.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise DevelopmentProblem(f"{choices.kubeconfig} cannot be read as a kubeconfig: {error}") from None
+    document = document if isinstance(document, dict) else {}
+    name = choices.context or str(document.get("current-context") or "")
+    context = _named(document, "contexts", name).get("context")
+    if not context:
+        raise DevelopmentProblem(
+            f"{choices.kubeconfig} has no context {name!r}: name one with --context"
+            if name
+            else f"{choices.kubeconfig} has no current context: name one with --context"
+        )
+    cluster = _named(document, "clusters", context.get("cluster", "")).get("cluster") or {}
+    user = _named(document, "users", context.get("user", "")).get("user") or {}
+    return _Context(name=name, cluster=cluster, user=user)
+
+
+def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    return next((each for each in document.get(kind) or [] if each.get("name") == name), {})
+
+
+def _flag(arguments: Sequence[str], names: Sequence[str]) -> str:
+    """The value of a flag, written as `--flag value` or `--flag=value`."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = str(argument).partition("=")
+        if name in names:
+            return value if equals else str(following)
+    return ""
+
+
+def _region(variables: Mapping[str, str], host: str | None) -> str:
+    named = next((variables[name] for name in _REGION_VARIABLES if variables.get(name)), "")
+    parts = (host or "").split(".")
+    # ID.gr7.REGION.eks.amazonaws.com
+    return named or (parts[parts.index("eks") - 1] if "eks" in parts[1:] and "amazonaws" in parts else "")
+
+
+def _require_all(choices: Choices, context: str, eks_cluster: str, region: str) -> None:
+    wanted = {"--role-arn": choices.role_arn, "--eks-cluster": eks_cluster, "--region": region}
+    missing = [flag for flag, value in wanted.items() if not value]
+    if missing == ["--role-arn"]:
+        raise DevelopmentProblem("name the IAM role that agents get in this cluster with --role-arn ARN (see --help)")
+    if missing:
+        raise DevelopmentProblem(
+            f"context {context} of {choices.kubeconfig} does not sign in by `aws eks get-token` with a cluster name and"
+            f" region; if the cluster accepts EKS tokens, add {', '.join(missing)}, and if it does not, this version of"
+            " the gateway has no credential for it"
+        )
+
+
+def _server(choices: Choices, context: str, url: str, cluster: Mapping[str, Any]) -> tuple[str, int]:
+    server = urlsplit(url)
+    where = f"the server of context {context} in {choices.kubeconfig}"
+    if server.scheme != "https" or not server.hostname:
+        raise DevelopmentProblem(f"{where} is no https:// URL: {url or 'none is named'}")
+    if server.path.strip("/"):
+        raise DevelopmentProblem(f"{where} is below a path ({server.path}), which the gateway cannot stand in front of")
+    if cluster.get("proxy-url"):
+        raise DevelopmentProblem(f"{where} is reached through another proxy (proxy-url), which the gateway cannot use")
+    return server.hostname, server.port or 443
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _ca_file(choices: Choices, context: _Context, folder: Path) -> Path:
+    data, file = context.cluster.get("certificate-authority-data"), context.cluster.get("certificate-authority")
+    path = folder / "cluster-ca.pem"
+    if data:
+        path.write_bytes(base64.b64decode(data))
+    elif file:
+        # "Relative paths are resolved relative to the location of the kubeconfig file."
+        path.write_bytes((choices.kubeconfig.parent / file).read_bytes())
+    else:
+        raise DevelopmentProblem(
+            f"context {context.name} of {choices.kubeconfig} names no certificate authority, and the gateway verifies"
+            " every cluster"
+        )
+    return path
+
+
+def _name(eks_cluster: str) -> str:
+    """A connection's name: like a DNS label."""
+    return "".join(each if each.isascii() and each.isalnum() else "-" for each in eks_cluster.lower()).strip("-")

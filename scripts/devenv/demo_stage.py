@@ -1,0 +1,167 @@
+"""What the demo plays on: a cluster, a gateway, two identities, and something in the cluster to look at.
+
+What is about to be made is written down first, for `demo_record` to take it down again whatever happens.
+"""
+
+import json
+import secrets
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.devenv import cluster as lifecycle
+from scripts.devenv import oidc, processes, tools
+from scripts.devenv.demo_narrator import Narrator
+from scripts.devenv.demo_own_cluster import Choices, upstream_of
+from scripts.devenv.demo_record import Administrator, write_record
+from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
+from scripts.devenv.kubectl import find_kubectl
+from scripts.devenv.places import DevelopmentProblem
+from scripts.devenv.state import record_children
+
+AGENT, AGENT_GROUP, OWNER = "agent-7", "agents", "shop-team"
+APPROVER, APPROVER_GROUP = "alice@example.com", "oncall"
+INTENT = "INC-42: is the shop's web pod healthy?"
+PASSWORD_KEY = "password"
+IMAGE = "public.ecr.aws/docker/library/busybox:1.37"
+PODS = ("web", "worker")
+SECRET = "db"
+
+_POD_SECONDS = 150
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """Everything that is up, and who plays on it."""
+
+    folder: Path
+    gateway: GatewayEnv
+    admin: Administrator
+    namespace: str
+    password: str
+    agent_token: str
+    approver_token: str
+    api_audit_log: Path | None
+    """What the API server itself wrote down; None for a cluster that is not ours."""
+
+
+def set_up(folder: Path, own: Choices | None, owner: int | None, narrator: Narrator) -> Stage:
+    """Starts what is needed, each with a line about it; with `owner`, it ends with that process.
+
+    Raises DevelopmentProblem.
+    """
+    shutil.rmtree(folder / "gateway", ignore_errors=True)  # the evidence of an earlier demo
+    upstream, admin, audit_log = (
+        _own_cluster(folder, own, owner, narrator) if own else _local_cluster(folder, owner, narrator)
+    )
+    namespace = f"chaperone-demo-{secrets.token_hex(3)}" if own else "shop"
+    password = f"correct-horse-{secrets.token_hex(8)}"
+    write_record(folder, admin=asdict(admin), namespace=namespace, own=bool(own))
+    with ThreadPoolExecutor(1) as other:
+        starting = other.submit(start_gateway, upstream, folder / "gateway", owner_pid=owner)
+        with narrator.doing(f"something to work on: namespace {namespace}, pods {', '.join(PODS)}, Secret {SECRET}"):
+            _furnish(admin, namespace, password)
+        with narrator.doing("the gateway, in front of it"):
+            gateway = starting.result()
+    agent_token, approver_token = tokens(gateway.issuer)
+    return Stage(
+        folder=folder,
+        gateway=gateway,
+        admin=admin,
+        namespace=namespace,
+        password=password,
+        agent_token=agent_token,
+        approver_token=approver_token,
+        api_audit_log=audit_log,
+    )
+
+
+def tokens(issuer: str) -> tuple[str, str]:
+    """Fresh ID tokens of the agent and of the one who may approve, good for an hour."""
+    agent = oidc.mint(issuer, AGENT, groups=[AGENT_GROUP], claims={"owner": OWNER})
+    return agent, oidc.mint(issuer, APPROVER, groups=[APPROVER_GROUP])
+
+
+def _local_cluster(folder: Path, owner: int | None, narrator: Narrator) -> tuple[Upstream, Administrator, Path | None]:
+    write_record(folder, own=False)
+    if missing := tools.missing_tools():
+        narrator.line(f"  … the cluster's programs are built first, once: {', '.join(missing)}")
+        tools.ensure_tools()
+    with narrator.doing("a Kubernetes cluster that takes EKS tokens, and an OpenID provider"):
+        running = lifecycle.start(folder / "cluster", owner_pid=owner)
+    # Another cluster's discovery must not be taken for that of this one, which may have its port.
+    cache = str(folder / "cluster" / "kubectl-cache")
+    admin = Administrator(kubectl=running.kubectl, kubeconfig=running.admin_kubeconfig, cache=cache)
+    return Upstream.of(running), admin, Path(running.audit_log)
+
+
+def _own_cluster(
+    folder: Path, own: Choices, owner: int | None, narrator: Narrator
+) -> tuple[Upstream, Administrator, Path | None]:
+    kubectl = find_kubectl()
+    admin = Administrator(kubectl=str(kubectl), kubeconfig=str(own.kubeconfig.resolve()), context=own.context)
+    (folder / "oidc").mkdir(exist_ok=True)
+    # The kubeconfig is judged before anything is started; the issuer's address is known only afterwards.
+    upstream_of(own, folder, "http://127.0.0.1", kubectl, AGENT_GROUP)
+    write_record(folder, own=False)
+    with narrator.doing("an OpenID provider of the demo's own, on this machine"):
+        issuer = _start_issuer(folder / "oidc", owner)
+    with narrator.doing("your cluster answers"):
+        admin("version", "-o", "json", timeout=30)
+    return upstream_of(own, folder, issuer, kubectl, AGENT_GROUP), admin, None
+
+
+def _start_issuer(folder: Path, owner: int | None) -> str:
+    [port] = processes.free_ports(1)
+    command = [sys.executable, "-u", "-m", "oidc_provider_mock", "-p", str(port)]
+    issuer = processes.spawn("oidc", command, folder / "oidc.log")
+    record_children(folder, [issuer])
+    if owner is not None:
+        watcher = [sys.executable, "-m", "scripts.devenv.watcher", str(folder), str(owner)]
+        record_children(folder, [issuer, processes.spawn("watcher", watcher, folder / "watcher.log")])
+    deadline = time.monotonic() + 60
+    while "unning on" not in Path(issuer.log).read_text(errors="replace"):
+        processes.require_running([issuer])
+        if time.monotonic() > deadline:
+            raise DevelopmentProblem(f"the OpenID provider did not get ready: see {issuer.log}")
+        time.sleep(0.05)
+    return f"http://127.0.0.1:{port}"
+
+
+def _furnish(admin: Administrator, namespace: str, password: str) -> None:
+    admin("create", "namespace", namespace)
+    # Pods are refused until the controller has made the account that they run as.
+    admin("wait", "--for=create", "serviceaccount/default", f"--namespace={namespace}", "--timeout=60s", timeout=70)
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET},
+        "stringData": {"username": "shop", PASSWORD_KEY: password},
+    }
+    # `apply` keeps a copy of all it was given in an annotation: one more place where the value must not show.
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": [secret, *map(_pod, PODS)]})
+    admin("apply", "-f", "-", f"--namespace={namespace}", stdin=manifest)
+    ready = ["--for=condition=Ready", *(f"pod/{name}" for name in PODS), f"--timeout={_POD_SECONDS}s"]
+    admin("wait", f"--namespace={namespace}", *ready, timeout=_POD_SECONDS + 10)
+
+
+def _pod(name: str) -> dict[str, Any]:
+    container = {
+        "name": "main",
+        "image": IMAGE,
+        "command": ["sleep", "86400"],
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "runAsUser": 65534,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}, "limits": {"memory": "32Mi"}},
+    }
+    spec = {"containers": [container], "terminationGracePeriodSeconds": 0, "automountServiceAccountToken": False}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}}, "spec": spec}
