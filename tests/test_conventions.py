@@ -15,8 +15,8 @@ CORE = [path for path in ALL if path.startswith("addons/core/")]
 THIN = [path for path in ALL if path.count("/") == 1]
 
 PURE = frozenset(
-    "__future__ abc addons ast base64 binascii bisect cel_expr_python codecs collections contextlib dataclasses"
-    " datetime decimal enum fnmatch functools gzip hashlib hmac io ipaddress itertools json jsonpath_ng math operator"
+    "__future__ abc addons ast base64 binascii bisect cel_expr_python codecs collections contextlib copy dataclasses"
+    " datetime decimal difflib enum fnmatch functools gzip hashlib hmac io ipaddress itertools json jsonpath_ng math operator"
     " orjson pydantic pydantic_core re re2 string struct textwrap types typing unicodedata urllib yaml zlib".split()
 )
 IMPURE_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
@@ -26,6 +26,7 @@ MAX_FUNCTION = 40
 MAX_ADDON = 80
 # Each with its reason; a file that is not here stays within the budget.
 LARGER_ADDONS = {
+    "addons/gateway.py": "the composition of a worker, not an addon",
     "addons/policy.py": "composition of the rule kinds, not an addon",
     "addons/settings.py": "the settings model, not an addon",
     "addons/master.py": "the mitmproxy master, not an addon",
@@ -34,6 +35,13 @@ LARGER_ADDONS = {
     "addons/perimeter.py": "three hooks and the refusals they give",
 }
 LARGER_FILES = {"addons/core/builtin_resources.py": "a generated table"}
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring, which for a command is its help."""
+    described = ast.get_docstring(function) is not None
+    text = function.body[0] if described else None
+    return (function.end_lineno or 0) - function.lineno + 1 - ((text.end_lineno or 0) - text.lineno + 1 if text else 0)
 
 
 def tree(path: str) -> ast.Module:
@@ -82,7 +90,7 @@ def test_files_and_functions_stay_small(path: str) -> None:
     assert path in LARGER_FILES or lines <= MAX_LINES
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert (node.end_lineno or 0) - node.lineno < MAX_FUNCTION, node.name
+            assert length(node) <= MAX_FUNCTION, node.name
 
 
 @pytest.mark.parametrize("path", THIN)
@@ -92,7 +100,7 @@ def test_addons_are_thin(path: str) -> None:
 
 def test_functions_are_short_in_the_median() -> None:
     lengths = [
-        (node.end_lineno or 0) - node.lineno + 1
+        length(node)
         for path in ALL
         for node in ast.walk(tree(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
