@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
+
 from scripts.devenv import bench_load, bench_machine
 from scripts.devenv.bench_arms import ARMS, Arm, Bench
 from scripts.devenv.bench_report import MEANING, Rounds, Sample, scenario_report, table, whole_report
@@ -49,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     folder = Path(tempfile.mkdtemp(prefix="chaperone-bench-"))
     try:
         report = measure(plan, folder)
-    except (DevelopmentProblem, ChildExited, WrongAnswers) as problem:
+    except (DevelopmentProblem, ChildExited, WrongAnswers, OSError, httpx.HTTPError) as problem:
+        for records in folder.glob("*/state"):
+            shutil.rmtree(records)  # they can be large
         print(f"bench: error: {problem}\nbench: logs are in {folder}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

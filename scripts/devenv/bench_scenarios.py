@@ -54,7 +54,7 @@ REQUESTS = (
     ),
     Request(
         name="secrets",
-        title="list 100 Secrets (JSON, 128 kB)",
+        title="list 100 Secrets (JSON, 119 kB)",
         path=f"{_NAMESPACE}/secrets?limit=500",
         accept="application/json",
         contains="database-099",
