@@ -31,7 +31,8 @@ from addons.core.token import expected_tokens
 from addons.edge.authority import Authority, open_authority
 from addons.edge.oidc import Verifier
 from addons.edge.recordings import Recordings
-from addons.edge.store import Store, sqlite_url
+from addons.edge.schema import approvals_url
+from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
 from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
@@ -44,7 +45,6 @@ from addons.stack import build_stack
 
 log = structlog.get_logger()
 _FINGERPRINT_KEY = "fingerprint.key"
-APPROVALS_FILE = "approvals.sqlite"
 _PLAIN_FORMS = (("+json", "application/json"), ("+yaml", "application/yaml"))
 
 
@@ -152,7 +152,7 @@ def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
         upstream=upstream,
         resources_of=upstream.resources_of,
         refresh=_refresh_of(policy, upstream),
-        store=StoreThread(Store(sqlite_url(state / APPROVALS_FILE))),
+        store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
         recordings=Recordings(state, str(worker), time.time()),
         scrub=_scrub_of(policy.masker),
     )

@@ -19,7 +19,10 @@ def configure_logs(form: Literal["json", "console"], level: str) -> None:
     ]
     render: Processor = structlog.processors.JSONRenderer()
     if form == "console":
-        render = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        # Plain tracebacks: the pretty ones print local variables, tokens among them.
+        render = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
         shared.pop()  # the console renderer shows exceptions itself
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(processor=render, foreign_pre_chain=shared))

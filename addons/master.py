@@ -61,7 +61,8 @@ class StrictAddonManager(AddonManager):
     def disconnect(self, client: Client) -> None:
         """Close a client's connection at once: the only stop that works for streams, WebSockets and tunnels alike."""
         handler = self.lookup["proxyserver"].connections.get(client.id)
-        if handler is not None and client in handler.transports:
+        # A second cancellation would interrupt mitmproxy before it closes the socket, so only a live one is ended.
+        if handler is not None and client in handler.transports and client.connected:
             handler.close_connection(client)
 
 

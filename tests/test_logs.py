@@ -1,0 +1,37 @@
+"""The process's own log never shows a secret that happened to be in a variable."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import structlog, logging
+from addons.logs import configure_logs
+configure_logs({form!r}, "info")
+def fails():
+    token = "hunter" + "2-secret"
+    raise ValueError("planted")
+try:
+    fails()
+except ValueError as error:
+    structlog.get_logger().error("hook failed", exc_info=error)
+logging.getLogger("mitmproxy").warning("from a library")
+logging.getLogger("mitmproxy").info("not news")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_exceptions_are_told_without_local_variables(form: str) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(form=form)],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=30, check=True,
+    )  # fmt: skip
+    assert "planted" in result.stderr
+    assert "from a library" in result.stderr
+    assert "hunter2-secret" not in result.stderr
+    assert "not news" not in result.stderr
+    assert result.stdout == ""
