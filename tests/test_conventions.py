@@ -16,8 +16,9 @@ THIN = [path for path in ALL if path.count("/") == 1]
 
 PURE = frozenset(
     "__future__ abc addons ast base64 binascii bisect cel_expr_python codecs collections contextlib copy dataclasses"
-    " datetime decimal difflib enum fnmatch functools gzip hashlib hmac io ipaddress itertools json jsonpath_ng math"
-    " operator orjson pydantic pydantic_core re re2 string struct textwrap types typing unicodedata urllib yaml zlib".split()
+    " datetime decimal difflib enum fnmatch functools gzip hashlib hmac io ipaddress itertools json jsonpath_ng"
+    " math operator orjson pydantic pydantic_core re re2 string struct textwrap types typing unicodedata urllib yaml"
+    " zlib".split()
 )
 IMPURE_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
 

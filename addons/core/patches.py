@@ -28,7 +28,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def json_patch(target: Any, operations: Sequence[Mapping[str, Any]]) -> Any:
-    """`target` after the operations in order (RFC 6902, section 4); inputs stay as they are. Raises InapplicablePatch."""
+    """`target` after the operations in order (RFC 6902, section 4); inputs stay. Raises InapplicablePatch."""
     result = copy.deepcopy(target)
     for operation in operations:
         try:

@@ -84,7 +84,7 @@ SECRET = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data
             "/api/v1/namespaces/a/secrets", "application/json",
             json.dumps({"kind": "Table", "columnDefinitions": [], "rows": [{"cells": [], "object": SECRET}]}),
         ),
-        ("/api/v1/namespaces/a/secrets/s", "application/yaml", "kind: Secret\napiVersion: v1\ndata: {pw: aHVudGVyMg==}\n"),
+        ("/api/v1/namespaces/a/secrets/s", "application/yaml", "kind: Secret\ndata: {pw: aHVudGVyMg==}\n"),
     ],
     ids=["object", "list", "watch", "table", "yaml"],
 )  # fmt: skip

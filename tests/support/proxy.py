@@ -18,10 +18,10 @@ from cryptography.hazmat.primitives import serialization
 from mitmproxy.connection import Client
 from mitmproxy.master import Master
 
+from addons.connections import Connections
 from addons.core.connection import Connection
 from addons.edge.authority import Authority, open_authority
 from addons.master import make_master, serve
-from addons.connections import Connections
 from addons.settings import FIXED
 
 HOST = "api.cluster.test"

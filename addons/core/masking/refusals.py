@@ -67,8 +67,8 @@ def refuse_write(
 def refuse_upgrade(plan: MaskPlan, upgrade: str, protocols: str) -> Refusal | None:
     """The refusal of an upgrade whose frames would not be masked, or None.
 
-    `upgrade` and `protocols` are the Upgrade and Sec-WebSocket-Protocol headers as sent, "" when absent. SPDY is left to
-    `core.terminal.unrecordable`, which refuses it once the approvals have had their say.
+    `upgrade` and `protocols` are the Upgrade and Sec-WebSocket-Protocol headers as sent, "" when absent. SPDY is left
+    to `core.terminal.unrecordable`, which refuses it once the approvals have had their say.
     """
     if plan.passes or not upgrade:
         return None
