@@ -123,11 +123,11 @@ class Agent(Kubectl):
         return replace(self, env={**self.env, **env})
 
     @contextmanager
-    def stream(self, *arguments: str) -> Iterator[Stream]:
+    def stream(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> Iterator[Stream]:
         """A kubectl that runs meanwhile; it is ended in the end."""
         process = subprocess.Popen(
             self.command(*arguments),
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

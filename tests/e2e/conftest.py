@@ -161,3 +161,11 @@ def impatient(gateways: Gateways) -> GatewayEnv:
 def oncall(mint: Callable[..., str]) -> Person:
     """Somebody who may approve."""
     return Person(mint("oncall@example.com", groups=["oncall"]))
+
+
+@pytest.fixture(scope="module")
+def hasty(
+    impatient: GatewayEnv, as_user: Callable[..., Agent], admin: Kubectl, request: pytest.FixtureRequest
+) -> Agent:
+    """As `agent`, of the gateway that does not wait."""
+    return as_user(impatient, f"hasty-{request.module.__name__.rpartition('.')[2]}", "agents").within(admin.namespace)

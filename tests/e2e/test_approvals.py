@@ -31,12 +31,6 @@ def pod(pods: Iterator[str]) -> str:
     return next(pods)
 
 
-@pytest.fixture(scope="module")
-def hasty(impatient: GatewayEnv, as_user: Callable[..., Agent], admin: Kubectl) -> Agent:
-    """An agent of the gateway that does not wait."""
-    return as_user(impatient, "hasty", "agents").within(admin.namespace)
-
-
 def execs(api_server: ApiServer, mark: int, pod: str) -> list[str]:
     """The exec requests about a pod that reached the API server."""
     found = {event["auditID"]: event["requestURI"] for event in api_server.about(mark, f"/pods/{pod}/exec")}
@@ -70,11 +64,11 @@ def test_what_is_asked_shows_who_what_and_why(hasty: Agent, impatient: GatewayEn
         for each in json.loads(chaperone(impatient, "approvals", "list", "-o", "json").stdout)
         if each["id"] == question["id"]
     ]
-    assert listed["requester_sub"] == "hasty"
+    assert listed["requester_sub"] == hasty.user
     assert listed["argv"] == ["cat", "/etc/hostname"]
     assert listed["rule"] == "exec-needs-approval"
     shown = chaperone(impatient, "approvals", "show", question["id"]).stdout
-    for part in ("hasty", "cat /etc/hostname", pod, hasty.namespace, "exec-needs-approval", "kubectl exec"):
+    for part in (hasty.user, "cat /etc/hostname", pod, hasty.namespace, "exec-needs-approval", "kubectl exec"):
         assert part in shown, part
 
 
