@@ -206,7 +206,7 @@ def test_b03_the_upstream_port_cannot_be_dialled_by_its_own_address(behind: tupl
     assert answer.startswith(b"HTTP/1.1 403")
 
 
-@pytest.mark.parametrize("url", [f"http://{HOST}/api", f"https://{HOST}/api", f"http://{HOST}:443/api"])
+@pytest.mark.parametrize("url", [f"http://{HOST}/version", f"https://{HOST}/version", f"http://{HOST}:443/version"])
 def test_b04_requests_without_a_tunnel_are_refused(behind: tuple[Worker, Upstream], url: str) -> None:
     gateway, server = behind
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw:

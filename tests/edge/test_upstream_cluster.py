@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from addons.core.connection import Connection
-from addons.core.dry_run import UnsafeDryRun
 from addons.core.grant import Grant
+from addons.core.guardrails import Unanswered
 from addons.core.guardrails.effective import ServerRefusal
 from addons.core.identity import Identity
 from addons.edge.sts import Credentials
@@ -147,7 +147,7 @@ async def test_the_servers_refusal_comes_back_as_it_is(world: World, namespace: 
     ("method", "path"), [("DELETE", "configmaps/kube-root-ca.crt"), ("POST", "serviceaccounts/default/token")]
 )
 async def test_what_has_no_safe_dry_run_is_not_asked(world: World, namespace: Kubectl, method: str, path: str) -> None:
-    with pytest.raises(UnsafeDryRun):
+    with pytest.raises(Unanswered):
         await world.ask(method, f"/api/v1/namespaces/{namespace.namespace}/{path}", "application/json", {})
 
 
@@ -183,7 +183,7 @@ async def test_discovery_knows_a_new_kind_after_a_refresh(world: World, kubectl:
         found = None
         while found is None and time.monotonic() < deadline:  # and the OpenAPI document by another
             world.ahead += MISS_INTERVAL
-            with suppress(UnsafeDryRun):
+            with suppress(Unanswered):
                 found = await world.ask("POST", target, "application/json", widget)
         assert found is not None and found["size"] == 3
         assert await world.upstream.current(world.grant(), f"{target}/w") is None, "nothing was stored"
