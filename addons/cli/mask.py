@@ -35,8 +35,9 @@ def mask(*, request: str, content_type: str, rules: list[Path] | None = None) ->
 
 
 def default_rules() -> Path:
-    """The rules folder beside the package."""
-    return Path(__file__).parents[2] / "rules"
+    """The shipped rules: beside the package in the repository, under the prefix where it is installed."""
+    beside = Path(__file__).parents[2] / "rules"
+    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "chaperone" / "rules"
 
 
 NO_SECRET_KEY = b"fingerprints of a command are comparable with each other and with nothing else"
