@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage
-from addons.core.terminal import UnrecordableUpgrade, unrecordable
+from addons.core.terminal import NOT_RECORDED, UnrecordableUpgrade, unrecordable
 from addons.edge.evidence import Evidence, Scrub
 from addons.edge.recordings import Recordings
 from addons.edge.sample import Sample
@@ -34,10 +34,11 @@ class Capture:
             refuse(flow, refusal)
         if settled(flow):
             await self._evidence.commit_refusal(flow, exchange)
-        else:
-            flow.request.headers["Audit-ID"] = exchange.id
-            await self._evidence.commit(flow, exchange)
-            exchange.recorded = True
+            return
+        flow.request.headers["Audit-ID"] = exchange.id
+        if not (recorded := await self._evidence.commit(flow, exchange)):
+            refuse(flow, NOT_RECORDED)
+        exchange.recorded = recorded
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Take a sample of what is streamed."""

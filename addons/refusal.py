@@ -71,8 +71,8 @@ async def run_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: 
         except AddonHalt:
             return
         except Exception as fault:  # the one broad except: whatever went wrong, the request stays here
+            _fail_closed(event.name, args[0] if args else None, disconnect, fault)  # before anything else can go wrong
             log.error("hook failed", hook=event.name, addon=_owner(function), exc_info=fault)
-            _fail_closed(event.name, args[0] if args else None, disconnect, fault)
 
 
 def _owner(function: HookFunction) -> str:

@@ -35,3 +35,13 @@ def test_exceptions_are_told_without_local_variables(form: str) -> None:
     assert "hunter2-secret" not in result.stderr
     assert "not news" not in result.stderr
     assert result.stdout == ""
+
+
+def test_a_log_that_cannot_be_written_is_nobodys_fault() -> None:
+    script = SCRIPT.format(form="json") + "\nprint('still here')"
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [sys.executable, "-c", script],
+            stdout=subprocess.PIPE, stderr=full, text=True, cwd=Path(__file__).parents[1], timeout=30, check=False,
+        )  # fmt: skip
+    assert result.stdout == "still here\n"

@@ -23,6 +23,13 @@ def unrecordable(request: KubeRequest) -> Refusal | None:
     return None if request.upgrade in ("", "websocket") else _UPGRADE
 
 
+NOT_RECORDED = Refusal(
+    code=503,
+    rule="record-unavailable",
+    why="the record of this request cannot be written, and what cannot be recorded is not forwarded",
+    hint="tell the people who run the gateway: its state folder is full, read-only or gone",
+    retry_after_seconds=30,
+)
 _UPGRADE = Refusal(
     code=403,
     rule="upgrade-not-recorded",

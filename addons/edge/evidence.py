@@ -60,9 +60,15 @@ class Evidence:
         self._encoder = FlowEncoder()
         self._progress: WeakKeyDictionary[HTTPFlow, Progress] = WeakKeyDictionary()
 
-    async def commit(self, flow: HTTPFlow, exchange: Exchange) -> None:
-        """Returns when it is on disk that the request came and will be forwarded. Raises RecordUnavailable."""
-        await self._recordings.commit(self.folder(exchange), self._event(flow, exchange, Stage.REQUEST_RECEIVED, _NONE))
+    async def commit(self, flow: HTTPFlow, exchange: Exchange) -> bool:
+        """True when it is on disk that the request came and will be forwarded, False if it cannot be put there."""
+        try:
+            event_line = self._event(flow, exchange, Stage.REQUEST_RECEIVED, _NONE)
+            await self._recordings.commit(self.folder(exchange), event_line)
+        except RecordUnavailable as fault:
+            log.error("request not recorded", error=str(fault), reference=exchange.id)
+            return False
+        return True
 
     async def commit_refusal(self, flow: HTTPFlow, exchange: Exchange) -> None:
         """As `commit`, of a request that is answered here; it stays refused if that cannot be written down."""
