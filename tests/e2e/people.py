@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scripts.devenv.gateway_env import GatewayEnv
@@ -15,10 +16,12 @@ from tests.e2e.records import approvals
 COMMAND_SECONDS = 60
 
 
-def chaperone(gateway: GatewayEnv, *arguments: str, token: str = "") -> subprocess.CompletedProcess[str]:
-    """The product's command about one gateway, by somebody with this token."""
+def chaperone(
+    gateway: GatewayEnv, *arguments: str, token: str = "", conf: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The product's command about one gateway, or another configuration, by somebody with this token."""
     return subprocess.run(
-        [sys.executable, "-m", "addons.cli", *arguments, f"--conf={gateway.conf}"],
+        [sys.executable, "-m", "addons.cli", *arguments, f"--conf={conf or gateway.conf}"],
         capture_output=True,
         text=True,
         check=False,
