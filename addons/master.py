@@ -8,9 +8,11 @@ type check of every HTTP message that exists for development.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from typing import Any, cast
 
 from mitmproxy import http, options
@@ -93,9 +95,22 @@ async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
 
 
 def _drop_debug_checks() -> None:
-    """mitmproxy checks the type of each field of each message, as a debugging aid; it costs a third of a request."""
+    """mitmproxy checks the type of each field of each message, as a debugging aid; it costs a third of a request.
+
+    It also looks up the fields of an event's class at each event.
+    """
+    Hook.args = _arguments  # type: ignore[method-assign, assignment]
     for message in (http.MessageData, http.RequestData, http.ResponseData):
         setattr(message, "__post_init__", lambda _self: None)  # noqa: B010 - a method of a dataclass mypy will not assign
+
+
+def _arguments(event: Hook) -> list[Any]:
+    return [getattr(event, name) for name in _field_names(cast(Hashable, type(event)))]
+
+
+@cache
+def _field_names(event: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(event))
 
 
 def _speak_status() -> None:

@@ -20,6 +20,9 @@ _CREDENTIAL_HEADERS = frozenset(
         b" x-amz-security-token x-auth-token x-vault-token"
     ).split()
 )
+_HARMLESS_HEADERS = frozenset(
+    b"host accept accept-encoding connection content-length content-type date cache-control transfer-encoding".split()
+)
 _CREDENTIAL_PARAMETERS = frozenset(
     (
         "access_token id_token refresh_token token bearer_token authorization password client_secret api_key apikey"
@@ -50,6 +53,8 @@ def scrub_text(text: str) -> str:
 
 def _scrub_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
     lower = name.lower()
+    if lower in _HARMLESS_HEADERS:
+        return name, value
     if lower in _CREDENTIAL_HEADERS:
         return name, _SCRUBBED
     if lower == b"sec-websocket-protocol":

@@ -8,7 +8,7 @@ from addons.core.audit import Call
 from addons.edge.sample import Sample
 from addons.exchange import Exchange
 
-MAX_BODY = 1024 * 1024
+MAX_BODY = 256 * 1024
 """Bytes of a body that are kept."""
 
 

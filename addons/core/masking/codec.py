@@ -59,7 +59,7 @@ def encode_json(value: Any, like: bytes) -> bytes:
 def decode_copy(text: str) -> Any:
     """The object in a string that should hold JSON. Stricter, because people write it. Raises Unmaskable."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique)
+        return _COPY.decode(text)
     except (ValueError, RecursionError):
         raise Unmaskable("not JSON") from None
 
@@ -82,6 +82,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: with keyword arguments json.loads makes a decoder for every call.
+_COPY = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique)
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
