@@ -211,7 +211,8 @@ class Journal:
 def make_folder(path: Path, description: bytes) -> None:
     """A folder only we can read, with `session.json` in it, all of it on disk. Safe when several processes do it."""
     if not (path / "session.json").exists():
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (path.parent.parent, path.parent, path):  # `parents=True` would give the mode to the last alone
+            folder.mkdir(exist_ok=True, mode=0o700)
         partial = path / f".session.json.{os.getpid()}.{threading.get_ident()}"
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

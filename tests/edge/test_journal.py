@@ -37,7 +37,7 @@ async def test_folder_and_files_are_private(journal: Journal, folder: Folder) ->
     await journal.commit(folder, "audit.jsonl", b"one\n", shared=True)
     assert {path.name for path in folder.path.iterdir()} == {"session.json", "audit.jsonl"}
     assert (folder.path / "session.json").read_bytes() == folder.description
-    assert stat.S_IMODE(folder.path.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (folder.path, folder.path.parent)} == {0o700}
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()} == {0o600}
 
 
