@@ -38,6 +38,7 @@ from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
 from addons.logs import configure_logs
 from addons.master import make_master, serve
+from addons.parts import Parts
 from addons.policy import Policy, load_policy
 from addons.question import Scrub
 from addons.settings import Settings
@@ -59,26 +60,6 @@ class Prepared:
         """One line for people."""
         clusters = ", ".join(self.policy.connections)
         return f"connections: {clusters}; {len(self.policy.guardrails.rules)} guardrails"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
-    """What the stack is built from; one of each per worker."""
-
-    settings: Settings
-    policy: Policy
-    authority: Authority
-    connections: Connections
-    verifier: Verifier
-    advice: str
-    credentials: Credentials
-    upstream: Upstream
-    resources_of: Callable[[Connection], Resources]
-    refresh: Callable[[Connection, Session], Awaitable[Resources]]
-    store: StoreThread
-    recordings: Recordings
-    scrub: Scrub
-    now: Callable[[], float] = time.time
 
 
 def prepare(settings: Settings) -> Prepared:

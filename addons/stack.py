@@ -6,8 +6,6 @@ ones leave the flow alone, except that `capture` records it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from addons.access import Access
 from addons.approvals import Approvals
 from addons.authentication import Authentication
@@ -17,13 +15,11 @@ from addons.credential_removal import CredentialRemoval
 from addons.credentials import Credentials
 from addons.guardrails import Guardrails
 from addons.masking import Masking
+from addons.parts import Parts
 from addons.perimeter import Perimeter
 from addons.refusal import Disconnect
 from addons.seal import Seal
 from addons.tls import Tls
-
-if TYPE_CHECKING:
-    from addons.gateway import Parts
 
 
 def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:

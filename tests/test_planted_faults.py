@@ -21,7 +21,8 @@ from mitmproxy.hooks import all_hooks
 
 from addons.connections import Connections
 from addons.edge.authority import Authority
-from addons.gateway import Parts, make_parts, prepare
+from addons.gateway import make_parts, prepare
+from addons.parts import Parts
 from addons.settings import Settings
 from addons.stack import build_stack
 from scripts.devenv.cluster import Cluster
