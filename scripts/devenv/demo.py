@@ -14,7 +14,7 @@ from types import FrameType
 from scripts.devenv import demo_record, demo_stage
 from scripts.devenv.demo_environment import Environment
 from scripts.devenv.demo_narrator import Narrator
-from scripts.devenv.demo_own_cluster import Choices
+from scripts.devenv.demo_own_cluster import Choices, examine
 from scripts.devenv.demo_play import Play
 from scripts.devenv.places import DevelopmentProblem, default_state
 
@@ -119,7 +119,9 @@ def _choices(options: argparse.Namespace) -> Choices | None:
         if given := [name for name in own if getattr(options, name)]:
             raise DevelopmentProblem(f"--{given[0].replace('_', '-')} goes with --kubeconfig (see --help)")
         return None
-    return Choices(kubeconfig=options.kubeconfig, **{name: getattr(options, name) for name in own})
+    choices = Choices(kubeconfig=options.kubeconfig, **{name: getattr(options, name) for name in own})
+    examine(choices)  # before anything is started
+    return choices
 
 
 def _conclude(differences: Sequence[str], evidence: Path, narrator: Narrator) -> None:

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.devenv.demo_narrator import Narrator
+from scripts.devenv.demo_narrator import Differs, Narrator
 from scripts.devenv.demo_stage import AGENT, APPROVER, INTENT, Stage
 from scripts.devenv.places import REPOSITORY
 
@@ -48,6 +48,10 @@ class Agent:
         """Waits for a command and shows what it printed; both outputs are one, as on a terminal."""
         try:
             output, _ = process.communicate(timeout=SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            trouble = self.stage.gateway.last_error() or "nothing"
+            raise Differs(f"kubectl did not end within {SECONDS:.0f} s; the gateway's log says: {trouble}") from None
         except BaseException:
             process.kill()
             raise

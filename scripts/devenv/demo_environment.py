@@ -77,13 +77,13 @@ class Environment:
 
     def tell(self, narrator: Narrator, state_argument: str) -> None:
         """How to go on as the agent and as the approver, and how to end it."""
-        conf, kubectl = shlex.quote(str(self.gateway.conf)), Path(self.gateway.kubectl_path).parent
+        conf = shlex.quote(str(self.gateway.conf))
         token = self.folder / "gateway" / "approver.token"
         _write_private(token, self.approver_token)
         for line in [
             "As the agent, for the next hour:",
             f"  export KUBECONFIG={shlex.quote(str(self._kubeconfig()))}",
-            f'  export PATH={shlex.quote(str(kubectl))}:"$PATH"',
+            f'  export PATH={shlex.quote(str(self._kubectl_folder()))}:"$PATH"',
             f"  kubectl get pods; kubectl exec {PODS[0]} -- date",
             "",
             "As the one who approves:",
@@ -98,6 +98,14 @@ class Environment:
             f"New tokens: scripts/demo --env{state_argument}    The end: scripts/demo --down{state_argument}",
         ]:
             narrator.line(line)
+
+    def _kubectl_folder(self) -> Path:
+        """A folder with kubectl alone: where it really is, there may be other programs that a person has, too."""
+        folder = self.folder / "gateway" / "bin"
+        folder.mkdir(exist_ok=True)
+        (folder / "kubectl").unlink(missing_ok=True)
+        (folder / "kubectl").symlink_to(self.gateway.kubectl_path)
+        return folder
 
     def _kubeconfig(self) -> Path:
         return self.gateway.agent_kubeconfig(

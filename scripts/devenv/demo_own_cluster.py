@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import yaml
 
@@ -36,6 +36,19 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A cluster's address, CA (PEM), and name and region in AWS; `env` is what its kubeconfig sets for AWS tools."""
+
+    host: str
+    port: int
+    server_name: str
+    ca: bytes
+    eks_cluster: str
+    region: str
+    env: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Context:
     """One context of a kubeconfig, looked up."""
 
@@ -49,27 +62,45 @@ def upstream_of(choices: Choices, folder: Path, issuer: str, kubectl: Path, grou
 
     Raises DevelopmentProblem, in one sentence, where the kubeconfig does not say enough.
     """
-    context = _context(choices)
-    plugin = context.user.get("exec") or {}
-    variables = {each["name"]: each["value"] for each in plugin.get("env") or []}
-    eks_cluster = choices.eks_cluster or _flag(plugin.get("args") or [], _CLUSTER_FLAGS)
-    server = urlsplit(str(context.cluster.get("server", "")))
-    region = choices.region or _flag(plugin.get("args") or [], _REGION_FLAGS) or _region(variables, server.hostname)
-    _require_all(choices, context.name, eks_cluster, region)
-    host, port = _server(choices, context.name, server.geturl(), context.cluster)
+    found = examine(choices)
+    ca_file = folder / "cluster-ca.pem"
+    ca_file.write_bytes(found.ca)
+    address = f"{_bracketed(found.host)}:{found.port}"
     return Upstream(
-        name=_name(eks_cluster),
+        name=_name(found.eks_cluster),
         # Clients in Go never proxy a loopback address: they get a name for it that exists only behind the gateway.
-        host=f"{AGENT_HOST if _is_loopback(host) else _bracketed(host)}:{port}",
-        address=f"{_bracketed(host)}:{port}",
-        server_name=str(context.cluster.get("tls-server-name") or _bracketed(host)),
-        ca_file=str(_ca_file(choices, context, folder)),
-        eks_cluster=eks_cluster,
-        region=region,
+        host=f"{AGENT_HOST}:{found.port}" if _is_loopback(found.host) else address,
+        address=address,
+        server_name=found.server_name,
+        ca_file=str(ca_file),
+        eks_cluster=found.eks_cluster,
+        region=found.region,
         sts_endpoint=choices.sts_endpoint,
         issuer=issuer,
         roles={group: choices.role_arn},
         kubectl=str(kubectl),
+        env=found.env,
+    )
+
+
+def examine(choices: Choices) -> Found:
+    """What the kubeconfig and the command line say together; reads, and starts nothing.  Raises DevelopmentProblem."""
+    context = _context(choices)
+    plugin = context.user.get("exec") or {}
+    arguments = [str(each) for each in plugin.get("args") or []]
+    variables = {str(each["name"]): str(each["value"]) for each in plugin.get("env") or []}
+    server = urlsplit(str(context.cluster.get("server", "")))
+    eks_cluster = choices.eks_cluster or _flag(arguments, _CLUSTER_FLAGS)
+    region = choices.region or _flag(arguments, _REGION_FLAGS) or _region(variables, server.hostname)
+    _require_all(choices, context.name, eks_cluster, region)
+    host, port = _server(choices, context.name, server, context.cluster)
+    return Found(
+        host=host,
+        port=port,
+        server_name=str(context.cluster.get("tls-server-name") or _bracketed(host)),
+        ca=_ca(choices, context),
+        eks_cluster=eks_cluster,
+        region=region,
         # The profile that the person uses for this cluster, if the kubeconfig names one.
         env={name: value for name, value in variables.items() if name.startswith("AWS_")},
     )
@@ -127,11 +158,10 @@ def _require_all(choices: Choices, context: str, eks_cluster: str, region: str) 
         )
 
 
-def _server(choices: Choices, context: str, url: str, cluster: Mapping[str, Any]) -> tuple[str, int]:
-    server = urlsplit(url)
+def _server(choices: Choices, context: str, server: SplitResult, cluster: Mapping[str, Any]) -> tuple[str, int]:
     where = f"the server of context {context} in {choices.kubeconfig}"
     if server.scheme != "https" or not server.hostname:
-        raise DevelopmentProblem(f"{where} is no https:// URL: {url or 'none is named'}")
+        raise DevelopmentProblem(f"{where} is no https:// URL: {server.geturl() or 'none is named'}")
     if server.path.strip("/"):
         raise DevelopmentProblem(f"{where} is below a path ({server.path}), which the gateway cannot stand in front of")
     if cluster.get("proxy-url"):
@@ -150,20 +180,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _ca_file(choices: Choices, context: _Context, folder: Path) -> Path:
+def _ca(choices: Choices, context: _Context) -> bytes:
     data, file = context.cluster.get("certificate-authority-data"), context.cluster.get("certificate-authority")
-    path = folder / "cluster-ca.pem"
-    if data:
-        path.write_bytes(base64.b64decode(data))
-    elif file:
+    where = f"the certificate authority of context {context.name} in {choices.kubeconfig}"
+    if not data and not file:
+        raise DevelopmentProblem(f"{where} is not named, and the gateway verifies every cluster")
+    try:
         # "Relative paths are resolved relative to the location of the kubeconfig file."
-        path.write_bytes((choices.kubeconfig.parent / file).read_bytes())
-    else:
-        raise DevelopmentProblem(
-            f"context {context.name} of {choices.kubeconfig} names no certificate authority, and the gateway verifies"
-            " every cluster"
-        )
-    return path
+        return base64.b64decode(data) if data else (choices.kubeconfig.parent / str(file)).read_bytes()
+    except (OSError, ValueError) as error:
+        raise DevelopmentProblem(f"{where} cannot be read: {error}") from None
 
 
 def _name(eks_cluster: str) -> str:

@@ -33,6 +33,7 @@ class Play:
         self._agent = Agent(stage, narrator)
         self._approver = Person(stage, narrator, token=stage.approver_token)
         self._session = ""
+        self._binding = "deny"
 
     def run(self) -> list[str]:
         """What differed from what is told; nothing, on a good day.  The first difference ends its scene only."""
@@ -81,16 +82,22 @@ class Play:
         self._fact(self._holds_password(stored), "in the cluster it is what it was", "another value")
 
     def bind_cluster_admin(self) -> None:
-        """Denied by a rule, with a message that says what to do instead."""
+        """Refused, with a message that says what to do instead."""
         account = f"--serviceaccount={self._stage.namespace}:default"
         done = self._agent.kubectl("create", "clusterrolebinding", BINDING, "--clusterrole=cluster-admin", account)
-        self._why("the rule no-cluster-admin-bindings in rules/guardrails weighs 95, and from 90 on the answer is no.")
-        actionable = ("rule: no-cluster-admin-bindings", "do instead: ", "retry: no", "reference: ")
-        self._fact(
-            done.returncode != 0 and all(text in done.stdout for text in actionable),
-            "the agent learns which rule, why, what to do instead, whether to retry, and a reference to quote",
-            done.stdout,
-        )
+        if self._stage.api_audit_log is None and "is forbidden: User" in done.stdout:
+            # A role of somebody's own cluster may well have no right to bind anything.
+            self._binding = "refuse"
+            self._why("the gateway asks the cluster what a write would result in, and this role may not even ask.")
+            self._fact(done.returncode != 0, "the agent gets the cluster's own answer", done.stdout)
+        else:
+            self._why("the rule no-cluster-admin-bindings in rules/guardrails weighs 95; from 90 on, it is denied.")
+            actionable = ("rule: no-cluster-admin-bindings", "do instead: ", "retry: no", "reference: ")
+            self._fact(
+                done.returncode != 0 and all(text in done.stdout for text in actionable),
+                "the agent learns which rule, why, what to do instead, whether to retry, and a reference to quote",
+                done.stdout,
+            )
         found = self._stage.admin.attempt("get", "clusterrolebinding", BINDING, "--ignore-not-found", "-o", "name")
         self._fact((found.returncode, found.stdout) == (0, ""), "the cluster has no such binding", found.stdout)
         if self._stage.api_audit_log:
@@ -144,7 +151,7 @@ class Play:
         for told, wanted in [
             ("the list was allowed", ("list", "pods", "", "allow", 200)),
             ("the Secret was allowed, and masked", ("get", "secrets", "", "allow", 200)),
-            ("the binding was denied", ("create", "clusterrolebindings", "", "deny", 403)),
+            ("the binding was refused", ("create", "clusterrolebindings", "", self._binding, 403)),
             ("the exec needed an approval", ("get", "pods", "exec", "require_approval", 101)),
         ]:
             self._fact(wanted in map(gist, final), told, [gist(event) for event in final])

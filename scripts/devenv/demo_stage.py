@@ -6,12 +6,15 @@ What is about to be made is written down first, for `demo_record` to take it dow
 import json
 import secrets
 import shutil
+import ssl
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from scripts.devenv import cluster as lifecycle
 from scripts.devenv import oidc, processes, tools
@@ -68,6 +71,9 @@ def set_up(folder: Path, own: Choices | None, owner: int | None, narrator: Narra
         with narrator.doing("the gateway, in front of it"):
             gateway = starting.result()
     agent_token, approver_token = tokens(gateway.issuer)
+    if own:
+        with narrator.doing(f"your cluster takes the role {own.role_arn.rpartition('/')[2]} from the gateway"):
+            _try_role(gateway, agent_token)
     return Stage(
         folder=folder,
         gateway=gateway,
@@ -105,8 +111,6 @@ def _own_cluster(
     kubectl = find_kubectl()
     admin = Administrator(kubectl=str(kubectl), kubeconfig=str(own.kubeconfig.resolve()), context=own.context)
     (folder / "oidc").mkdir(exist_ok=True)
-    # The kubeconfig is judged before anything is started; the issuer's address is known only afterwards.
-    upstream_of(own, folder, "http://127.0.0.1", kubectl, AGENT_GROUP)
     write_record(folder, own=False)
     with narrator.doing("an OpenID provider of the demo's own, on this machine"):
         issuer = _start_issuer(folder / "oidc", owner)
@@ -115,10 +119,22 @@ def _own_cluster(
     return upstream_of(own, folder, issuer, kubectl, AGENT_GROUP), admin, None
 
 
+def _try_role(gateway: GatewayEnv, token: str) -> None:
+    """One request all the way, without kubectl, which would try for minutes what cannot be had."""
+    trusted = ssl.create_default_context(cafile=str(gateway.gateway_ca))
+    headers = {"Authorization": f"Bearer {token}", "Impersonate-User": AGENT, "Impersonate-Extra-Reason": INTENT}
+    with httpx.Client(proxy=gateway.gateway_url, verify=trusted, trust_env=False, timeout=60) as client:
+        reply = client.get(f"{gateway.api_url}/version", headers=headers)
+    if reply.status_code != httpx.codes.OK:
+        raise DevelopmentProblem(f"{reply.json()['message']}\n  the gateway's log says: {gateway.last_error() or '-'}")
+
+
 def _start_issuer(folder: Path, owner: int | None) -> str:
     [port] = processes.free_ports(1)
     command = [sys.executable, "-u", "-m", "oidc_provider_mock", "-p", str(port)]
-    issuer = processes.spawn("oidc", command, folder / "oidc.log")
+    log = folder / "oidc.log"
+    log.unlink(missing_ok=True)  # an earlier one's would say that this one is ready
+    issuer = processes.spawn("oidc", command, log)
     record_children(folder, [issuer])
     if owner is not None:
         watcher = [sys.executable, "-m", "scripts.devenv.watcher", str(folder), str(owner)]

@@ -64,6 +64,12 @@ class GatewayEnv:
         """What the gateway says, JSON lines."""
         return Path(self.child.log)
 
+    def last_error(self) -> str:
+        """The latest trouble in that log, "" if there was none."""
+        events = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        troubles = [event for event in events if event.get("level") in ("warning", "error")]
+        return f"{troubles[-1]['event']}: {troubles[-1].get('error', '')}".rstrip(": ") if troubles else ""
+
     def stop(self) -> None:
         """Ends the gateway; its files stay."""
         stop_gateway(self.folder)
