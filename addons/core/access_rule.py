@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import re2
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from addons.core.documents import Document, validate
+from addons.core.documents import Document, SpecModel, validate
 from addons.core.grant import Scope
 from addons.core.identity_provider import IdentityProvider
 from addons.core.problem import Problem
@@ -40,18 +39,7 @@ Resource = Annotated[
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "connect"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-    )
-
-
-class ScopeSpec(_Model):
+class ScopeSpec(SpecModel):
     """Narrows what the role could do. What is left out is left to the cluster's RBAC."""
 
     namespaces: list[Namespace] = Field(default=[], description="with these, cluster-scoped requests are outside")
@@ -64,7 +52,7 @@ class ScopeSpec(_Model):
     )
 
 
-class IntentSpec(_Model):
+class IntentSpec(SpecModel):
     """What the caller must say it is doing."""
 
     pattern: Annotated[str, AfterValidator(_pattern)] = Field(description="RE2 expression the whole intent must match")
@@ -77,7 +65,7 @@ class IntentSpec(_Model):
         return self
 
 
-class AccessSpec(_Model):
+class AccessSpec(SpecModel):
     """A right that callers hold as long as their token is valid, in windows of `durationSeconds`."""
 
     description: Text | None = None

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, StringConstraints, model_validator
 
 from addons.core.decision import Thresholds
-from addons.core.documents import Document, validate
+from addons.core.documents import Document, SpecModel, validate
 from addons.core.problem import Problem
 
 KIND = "Connection"
@@ -49,18 +48,7 @@ HostPort = Annotated[
 ]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-    )
-
-
-class EksSpec(_Model):
+class EksSpec(SpecModel):
     """How the role's credential becomes a token this cluster accepts."""
 
     cluster: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")] = Field(
@@ -76,7 +64,7 @@ class EksSpec(_Model):
     )
 
 
-class ThresholdsSpec(_Model):
+class ThresholdsSpec(SpecModel):
     """Risk (0-100) from which this connection warns, asks a human, denies; 101 means never by risk."""
 
     warn: Annotated[int, Field(ge=0, le=101)] = _STANDARD.warn
@@ -90,7 +78,7 @@ class ThresholdsSpec(_Model):
         return self
 
 
-class ConnectionSpec(_Model):
+class ConnectionSpec(SpecModel):
     """A cluster that agents may reach through the gateway."""
 
     host: HostPort = Field(description="host:port agents dial, as in their kubeconfig's server address")

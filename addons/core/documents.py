@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
 
 from addons.core.problem import Problem
 
@@ -34,6 +35,19 @@ class Document:
         while path and path not in self.lines:
             path = path[:-1]
         return Problem(self.file, self.lines.get(path, self.line), message)
+
+
+class SpecModel(BaseModel):
+    """Base of every `spec`: camelCase keys as everywhere in Kubernetes, no unknown ones, no coercion."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        alias_generator=to_camel,
+        validate_by_alias=True,
+        validate_by_name=False,
+    )
 
 
 class _Misread(ValueError):

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StringConstraints
 
-from addons.core.documents import Document, validate
+from addons.core.documents import Document, SpecModel, validate
 from addons.core.problem import Problem
 
 KIND = "IdentityProvider"
@@ -67,25 +66,14 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-    )
-
-
-class ClaimsSpec(_Model):
+class ClaimsSpec(SpecModel):
     """Which claims carry what OpenID Connect has no name for."""
 
     groups: Text = Field(default="groups", description="claim with the list of the caller's groups")
     owner: Text | None = Field(default=None, description="claim with the human or team answerable for the agent")
 
 
-class IdentityProviderSpec(_Model):
+class IdentityProviderSpec(SpecModel):
     """An OpenID provider whose tokens identify agents."""
 
     issuer: Url = Field(description="exactly the `iss` of its tokens")

@@ -9,8 +9,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, StringConstraints, model_validator
+
+from addons.core.documents import SpecModel
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 CatalogueId = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}-[0-9]{2}[A-Z]?$")]
@@ -18,18 +19,7 @@ Resource = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9.-]+)(/(\*|[a-
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "connect", "*"]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        alias_generator=to_camel,
-        validate_by_alias=True,
-        validate_by_name=False,
-    )
-
-
-class MatchSpec(_Model):
+class MatchSpec(SpecModel):
     """Which requests the rule is about. Every list is "any of"; what is left out does not restrict."""
 
     api_groups: list[str] = Field(min_length=1, description='API groups; "" is the core group, "*" is every group')
@@ -46,24 +36,24 @@ class MatchSpec(_Model):
     connections: list[Text] = Field(default=[], description="connection names, with `*` as wildcard")
 
 
-class IdentityFacts(_Model):
+class IdentityFacts(SpecModel):
     """Who asks, in a rule's test."""
 
     sub: str = "agent"
-    groups: list[str] = []
+    groups: list[str] = Field(default=[])
     act: str = ""
     owner: str = ""
-    claims: dict[str, Any] = {}
+    claims: dict[str, Any] = Field(default={})
 
 
-class GrantFacts(_Model):
+class GrantFacts(SpecModel):
     """The grant, in a rule's test."""
 
     role: str = ""
     intent: str = ""
 
 
-class ExampleSpec(_Model):
+class ExampleSpec(SpecModel):
     """One example and whether the rule matches it."""
 
     expect: Literal["match", "no-match"]
@@ -76,7 +66,7 @@ class ExampleSpec(_Model):
     now: datetime | None = None
 
 
-class GuardrailSpec(_Model):
+class GuardrailSpec(SpecModel):
     """A guardrail: what it is about, when it matches, how grave that is, and what to tell the agent."""
 
     description: Text
