@@ -91,6 +91,12 @@ def requests(written: list[GatewayEnv]) -> dict[str, list[Event]]:
 
 
 @pytest.fixture(scope="module")
+def recordable(written: list[GatewayEnv]) -> list[GatewayEnv]:
+    """The gateways that could write whenever they wanted to."""
+    return [gateway for gateway in written if gateway.folder.name != "full-disk"]
+
+
+@pytest.fixture(scope="module")
 def upstream(api_server: ApiServer) -> dict[str, list[Event]]:
     """Every request of a role session to the API server."""
     return by_id(api_server.since())
@@ -115,13 +121,18 @@ def test_every_line_is_an_audit_event(written: list[GatewayEnv]) -> None:
     assert count
 
 
-def test_the_stages_of_each_request_are_in_order_and_end(requests: dict[str, list[Event]]) -> None:
+def test_the_stages_of_each_request_are_in_order(requests: dict[str, list[Event]]) -> None:
     for events in requests.values():
         stages = [event["stage"] for event in events]
         assert stages == sorted(set(stages), key=STAGES.index), events
-        assert stages[-1] in ("ResponseComplete", "Panic"), events
         if not refused(events):
             assert stages[0] == "RequestReceived", events
+
+
+def test_the_end_of_each_request_is_told(recordable: list[GatewayEnv]) -> None:
+    for gateway in recordable:
+        for events in by_id(gateway_events(gateway)).values():
+            assert events[-1]["stage"] in ("ResponseComplete", "Panic"), (gateway.folder.name, events)
 
 
 def test_refused_requests_are_there_with_their_reason(requests: dict[str, list[Event]]) -> None:
@@ -214,18 +225,19 @@ def test_stock_mitmdump_reads_the_flow_files(written: list[GatewayEnv], tmp_path
     assert "corrupt" not in done.stdout + done.stderr
 
 
-def test_flows_tell_what_was_said_and_by_whom(written: list[GatewayEnv], requests: dict[str, list[Event]]) -> None:
-    recorded = {flow.metadata.get("audit_id") or flow.request.headers.get("Audit-ID") for flow in flows(written)}
-    assert {key for key, events in requests.items() if answered_by_the_cluster(events)} <= recorded
-    kinds = {flow.request.headers.get("content-type", "") for flow in flows(written)}
+def test_flows_tell_what_was_said_and_by_whom(recordable: list[GatewayEnv]) -> None:
+    recorded = {flow.metadata.get("audit_id") or flow.request.headers.get("Audit-ID") for flow in flows(recordable)}
+    requests = by_id([event for gateway in recordable for event in gateway_events(gateway)])
+    assert {key for key, events in requests.items() if answered_by_the_cluster(events)} - recorded == set()
+    kinds = {flow.request.headers.get("content-type", "") for flow in flows(recordable)}
     assert "application/vnd.kubernetes.protobuf" in kinds, "kubectl's protobuf bodies were tested"
 
 
-def test_recordings_of_terminals_can_be_read(written: list[GatewayEnv]) -> None:
-    files = [file for gateway in written for file in gateway.state_dir.glob("sessions/*/*.cast")]
+def test_recordings_of_terminals_can_be_read(recordable: list[GatewayEnv]) -> None:
+    files = [file for gateway in recordable for file in gateway.state_dir.glob("sessions/*/*.cast")]
     assert files
     for file in files:
-        header, *events = [json.loads(line) for line in file.read_text().splitlines()]
+        header, *events = [json.loads(line) for line in file.read_text().split("\n") if line]
         assert (header["version"], set(header["term"])) == (3, {"cols", "rows"})
         for interval, code, text in events:
             assert isinstance(interval, int | float)
