@@ -1,0 +1,73 @@
+"""`doctor` finds each mistake of a set-up that is right in every other way."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from addons.edge.authority import CERTIFICATE_FILE, KEY_FILE
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.gateway_conf import Upstream, write_configuration
+
+ROOT = Path(__file__).parents[2]
+
+
+def doctor(conf: Path, env: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "addons.cli", "doctor", "--conf", str(conf), *more],
+        capture_output=True, text=True, cwd=ROOT, timeout=90, check=False,
+        env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | env,
+    )  # fmt: skip
+
+
+def test_nothing_is_wrong(cluster: Cluster, tmp_path: Path) -> None:
+    conf, _ = write_configuration(Upstream.of(cluster), tmp_path, None, {})
+    result = doctor(conf, dict(cluster.aws_env))
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "FAIL" not in result.stdout
+    assert "curl --noproxy" in result.stdout
+    findings = json.loads(doctor(conf, dict(cluster.aws_env), "-o", "json").stdout)
+    assert len(findings) == 6
+    assert all(finding["ok"] for finding in findings)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda upstream: replace(upstream, address="127.0.0.1:1"), "connection development"),
+        (lambda upstream: replace(upstream, server_name="other.test"), "connection development"),
+        (lambda upstream: replace(upstream, issuer="http://127.0.0.1:1"), "identity provider people-and-agents"),
+        (lambda upstream: replace(upstream, sts_endpoint="http://127.0.0.1:1"), "AWS credentials in us-east-1"),
+    ],
+    ids=["unreachable", "wrong name", "provider down", "STS down"],
+)
+def test_one_thing_is_wrong(
+    change: Callable[[Upstream], Upstream], what: str, cluster: Cluster, tmp_path: Path
+) -> None:
+    conf, _ = write_configuration(change(Upstream.of(cluster)), tmp_path, None, {})
+    findings = json.loads(doctor(conf, dict(cluster.aws_env), "-o", "json").stdout)
+    assert [finding["what"] for finding in findings if not finding["ok"]] == [what]
+    assert all(finding["remedy"] for finding in findings if not finding["ok"])
+
+
+def test_a_broken_authority_and_a_state_folder_that_cannot_be(cluster: Cluster, tmp_path: Path) -> None:
+    conf, _ = write_configuration(Upstream.of(cluster), tmp_path, None, {})
+    (tmp_path / "certs" / CERTIFICATE_FILE).write_text("nothing")
+    (tmp_path / "certs" / KEY_FILE).write_text("nothing")
+    result = doctor(conf, dict(cluster.aws_env))
+    assert result.returncode == 1
+    assert "FAIL  interception CA" in result.stdout
+
+
+def test_rules_with_a_mistake_come_first(cluster: Cluster, tmp_path: Path) -> None:
+    conf, _ = write_configuration(replace(Upstream.of(cluster), ca_file="/nowhere/ca.pem"), tmp_path, None, {})
+    result = doctor(conf, dict(cluster.aws_env))
+    assert result.returncode == 1
+    assert "caFile /nowhere/ca.pem cannot be read" in result.stderr
