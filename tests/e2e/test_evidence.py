@@ -6,6 +6,7 @@ server's audit log: whatever a role session did there, a gateway has an event of
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from mitmproxy import http
@@ -226,7 +228,7 @@ def test_stock_mitmdump_reads_the_flow_files(written: list[GatewayEnv], tmp_path
 
 
 def test_flows_tell_what_was_said_and_by_whom(recordable: list[GatewayEnv]) -> None:
-    recorded = {flow.metadata.get("audit_id") or flow.request.headers.get("Audit-ID") for flow in flows(recordable)}
+    recorded = {flow.metadata["chaperone"]["audit_id"] for flow in flows(recordable)}
     requests = by_id([event for gateway in recordable for event in gateway_events(gateway)])
     assert {key for key, events in requests.items() if answered_by_the_cluster(events)} - recorded == set()
     kinds = {flow.request.headers.get("content-type", "") for flow in flows(recordable)}
@@ -252,6 +254,26 @@ def test_evidence_is_for_its_owner_alone(written: list[GatewayEnv]) -> None:
         files = [path for path in gateway.state_dir.rglob("*") if path.is_file()]
         for path in [*files, *gateway.state_dir.glob("sessions/*")]:
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "as it is": lambda text: text,
+    "JSON": lambda text: json.dumps(text.decode()).encode(),
+    "URL": lambda text: quote(text).encode(),
+    "base64": base64.b64encode,
+    "base64 after one byte": lambda text: base64.b64encode(b"-" + text + b"-"),
+    "base64 after two bytes": lambda text: base64.b64encode(b"--" + text + b"--"),
+    "base64 for URLs": base64.urlsafe_b64encode,
+    "hexadecimal": lambda text: text.hex().encode(),
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_the_search_for_secrets_finds_them(name: str, plant: Callable[[], str]) -> None:
+    value = plant()
+    secrets = [core(value), EKS_TOKEN]
+    assert found(secrets, b"{" + ENCODINGS[name](value.encode()) + b"}") == [core(value)]
+    assert found(secrets, b"{" + ENCODINGS[name](EKS_TOKEN + b"aHR0cHM6Ly9zdHM")) == [EKS_TOKEN]
 
 
 def evidence(written: list[GatewayEnv]) -> Iterator[tuple[str, bytes]]:

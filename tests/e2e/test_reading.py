@@ -11,10 +11,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from mitmproxy.http import HTTPFlow
+from mitmproxy.io import FlowReader
 
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
-from tests.e2e.agent import Agent, client
+from tests.e2e.agent import Agent, client, eventually
+from tests.e2e.conftest import Gateways
 from tests.support.kubernetes import Kubectl
 
 CONFIG_MAPS = 400
@@ -164,3 +167,25 @@ def test_many_at_once(many: set[str], agent: Agent) -> None:
 def test_nothing_but_kubernetes_paths_is_read(agent: Agent) -> None:
     for path in ("/metrics", "/debug/pprof/", "/logs/"):
         assert "chaperone refused" in agent.refused("get", "--raw", path)
+
+
+def test_the_same_over_http2(gateways: Gateways, as_user: Callable[..., Agent], admin: Kubectl) -> None:
+    """An option: off unless it is switched on."""
+    gateway = gateways.start("http2", settings={"http2": True})
+    agent = as_user(gateway, "h2", "agents").within(admin.namespace)
+    with agent.stream("get", "configmaps", "-w") as watch:
+        watch.until("settings")
+        agent("create", "configmap", "over-http2")
+        watch.until("over-http2", 2)
+    assert agent("get", "pods", "-o", "json") == admin("get", "pods", "-o", "json")
+    assert "rule: no-node-proxy" in agent.refused("get", "--raw", "/api/v1/nodes/node-1/proxy/pods")
+
+    def versions() -> set[str]:
+        found = set()
+        for path in gateway.state_dir.glob("sessions/*/flows-*.mitm"):
+            with path.open("rb") as file:
+                found |= {flow.request.http_version for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)}
+        return found
+
+    eventually("records of HTTP/2", versions)
+    assert versions() == {"HTTP/2.0"}
