@@ -8,6 +8,7 @@ import base64
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -131,10 +132,10 @@ def _named(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, An
 
 def _flag(arguments: Sequence[str], names: Sequence[str]) -> str:
     """The value of a flag, written as `--flag value` or `--flag=value`."""
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
-        name, equals, value = str(argument).partition("=")
+    for argument, following in pairwise([*arguments, ""]):
+        name, equals, value = argument.partition("=")
         if name in names:
-            return value if equals else str(following)
+            return value if equals else following
     return ""
 
 
