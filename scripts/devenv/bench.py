@@ -164,11 +164,9 @@ def measure_scenario(plan: Plan, scenario: Scenario, arms: Sequence[Arm], bench:
 def take_sample(scenario: Scenario, arm: Arm, bench: Bench, load: Path, seconds: float) -> Sample:
     """One turn of one arm. Raises WrongAnswers unless every reply was right and every request arrived once."""
     bench_load.take_counts(bench.control_port)
-    if arm.child:
-        bench_machine.forget_peak(arm.child.pid)
-    before = bench_machine.usage(arm.child.pid) if arm.child else None
+    meter = bench_machine.Meter(arm.child.pid if arm.child else None, bench.cores.gateway)
     measured = bench_load.run(load, scenario, arm.target, bench.token, seconds, arm.masks)
-    after = bench_machine.usage(arm.child.pid) if arm.child else None
+    spent = meter.read()
     check(measured, bench_load.take_counts(bench.control_port), scenario, arm)
     return Sample(
         requests=measured["requests"],
@@ -176,8 +174,9 @@ def take_sample(scenario: Scenario, arm: Arm, bench: Bench, load: Path, seconds:
         rps=measured["rps"],
         p50_ms=measured["p50_ms"],
         p99_ms=measured["p99_ms"],
-        cpu_ms=(after.cpu_seconds - before.cpu_seconds) / measured["sent"] * 1000 if before and after else None,
-        peak_mb=after.peak_mb if after else None,
+        cpu_ms=None if spent.usage is None else spent.usage.cpu_seconds / measured["sent"] * 1000,
+        peak_mb=None if spent.usage is None else spent.usage.peak_mb,
+        others=spent.others,
         histogram=measured["histogram"],
     )
 

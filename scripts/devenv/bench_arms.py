@@ -75,7 +75,7 @@ class Bench:
     """The processes of one measurement, all in `folder`; a context manager that ends them."""
 
     def __init__(self, folder: Path, load: Path, cores: Cores) -> None:
-        self._folder, self._load, self._cores = folder, load, cores
+        self._folder, self._load, self.cores = folder, load, cores
         self._children: list[Child] = []
         self._upstream, self.control_port, self._moto, self._issuer = processes.free_ports(4)
         authority = Authority(folder / "pki")
@@ -114,7 +114,7 @@ class Bench:
         options = {"confdir": folder, "ssl_verify_upstream_trusted_ca": self._ca, "flow_detail": 0}
         sets = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
         mitmdump = Path(sys.executable).with_name("mitmdump")
-        with pinned(self._cores.gateway):
+        with pinned(self.cores.gateway):
             child = self._spawn("mitmproxy", [mitmdump, "-q", "--listen-host", LOOPBACK, "-p", str(port), *sets])
         self._wait(child, port)
         authority = f"{LOOPBACK}:{self._upstream}"
@@ -144,7 +144,7 @@ class Bench:
         configuration = folder / "mitm.conf"
         # JSON is YAML.
         configuration.write_text(json.dumps({"listen_port": port, "http2": http2, "rules": ["rules", *shipped]}))
-        with pinned(self._cores.gateway):
+        with pinned(self.cores.gateway):
             child = self._python(folder.name, "addons.cli", "up", "--conf", configuration, env=_AWS)
         self._wait(child, port)
         ca_file = folder / "certs" / "gateway-ca.pem"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -51,10 +52,42 @@ def pinned(core: int | None) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process and its descendants used: processor seconds so far, and their peak memory in MB, added up."""
+    """What a process and its descendants used: processor seconds, and their peak memory in MB, added up."""
 
     cpu_seconds: float
     peak_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What one turn took. `others` is the share of the gateway's core that was used by anything but the gateway."""
+
+    usage: Usage | None
+    others: float | None
+
+
+class Meter:
+    """Measures a process and the core it is pinned to, from now on; either may be None."""
+
+    def __init__(self, pid: int | None, core: int | None) -> None:
+        self._pid, self._core = pid, core
+        if pid is not None:
+            forget_peak(pid)
+        self._usage, self._busy, self._began = self._now()
+
+    def read(self) -> Spent:
+        """What was spent since the start."""
+        usage, busy, now = self._now()
+        spent = None
+        if usage and self._usage:
+            spent = Usage(usage.cpu_seconds - self._usage.cpu_seconds, usage.peak_mb)
+        if spent is None or busy is None or self._busy is None:
+            return Spent(spent, None)
+        others = busy - self._busy - spent.cpu_seconds
+        return Spent(spent, round(max(0.0, others) / (now - self._began), 3))
+
+    def _now(self) -> tuple[Usage | None, float | None, float]:
+        return usage(self._pid) if self._pid is not None else None, busy_seconds(self._core), time.monotonic()
 
 
 def usage(pid: int) -> Usage | None:
@@ -68,6 +101,17 @@ def usage(pid: int) -> Usage | None:
             ticks += int(fields[11]) + int(fields[12])
             peak += _peak_kb(each)
     return Usage(ticks / os.sysconf("SC_CLK_TCK"), peak / 1024)
+
+
+def busy_seconds(core: int | None) -> float | None:
+    """How long a core has worked since the machine started, for whomever; None where that is not told."""
+    with suppress(OSError):
+        for line in (_PROC / "stat").read_text().splitlines():
+            name, *ticks = line.split()
+            if core is not None and name == f"cpu{core}":
+                user, nice, system, _, _, interrupts, soft, stolen = map(int, ticks[:8])
+                return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 def forget_peak(pid: int) -> None:

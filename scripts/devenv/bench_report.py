@@ -18,11 +18,16 @@ type Rounds = Sequence[Mapping[str, Sample]]
 
 NOISY = 0.25
 """A ratio whose rounds differ by more than this share of their median says little."""
+DISTURBED = 0.15
+"""So does one that was measured while somebody else took this share of the gateway's core."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One arm in one round. Processor time and peak memory are the gateway's; None without one, or off Linux."""
+    """One arm in one round. Processor time and peak memory are the gateway's; None without one, or off Linux.
+
+    `others` is the share of the gateway's core that somebody else took meanwhile.
+    """
 
     requests: int
     seconds: float
@@ -31,6 +36,7 @@ class Sample:
     p99_ms: float
     cpu_ms: float | None
     peak_mb: float | None
+    others: float | None
     histogram: Sequence[Sequence[int]]
 
 
@@ -43,6 +49,8 @@ def scenario_report(scenario: Scenario, rounds: Rounds) -> dict[str, Any]:
             if other in arms:
                 report |= _comparison(rounds, other)
         report["rss_mb"] = arms["chaperone"]["peak_mb"]
+    if "rps_vs_mitmproxy" in report:
+        report["requests_per_cpu_vs_mitmproxy"] = _requests_per_cpu(rounds)
     return report
 
 
@@ -54,20 +62,32 @@ def _arm(samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-_MEASURES = ("rps", "p50_ms", "p99_ms", "cpu_ms", "peak_mb")
+_MEASURES = ("rps", "p50_ms", "p99_ms", "cpu_ms", "peak_mb", "others")
 
 
 def _comparison(rounds: Rounds, other: str) -> dict[str, Any]:
     """Request rate as a factor and latency as a difference, each with the lowest and highest round."""
     factors = [each["chaperone"].rps / each[other].rps for each in rounds]
     spread = max(factors) - min(factors)
+    others = [sample.others for each in rounds for sample in each.values() if sample.others is not None] or [0.0]
     return {
         f"rps_vs_{other}": round(statistics.median(factors), 3),
         f"rps_vs_{other}_range": [round(min(factors), 3), round(max(factors), 3)],
         f"p50_added_ms_vs_{other}": _difference(rounds, other, "p50_ms"),
         f"p99_added_ms_vs_{other}": _difference(rounds, other, "p99_ms"),
-        f"noisy_vs_{other}": spread > NOISY * statistics.median(factors),
+        f"noisy_vs_{other}": spread > NOISY * statistics.median(factors) or statistics.median(others) > DISTURBED,
     }
+
+
+def _requests_per_cpu(rounds: Rounds) -> float | None:
+    """As the factor of request rates, per second of the gateway's processor time: unmoved by what others run."""
+    return _median(
+        [
+            each["mitmproxy"].cpu_ms / each["chaperone"].cpu_ms
+            for each in rounds
+            if each["mitmproxy"].cpu_ms and each["chaperone"].cpu_ms
+        ]
+    )
 
 
 def _difference(rounds: Rounds, other: str, field: str) -> float:
@@ -110,12 +130,17 @@ def _scenario_lines(scenario: Mapping[str, Any]) -> Iterator[str]:
         )
     if "rps_vs_mitmproxy" in scenario:
         lowest, highest = scenario["rps_vs_mitmproxy_range"]
-        noise = "; NOISY, measure again on a quiet machine" if scenario["noisy_vs_mitmproxy"] else ""
         yield (
             f"  chaperone is {scenario['rps_vs_mitmproxy']:.2f} x mitmproxy ({lowest:.2f} to {highest:.2f}), "
             f"p50 {scenario['p50_added_ms_vs_mitmproxy']:+.2f} ms, "
-            f"p99 {scenario['p99_added_ms_vs_mitmproxy']:+.2f} ms{noise}"
+            f"p99 {scenario['p99_added_ms_vs_mitmproxy']:+.2f} ms"
         )
+        if (factor := scenario["requests_per_cpu_vs_mitmproxy"]) is not None:
+            yield f"  and answers {factor:.2f} x as many requests per second of processor time"
+        if scenario["noisy_vs_mitmproxy"]:
+            shares = [arm["others"] for arm in scenario["arms"].values() if arm["others"] is not None]
+            most = max(shares, default=0)
+            yield f"  NOISY: others took {most:.0%} of the gateway's core; measure again on a quiet machine"
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -141,9 +141,17 @@ def test_the_stand_in_knows_nothing_else(cluster: httpx.Client) -> None:
     assert cluster.post(GET.request.path).json()["kind"] == "Status"
 
 
-def sample(rps: float, p50: float = 1.0, peak: float | None = 80.0) -> Sample:
+def sample(rps: float, p50: float = 1.0, peak: float | None = 80.0, others: float | None = 0.0) -> Sample:
     return Sample(
-        requests=10, seconds=1, rps=rps, p50_ms=p50, p99_ms=2 * p50, cpu_ms=None, peak_mb=peak, histogram=[[10, 10]]
+        requests=10,
+        seconds=1,
+        rps=rps,
+        p50_ms=p50,
+        p99_ms=2 * p50,
+        cpu_ms=None if peak is None else 1000 / rps,
+        peak_mb=peak,
+        others=others,
+        histogram=[[10, 10]],
     )
 
 
@@ -162,16 +170,19 @@ def test_ratios_are_taken_within_rounds() -> None:
     assert report["rps_vs_direct"] == 0.14
     assert (report["p50_added_ms_vs_mitmproxy"], report["p99_added_ms_vs_mitmproxy"]) == (-2, -4)
     assert report["rss_mb"] == 91
+    assert report["requests_per_cpu_vs_mitmproxy"] == 1.5
     assert report["arms"]["mitmproxy"]["rps"] == 100
     assert report["arms"]["direct"]["requests"] == 30
     assert not report["noisy_vs_mitmproxy"]
 
 
 def test_noise_is_said() -> None:
-    wild = [*ROUNDS, {**ROUNDS[0], "chaperone": sample(300)}]
-    report = bench_report.whole_report([bench_report.scenario_report(GET, wild)], {"machine": {"cpu": "x"}})
-    assert report["scenarios"][0]["noisy_vs_mitmproxy"]
-    assert "NOISY" in bench_report.table(report)
+    disturbed = [{name: replace(each, others=0.4) for name, each in arms.items()} for arms in ROUNDS]
+    for rounds in ([*ROUNDS, {**ROUNDS[0], "chaperone": sample(300)}], disturbed):
+        report = bench_report.whole_report([bench_report.scenario_report(GET, rounds)], {"machine": {"cpu": "x"}})
+        assert report["scenarios"][0]["noisy_vs_mitmproxy"]
+        assert "NOISY" in bench_report.table(report)
+    assert "others took 40% of the gateway's core" in bench_report.table(report)
 
 
 def test_the_headline_is_on_top() -> None:
@@ -193,6 +204,15 @@ def test_a_comparison_needs_both_sides() -> None:
     report = bench_report.scenario_report(GET, [{"direct": sample(5, peak=None)}])
     assert "rps_vs_mitmproxy" not in report
     assert report["arms"]["direct"]["peak_mb"] is None
+
+
+def test_what_the_system_does_not_tell_is_left_out() -> None:
+    rounds = [{name: sample(each.rps, peak=None, others=None) for name, each in arms.items()} for arms in ROUNDS]
+    report = bench_report.scenario_report(GET, rounds)
+    assert (report["requests_per_cpu_vs_mitmproxy"], report["rss_mb"]) == (None, None)
+    text = bench_report.table(bench_report.whole_report([report], {"machine": {"cpu": "x"}}))
+    assert "1.50 x mitmproxy" in text
+    assert "processor time" not in text
 
 
 def test_scenarios_are_what_their_names_say() -> None:
@@ -229,20 +249,29 @@ def test_pinning_ends() -> None:
 
 
 def test_a_process_is_measured_with_its_children() -> None:
+    meter = bench_machine.Meter(os.getpid(), max(bench_machine.affinity(), default=None))
     if not Path("/proc/self/stat").exists():
-        assert bench_machine.usage(os.getpid()) is None
+        assert meter.read() == bench_machine.Spent(None, None)
         return
-    bench_machine.forget_peak(os.getpid())
     before = bench_machine.usage(os.getpid())
-    with subprocess.Popen([sys.executable, "-c", "print(len(bytearray(50_000_000))); input()"], **PIPES) as child:
+    with subprocess.Popen([sys.executable, "-c", WORK], **PIPES) as child:
         assert child.stdout
         child.stdout.readline()
-        during = bench_machine.usage(os.getpid())
+        spent = meter.read()
         child.communicate(b"\n")
     assert before
-    assert during
-    assert during.peak_mb - before.peak_mb > 50
-    assert during.cpu_seconds >= before.cpu_seconds > 0
+    assert spent.usage
+    assert spent.usage.peak_mb - before.peak_mb > 50
+    assert spent.usage.cpu_seconds > 0.1
+    assert spent.others is not None
+    assert 0 <= spent.others < 1.1
 
 
+WORK = """
+import time
+work = bytearray(50_000_000)
+while time.process_time() < 0.2: pass
+print(flush=True)
+input()
+"""
 PIPES: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
