@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import stat
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,22 +72,30 @@ def test_no_form_of_an_answer_shows_the_value(command: str, shown: str, agent: A
     assert not found([core(password)], said.encode())
 
 
+ACCEPTS = [
+    "application/vnd.kubernetes.protobuf",
+    "application/yaml",
+    "application/cbor",
+    "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+    "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+    "application/json;stream=watch",
+    "*/*",
+]
+QUERIES = ["", "?watch=true&timeoutSeconds=1", "?pretty=true", "?includeObject=Object"]
+
+
 def test_other_forms_than_json_are_masked_or_not_sent(agent: Agent, password: str) -> None:
-    path = f"/api/v1/namespaces/{agent.namespace}/secrets"
-    for accept in [
-        "application/vnd.kubernetes.protobuf",
-        "application/yaml",
-        "application/cbor",
-        "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
-        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
-        "application/json;stream=watch",
-        "*/*",
-    ]:
-        for query in ("", "?watch=true&timeoutSeconds=1", "?pretty=true", "?includeObject=Object"):
-            with agent.http(Accept=accept) as http:
-                reply = http.get(path + query)
-            assert reply.status_code in (200, 406), (accept, query)
-            assert not found([core(password)], reply.content), (accept, query)
+    def ask(accept_and_query: tuple[str, str]) -> tuple[int, bytes]:
+        accept, query = accept_and_query
+        with agent.http(Accept=accept) as http:
+            reply = http.get(f"/api/v1/namespaces/{agent.namespace}/secrets{query}")
+        return reply.status_code, reply.content
+
+    forms = list(itertools.product(ACCEPTS, QUERIES))
+    with ThreadPoolExecutor(8) as pool:
+        for form, (status, content) in zip(forms, pool.map(ask, forms, timeout=60), strict=True):
+            assert status in (200, 406), form
+            assert not found([core(password)], content), form
 
 
 @pytest.mark.parametrize("output", ["json", "yaml", "jsonpath={.data.password} {.metadata.name}\n", "wide"])
