@@ -4,6 +4,7 @@ What is about to be made is written down first, for `demo_record` to take it dow
 """
 
 import json
+import os
 import secrets
 import shutil
 import ssl
@@ -97,6 +98,9 @@ def _local_cluster(folder: Path, owner: int | None, narrator: Narrator) -> tuple
     if missing := tools.missing_tools():
         narrator.line(f"  … the cluster's programs are built first, once: {', '.join(missing)}")
         tools.ensure_tools()
+    # The person's own cloud has no part in this; a profile that cannot be loaded would end the cluster's programs.
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
     with narrator.doing("a Kubernetes cluster that takes EKS tokens, and an OpenID provider"):
         running = lifecycle.start(folder / "cluster", owner_pid=owner)
     # Another cluster's discovery must not be taken for that of this one, which may have its port.
