@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage
+from addons.core.guardrails.announce import tells_of_the_cluster
 from addons.core.terminal import NOT_RECORDED, UnrecordableUpgrade, unrecordable
 from addons.edge.evidence import Evidence, Scrub
 from addons.edge.recordings import Recordings
@@ -33,7 +34,8 @@ class Capture:
         if not settled(flow) and (refusal := unrecordable(need(exchange.request, "request"))):
             refuse(flow, refusal)
         if settled(flow):
-            await self._evidence.commit_refusal(flow, exchange)
+            if not await self._evidence.commit_refusal(flow, exchange) and tells_of_the_cluster(exchange.refusal):
+                refuse(flow, NOT_RECORDED)
             return
         flow.request.headers["Audit-ID"] = exchange.id
         if not (recorded := await self._evidence.commit(flow, exchange)):

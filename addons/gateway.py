@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
+from mitmproxy.master import Master
 
 from addons.connections import Connections
 from addons.core.connection import Connection, by_target
@@ -37,7 +38,7 @@ from addons.edge.store_thread import StoreThread
 from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
 from addons.logs import configure_logs
-from addons.master import make_master, serve
+from addons.master import drain, make_master, serve
 from addons.parts import Parts
 from addons.policy import Policy, load_policy
 from addons.question import Scrub
@@ -45,6 +46,7 @@ from addons.settings import Settings
 from addons.stack import build_stack
 
 log = structlog.get_logger()
+_DRAIN_SECONDS = 3.0
 _FINGERPRINT_KEY = "fingerprint.key"
 _PLAIN_FORMS = (("+json", "application/json"), ("+yaml", "application/yaml"))
 
@@ -100,21 +102,31 @@ async def run(settings: Settings, prepared: Prepared, listener: socket.socket, w
     configure_logs(settings.log_format, settings.log_level)
     parts = make_parts(settings, prepared, worker)
     master = make_master(lambda disconnect: build_stack(parts, disconnect), settings.mitmproxy_options())
-    loop = asyncio.get_running_loop()
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, master.shutdown)
     for issuer in await parts.verifier.prepare():
         log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
     server = await serve(master, listener)
+    stopped = asyncio.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
+    stopping = asyncio.create_task(_stop(stopped, server, master))
     host, port = listener.getsockname()[:2]
     log.info("ready", proxy=f"http://{host}:{port}", worker=worker, ca=str(prepared.authority.certificate_file),
              policy=prepared.summary())  # fmt: skip
     try:
         await master.run()
     finally:
+        stopping.cancel()
         server.close()
         await _close(parts)
     return 0
+
+
+async def _stop(stopped: asyncio.Event, server: asyncio.Server, master: Master) -> None:
+    """On a signal: no new clients, an end for every open exchange so that its record is whole, then the master."""
+    await stopped.wait()
+    server.close()
+    await drain(master, _DRAIN_SECONDS)
+    master.shutdown()
 
 
 def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:

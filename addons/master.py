@@ -8,6 +8,7 @@ type check of every HTTP message that exists for development.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import socket
@@ -92,6 +93,18 @@ async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
     proxyserver = master.addons.get("proxyserver")
     instance: ServerInstance[Any] = ServerInstance.make(ProxyMode.parse("regular"), proxyserver)
     return await asyncio.start_server(instance.handle_stream, sock=listener)
+
+
+async def drain(master: Master, seconds: float) -> None:
+    """End every connection and wait, at most `seconds`, until each exchange has ended and said so to the addons."""
+    addons = cast(StrictAddonManager, master.addons)
+    connections = addons.lookup["proxyserver"].connections
+    for handler in list(connections.values()):
+        addons.disconnect(handler.client)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while connections:  # noqa: ASYNC110 - mitmproxy tells nobody when the last one is gone
+                await asyncio.sleep(0.02)
 
 
 def _drop_debug_checks() -> None:

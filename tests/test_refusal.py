@@ -10,7 +10,7 @@ from mitmproxy.connection import Client
 from mitmproxy.exceptions import AddonHalt
 from mitmproxy.hooks import Hook, RunningHook
 from mitmproxy.proxy.layer import NextLayer, NextLayerHook
-from mitmproxy.proxy.layers.http import HttpConnectHook, HttpErrorHook, HttpRequestHook, HttpResponseHook
+from mitmproxy.proxy.layers.http._hooks import HttpConnectHook, HttpErrorHook, HttpRequestHook, HttpResponseHook
 from mitmproxy.proxy.layers.tcp import TcpMessageHook, TcpStartHook
 from mitmproxy.proxy.layers.tls import TlsStartClientHook
 from mitmproxy.proxy.layers.websocket import WebsocketMessageHook

@@ -70,10 +70,10 @@ class Evidence:
             return False
         return True
 
-    async def commit_refusal(self, flow: HTTPFlow, exchange: Exchange) -> None:
+    async def commit_refusal(self, flow: HTTPFlow, exchange: Exchange) -> bool:
         """As `commit`, of a request that is answered here; it stays refused if that cannot be written down."""
         if flow.response is None:
-            return  # it ended otherwise, which is told when it is over
+            return True  # it ended otherwise, which is told when it is over
         self.progress(flow).told = True
         try:
             await self._recordings.commit(
@@ -81,6 +81,8 @@ class Evidence:
             )
         except RecordUnavailable as fault:
             log.error("refusal not recorded", error=str(fault), reference=exchange.id)
+            return False
+        return True
 
     def log(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, extra: Mapping[str, str] = _NONE) -> None:
         """Queues an event of what has happened. Raises RecordUnavailable when nothing can be queued."""

@@ -38,6 +38,11 @@ def server_refusal(answer: ServerRefusal) -> Refusal:
     )
 
 
+def tells_of_the_cluster(refusal: Refusal | None) -> bool:
+    """True if the answer is the API server's own: it must be on record like any other reply of the cluster."""
+    return refusal is not None and refusal.rule == SERVER_DRY_RUN
+
+
 def unanswered(error: Unanswered) -> Refusal:
     """For a request that cannot be judged now, because a rule reads what only the API server knows."""
     return Refusal(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from addons.core.decision import Decision, Match, Verdict
-from addons.core.guardrails.announce import refusal_of, server_refusal, warnings_of
-from addons.core.guardrails.effective import ServerRefusal
+from addons.core.guardrails.announce import refusal_of, server_refusal, tells_of_the_cluster, unanswered, warnings_of
+from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.guardrails.selftest import request_of
 
 
@@ -52,3 +52,9 @@ def test_a_refused_dry_run_is_on_record_with_the_servers_code() -> None:
     assert (refusal.code, refusal.rule) == (422, "server-dry-run")
     with pytest.raises(ValueError, match="answered 302"):
         server_refusal(ServerRefusal(status=302, body=b""))
+
+
+def test_only_the_clusters_own_answer_tells_of_the_cluster() -> None:
+    assert tells_of_the_cluster(server_refusal(ServerRefusal(status=404, body=b"{}")))
+    assert not tells_of_the_cluster(unanswered(Unanswered("it is down")))
+    assert not tells_of_the_cluster(None)
