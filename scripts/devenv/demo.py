@@ -26,7 +26,7 @@ of that exec, the audit events.  Everything it tells is checked; it ends with 1 
 Takes half a minute.  The very first run builds the cluster's programs, which takes minutes."""
 
 _OWN = """\
-your own cluster:
+what happens in your own cluster:
   With --kubeconfig, the gateway stands in front of your cluster instead of a local one.  It must accept EKS tokens: EKS
   does, and so does a cluster with aws-iam-authenticator.  Cluster name and region come from the kubeconfig where it
   signs in by `aws eks get-token`.  The gateway assumes the role --role-arn with the AWS credentials of your shell;
@@ -36,7 +36,7 @@ your own cluster:
   Your own user creates one namespace, chaperone-demo-<random>, in it one Secret with a made-up password and two busybox
   pods that sleep, and deletes that namespace at the end (with --keep: at `scripts/demo --down`).  Nothing else is
   changed.  The agent tries to create a ClusterRoleBinding to cluster-admin; the gateway refuses it, and the demo looks
-  whether it is there.
+  whether it is there, so your user must be allowed to read those.
 """
 
 

@@ -160,9 +160,7 @@ def start_gateway(
     child = processes.spawn("gateway", _command(conf, upstream.isolated), log, _environment(upstream))
     record_children(folder, [child])
     if owner_pid is not None:
-        watcher = [sys.executable, "-m", "scripts.devenv.gateway_env", str(folder), str(owner_pid)]
-        watching = processes.spawn("watcher", watcher, folder / "watcher.log", {"PYTHONPATH": str(REPOSITORY)})
-        record_children(folder, [child, watching])
+        record_children(folder, [child, _spawn_watcher(folder, owner_pid)])
     try:
         ready = _wait_until_ready(child, workers)
     except BaseException:
@@ -210,6 +208,11 @@ def _command(conf: Path, isolated: bool) -> Sequence[str | Path]:
 def _environment(upstream: Upstream) -> dict[str, str]:
     none = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull} if upstream.isolated else {}
     return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", **none, **upstream.env}
+
+
+def _spawn_watcher(folder: Path, owner_pid: int) -> Child:
+    command = [sys.executable, "-m", "scripts.devenv.gateway_env", str(folder), str(owner_pid)]
+    return processes.spawn("watcher", command, folder / "watcher.log", {"PYTHONPATH": str(REPOSITORY)})
 
 
 def _wait_until_ready(child: Child, workers: int) -> dict[str, Any]:
