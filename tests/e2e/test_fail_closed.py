@@ -59,6 +59,11 @@ def check_refusals(gateway: GatewayEnv, token: str, codes: set[int], rule: str) 
         assert rule in status["message"], (method, path, status)
 
 
+def request_lines(wire: Wiretap, mark: int) -> list[bytes]:
+    """Of every request sent since."""
+    return re.findall(rb"(?m)^[A-Z]+ /\S* HTTP/1\.1\r$", wire.since(mark))
+
+
 def dead_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
@@ -139,9 +144,12 @@ def test_with_a_full_disk_nothing_is_forwarded_until_there_is_room(
             check_refusals(full, token, {503}, "rule: ")
             check_refusals(full, mint("newcomer", groups=["agents"]), {503}, "rule: ")
             assert http.get(path).status_code == 503, "on a connection that worked before"
-        lines = re.findall(rb"(?m)^[A-Z]+ /\S* HTTP/1\.1\r$", wire.since(mark))
-        assert [line for line in lines if b"dryRun=All" not in line] == [], "questions of its own at most"
+        assert [line for line in request_lines(wire, mark) if b"dryRun=All" not in line] == [], (
+            "its own questions at most"
+        )
+        mark = wire.mark()
         assert http.get(path).status_code == 200, "once there is room again"
+        assert len(request_lines(wire, mark)) == 1
 
 
 def test_a_session_that_can_no_longer_be_recorded_ends(
