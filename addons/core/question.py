@@ -9,6 +9,7 @@ from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.redaction import scrub_target, scrub_text
 from addons.core.refusal import Refusal
+from addons.core.scope import spoken
 from addons.core.session import Session
 
 RETRY_SECONDS = 2
@@ -51,6 +52,7 @@ def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) ->
         return Refusal(
             code=403,
             rule=rule,
+            what=spoken(request),
             why=f"{approval.approver} denied approval {approval.id}: {approval.note or 'no reason was given'}",
             hint="do something else; the same request is denied for some minutes without asking again",
         )
@@ -58,6 +60,7 @@ def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) ->
     return Refusal(
         code=403 if stream else 429,
         rule=rule,
+        what=spoken(request),
         why=f"{reason or 'this needs a human'}; approval {approval.id} is {_progress(approval)}",
         hint=f"have someone who may approve run: chaperone approvals approve {approval.id}\n"
         "    then run the same command again",

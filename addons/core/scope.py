@@ -37,6 +37,13 @@ def resource_name(request: KubeRequest) -> str:
     return f"{name}/{request.subresource}" if request.subresource else name
 
 
+def spoken(request: KubeRequest) -> str:
+    """The request in words, for refusals: `create pods/exec web in namespace shop`."""
+    name = f" {request.name}" if request.name else ""
+    where = f" in namespace {request.namespace}" if request.namespace else ""
+    return f"{request.verb or request.method} {resource_name(request)}{name}{where}"
+
+
 def _covers(resources: tuple[str, ...], request: KubeRequest) -> bool:
     name = resource_name(request)
     return (

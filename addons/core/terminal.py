@@ -34,7 +34,8 @@ _UPGRADE = Refusal(
     code=403,
     rule="upgrade-not-recorded",
     why="only WebSocket sessions can be recorded, and what cannot be recorded is not forwarded",
-    hint="use kubectl 1.31 or newer, which opens exec, attach and port-forward over WebSocket",
+    hint="use kubectl 1.31 or newer, which opens exec, attach and port-forward over WebSocket; if yours is, its first\n"
+    "    try was refused by the cluster: kubectl auth can-i create pods/exec, and -v=6, say more",
 )
 
 

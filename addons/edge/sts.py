@@ -50,7 +50,10 @@ _SETTLE_SECONDS = 10.0
 _MOST = 4096
 _MOST_IN_FLIGHT = 64
 _EMITTER = HierarchicalEmitter()
-_PERMANENT = frozenset({"AccessDenied", "ValidationError", "MalformedPolicyDocument", "PackedPolicyTooLarge"})
+_PERMANENT = frozenset(  # what waiting does not mend: AWS's codes, and botocore's names of a missing set-up
+    "AccessDenied ValidationError MalformedPolicyDocument PackedPolicyTooLarge NoCredentialsError"
+    " PartialCredentialsError ProfileNotFound".split()
+)
 
 
 class CredentialUnavailable(RuntimeError):

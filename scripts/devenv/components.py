@@ -217,6 +217,10 @@ def aws_iam_authenticator_environment(files: Files) -> dict[str, str]:
         "SSL_CERT_FILE": str(files.ca.certificate),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_REGION": REGION,
+        # Nothing of the person's own settings: a profile that cannot be loaded would end it.
+        "AWS_PROFILE": "",
+        "AWS_CONFIG_FILE": "/dev/null",
+        "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     }
 
 

@@ -1,5 +1,6 @@
 """Starts a cluster's servers in an order that lets most of them start at the same time, and waits for each."""
 
+import os
 import re
 import ssl
 import subprocess
@@ -86,7 +87,11 @@ class Startup:
             "-f",
             manifest,
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=READY_SECONDS)
+        # A cache of its own: another cluster's discovery on a port used again would be believed.
+        own_cache = {**os.environ, "KUBECACHEDIR": str(self._files.folder / "kubectl-cache")}
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=READY_SECONDS, env=own_cache
+        )
         if done.returncode != 0:
             raise DevelopmentProblem(f"the cluster refused {manifest.name}: {done.stderr.strip()}")
 

@@ -6,7 +6,7 @@ from addons.core.decision import Decision, Verdict
 from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
-from addons.core.scope import resource_name
+from addons.core.scope import spoken
 
 SERVER_DRY_RUN = "server-dry-run"
 
@@ -15,15 +15,12 @@ def refusal_of(decision: Decision, request: KubeRequest) -> Refusal | None:
     """The refusal of a denied request, None for every other verdict."""
     if decision.verdict is not Verdict.DENY:
         return None
-    where = f" {request.name}" if request.name else ""
-    if request.namespace:
-        where += f" in namespace {request.namespace}"
     return Refusal(
         code=403,
         rule=decision.rule,
         why=decision.reason,
         hint=decision.hint,
-        what=f"{request.verb or request.method} {resource_name(request)}{where}",
+        what=spoken(request),
     )
 
 
