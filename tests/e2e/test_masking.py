@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent
 from tests.e2e.leaks import core, found
+from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer, real_writes
 from tests.support.kubernetes import Kubectl
 
@@ -58,6 +60,8 @@ READS = [
     ("get secret,configmap -o yaml", MASKED),
     ("get --raw /api/v1/namespaces/NAMESPACE/secrets/db", MASKED),
     ("get --raw /api/v1/namespaces/NAMESPACE/secrets?limit=1", MASKED),
+    ("get --raw /api/v1/watch/namespaces/NAMESPACE/secrets/db?timeoutSeconds=1", MASKED),
+    ("get secrets --server-print=false -o wide", "db"),
     ("label secret db seen=yes --overwrite -o json", MASKED),
     ("annotate secret db seen=yes --overwrite -o yaml", MASKED),
     ('patch secret db --type=merge -p {"metadata":{"labels":{"a":"b"}}} -o json', MASKED),
@@ -266,3 +270,37 @@ def test_secrets_in_the_environment_of_pods_are_masked(agent: Agent, admin: Kube
         said = agent(*command.split())
         assert "masked:v1:" in said
         assert not found([core(value)], said.encode())
+
+
+def test_the_reply_to_deleting_a_collection_is_masked(
+    hasty: Agent, impatient: GatewayEnv, oncall: Person, admin: Kubectl, plant: Callable[[], str]
+) -> None:
+    """The API server answers with what it deleted, whole."""
+    value = plant()
+    admin("apply", "-f", "-", stdin=secret("doomed", password=value))
+    admin("label", "secret", "doomed", "doomed=yes")
+    path = f"/api/v1/namespaces/{hasty.namespace}/secrets?labelSelector=doomed%3Dyes"
+    with hasty.http() as http:
+        assert http.delete(path).status_code == 429
+        oncall.approves(impatient, pending(impatient, requester_sub=hasty.user)["id"])
+        reply = http.delete(path)
+    assert (reply.status_code, reply.json()["kind"]) == (200, "SecretList")
+    assert MASKED in reply.text
+    assert not found([core(value)], reply.content)
+    assert "NotFound" in admin.run("get", "secret", "doomed").stderr
+
+
+@pytest.mark.parametrize("path", ["secrets?watch=true", "secrets/db", "pods/none/log?follow=true"])
+def test_an_upgrade_is_no_way_around(path: str, agent: Agent, password: str) -> None:
+    """The API server would send watch events as WebSocket messages."""
+    upgrade = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Origin": "http://localhost",
+    }
+    with agent.http(**upgrade) as http:
+        reply = http.get(f"/api/v1/namespaces/{agent.namespace}/{path}")
+    assert reply.status_code in (400, 403, 404), reply.text
+    assert reply.json()["kind"] == "Status"
