@@ -5,9 +5,11 @@ Each gateway started here is remembered, so that the tests of the evidence, whic
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
+import signal
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,13 +22,17 @@ import pytest
 from scripts.devenv import oidc
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
-from tests.e2e.agent import Agent, Transcript
-from tests.e2e.people import Person
+from scripts.devenv.processes import is_running
+from tests.e2e.agent import Agent, Transcript, eventually
+from tests.e2e.leaks import core
+from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer
+from tests.e2e.secret_objects import secret
 from tests.support.kubernetes import Kubectl
 
 RULES = Path(__file__).parent / "rules"
 HOLD_SECONDS = 10
+STOP_SECONDS = 10
 
 
 @pytest.hookimpl(trylast=True)
@@ -169,3 +175,48 @@ def hasty(
 ) -> Agent:
     """As `agent`, of the gateway that does not wait."""
     return as_user(impatient, f"hasty-{request.module.__name__.rpartition('.')[2]}", "agents").within(admin.namespace)
+
+
+@pytest.fixture(scope="module")
+def password(admin: Kubectl, plant: Callable[[], str]) -> str:
+    """The value of Secret `db`, which an administrator applied: last-applied-configuration holds it too."""
+    value = plant()
+    admin("apply", "-f", "-", stdin=secret("db", password=value))
+    assert core(value).decode() in str(admin.get("secret", "db")["metadata"]["annotations"])
+    assert base64.b64decode(admin.get("secret", "db")["data"]["password"]).decode() == value
+    return value
+
+
+@pytest.fixture(scope="session")
+def written(
+    gateways: Gateways,
+    gateway: GatewayEnv,
+    as_user: Callable[..., Agent],
+    kubectl: Kubectl,
+    oncall: Person,
+    plant: Callable[[], str],
+) -> list[GatewayEnv]:
+    """All gateways, once they have written what there was to write: they have been stopped.
+
+    Something of everything is done before, so that the tests of the evidence also run alone.
+    """
+    pod, agent = kubectl.run_pod("evidence"), as_user(gateway, "evidence", "agents")
+    agent("get", "pods")
+    agent("create", "secret", "generic", "evidence", f"--from-literal=password={plant()}")
+    agent("get", "secret", "evidence", "-o", "yaml")
+    agent.refused("create", "clusterrolebinding", "evidence", "--clusterrole=cluster-admin", "--user=bob")
+    agent.refused("get", "pods", "--token=nonsense")
+    with agent.stream("exec", pod, "--", "echo", "evidence") as running:
+        oncall.approves(gateway, pending(gateway, name=pod)["id"])
+        assert running.finish()[0] == 0
+    running_still = [each.child for each in gateways.started if is_running(each.child)]
+    for child in running_still:
+        os.kill(child.pid, signal.SIGTERM)
+    eventually("the end of every gateway", lambda: not any(map(is_running, running_still)), STOP_SECONDS)
+    return gateways.started
+
+
+@pytest.fixture(scope="session")
+def recordable(written: list[GatewayEnv]) -> list[GatewayEnv]:
+    """The gateways that could write whenever they wanted to."""
+    return [gateway for gateway in written if gateway.folder.name != "full-disk"]

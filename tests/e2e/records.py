@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,20 @@ def approvals(gateway: GatewayEnv, **columns: str) -> list[dict[str, Any]]:
         return [dict(row) for row in store.execute(query, list(columns.values()))]
     finally:
         store.close()
+
+
+def by_id(events: list[Event]) -> dict[str, list[Event]]:
+    """The events of each request, in order."""
+    found: dict[str, list[Event]] = defaultdict(list)
+    for event in events:
+        found[event["auditID"]].append(event)
+    return found
+
+
+def refused(events: list[Event]) -> bool:
+    """True if the gateway itself answered."""
+    return events[-1]["annotations"].get("chaperone.dev/decision") in ("refuse", "deny")
+
+
+def answered_by_the_cluster(events: list[Event]) -> bool:
+    return "code" in events[-1].get("responseStatus", {}) and not refused(events)

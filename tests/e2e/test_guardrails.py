@@ -92,12 +92,6 @@ def test_an_existing_binding_cannot_be_extended(
     assert real_writes(api_server.about(mark, admin.namespace)) == []
 
 
-def test_a_harmless_role_and_its_binding_are_created(agent: Agent, admin: Kubectl) -> None:
-    agent("create", "role", "reader", "--verb=get", "--resource=pods")
-    agent("create", "rolebinding", "readers", "--role=reader", "--serviceaccount=default:default")
-    assert admin("get", "rolebinding", "readers", "-o", "name")
-
-
 Spec = dict[str, Any]
 DANGERS: dict[str, tuple[str, Spec]] = {
     "privileged": ("no-privileged-containers", {"containers": [{"securityContext": {"privileged": True}}]}),

@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import httpx
-import jwt
 import pytest
 
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, Transcript, client, eventually
+from tests.e2e.bad_tokens import BAD, Mint
 from tests.e2e.conftest import Gateways
 from tests.e2e.leaks import EKS_TOKEN, found
 from tests.e2e.records import ApiServer, gateway_events
@@ -35,41 +35,6 @@ def wire(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def gateway(gateways: Gateways, wire: Wiretap) -> GatewayEnv:
     """A gateway whose wire is tapped."""
     return gateways.start("tapped", wire.upstream)
-
-
-Mint = Callable[..., str]
-
-
-def tampered(token: str) -> str:
-    """Another subject under the old signature."""
-    header, claims, signature = token.split(".")
-    other = json.loads(base64.urlsafe_b64decode(claims + "==")) | {"sub": "root"}
-    return f"{header}.{base64.urlsafe_b64encode(json.dumps(other).encode()).decode().rstrip('=')}.{signature}"
-
-
-def unsigned(token: str) -> str:
-    return jwt.encode(jwt.decode(token, options={"verify_signature": False}), "", algorithm="none")
-
-
-def self_signed(token: str) -> str:
-    """The algorithm confusion: a symmetric signature under the key id of the issuer."""
-    claims = jwt.decode(token, options={"verify_signature": False})
-    return jwt.encode(claims, "k" * 64, algorithm="HS256", headers={"kid": jwt.get_unverified_header(token)["kid"]})
-
-
-BAD: dict[str, tuple[Callable[[Mint], str], str]] = {
-    "none": (lambda mint: "", "there is none"),
-    "no token at all": (lambda mint: "nonsense", "not a signed JSON Web Token"),
-    "expired": (lambda mint: mint("late", groups=["agents"], claims={"exp": int(time.time()) - 5}), "expired"),
-    "not yet valid": (lambda mint: mint("early", groups=["agents"], claims={"nbf": int(time.time()) + 999}), "nbf"),
-    "other audience": (lambda mint: mint("lost", groups=["agents"], aud="another-app"), "another audience (aud)"),
-    "other issuer": (lambda mint: mint("x", groups=["agents"], claims={"iss": "https://evil.test"}), "issuer (iss)"),
-    "tampered": (lambda mint: tampered(mint("bent", groups=["agents"])), "signature is not valid"),
-    "unsigned": (lambda mint: unsigned(mint("plain", groups=["agents"])), "not a signed JSON Web Token"),
-    "signed by the caller": (lambda mint: self_signed(mint("self", groups=["agents"])), "algorithm (alg)"),
-    "reserved name": (lambda mint: mint("system:admin", groups=["agents"]), "reserved by Kubernetes"),
-    "reserved group": (lambda mint: mint("g", groups=["system:masters"]), "reserved by Kubernetes"),
-}
 
 
 @pytest.mark.parametrize("what", BAD)

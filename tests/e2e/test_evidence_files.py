@@ -1,0 +1,150 @@
+"""What the files of all gateways hold after everything the other end-to-end tests did: readable, private, no secrets.
+
+Runs last (see conftest.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from mitmproxy import http
+from mitmproxy.io import FlowReader
+
+from scripts.devenv.gateway_env import GatewayEnv
+from tests.e2e.agent import Transcript
+from tests.e2e.leaks import EKS_TOKEN, core, forms, found
+from tests.e2e.records import answered_by_the_cluster, by_id, gateway_events
+
+
+def flow_files(written: list[GatewayEnv]) -> list[Path]:
+    return [file for gateway in written for file in sorted(gateway.state_dir.glob("sessions/*/flows-*.mitm"))]
+
+
+def flows(written: list[GatewayEnv]) -> Iterator[http.HTTPFlow]:
+    for path in flow_files(written):
+        with path.open("rb") as file:
+            for flow in FlowReader(file).stream():
+                assert isinstance(flow, http.HTTPFlow)
+                yield flow
+
+
+def test_stock_mitmdump_reads_the_flow_files(written: list[GatewayEnv], tmp_path: Path) -> None:
+    together = tmp_path / "all.mitm"
+    together.write_bytes(b"".join(file.read_bytes() for file in flow_files(written)))
+    count = sum(1 for _ in flows(written))
+    script = tmp_path / "count.py"
+    script.write_text(
+        "from mitmproxy import ctx\n"
+        "class Count:\n"
+        "    seen = 0\n"
+        "    def request(self, flow): self.seen += 1\n"
+        "    def done(self): print('flows:', self.seen)\n"
+        "addons = [Count()]\n"
+    )
+    done = subprocess.run(
+        [Path(sys.executable).with_name("mitmdump"), "-n", "-q", "-r", together, "-s", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"flows: {count}\n" in done.stdout, done.stdout + done.stderr
+    assert "corrupt" not in done.stdout + done.stderr
+
+
+def test_flows_tell_what_was_said_and_by_whom(recordable: list[GatewayEnv]) -> None:
+    recorded = {flow.metadata["chaperone"]["audit_id"] for flow in flows(recordable)}
+    requests = by_id([event for gateway in recordable for event in gateway_events(gateway)])
+    assert {key for key, events in requests.items() if answered_by_the_cluster(events)} - recorded == set()
+    kinds = {flow.request.headers.get("content-type", "") for flow in flows(recordable)}
+    assert "application/vnd.kubernetes.protobuf" in kinds, "kubectl's protobuf bodies were tested"
+
+
+def test_recordings_of_terminals_can_be_read(recordable: list[GatewayEnv]) -> None:
+    files = [file for gateway in recordable for file in gateway.state_dir.glob("sessions/*/*.cast")]
+    assert files
+    for file in files:
+        header, *events = [json.loads(line) for line in file.read_text().split("\n") if line]
+        assert (header["version"], set(header["term"])) == (3, {"cols", "rows"})
+        for interval, code, text in events:
+            assert isinstance(interval, int | float)
+            assert interval >= 0
+            assert code in ("o", "i", "r", "m", "x")
+            assert isinstance(text, str)
+        assert events[-1][1] in ("x", "m"), "how it ended"
+
+
+def test_evidence_is_for_its_owner_alone(written: list[GatewayEnv]) -> None:
+    for gateway in written:
+        files = [path for path in gateway.state_dir.rglob("*") if path.is_file()]
+        for path in [*files, *gateway.state_dir.glob("sessions/*")]:
+            assert path.stat().st_mode & 0o077 == 0, path
+
+
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "as it is": lambda text: text,
+    "JSON": lambda text: json.dumps(text.decode()).encode(),
+    "URL": lambda text: quote(text).encode(),
+    "base64": base64.b64encode,
+    "base64 after one byte": lambda text: base64.b64encode(b"-" + text + b"-"),
+    "base64 after two bytes": lambda text: base64.b64encode(b"--" + text + b"--"),
+    "base64 for URLs": base64.urlsafe_b64encode,
+    "hexadecimal": lambda text: text.hex().encode(),
+}
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+def test_the_search_for_secrets_finds_them(name: str, plant: Callable[[], str]) -> None:
+    value = plant()
+    secrets = [core(value), EKS_TOKEN]
+    assert found(secrets, b"{" + ENCODINGS[name](value.encode()) + b"}") == [core(value)]
+    assert found(secrets, b"{" + ENCODINGS[name](EKS_TOKEN + b"aHR0cHM6Ly9zdHM")) == [EKS_TOKEN]
+
+
+def evidence(written: list[GatewayEnv]) -> Iterator[tuple[str, bytes]]:
+    """All that any gateway wrote, its own log included; flow records also decoded, as a viewer shows them."""
+    for gateway in written:
+        for path in [gateway.log, *gateway.state_dir.rglob("*")]:
+            if path.is_file():
+                yield str(path), path.read_bytes()
+    for flow in flows(written):
+        messages = flow.websocket.messages if flow.websocket else []
+        parts: list[Any] = [flow.request.get_content(strict=False), *(message.content for message in messages)]
+        if flow.response is not None:
+            parts.append(flow.response.get_content(strict=False))
+        yield flow.request.path, b"\0".join(part for part in parts if part)
+
+
+def test_no_planted_secret_is_in_any_file(written: list[GatewayEnv], planted: list[str]) -> None:
+    secrets = [core(value) for value in planted]
+    assert secrets
+    assert [where for where, content in evidence(written) if found(secrets, content)] == []
+
+
+def test_no_token_of_an_agent_is_in_any_file(written: list[GatewayEnv], transcript: Transcript) -> None:
+    signatures = [token.rpartition(".")[2].encode() for token in transcript.tokens if token.count(".") == 2]
+    assert len(signatures) >= 1
+    secrets = [signature for signature in signatures if signature]
+    assert [where for where, content in evidence(written) if found(secrets, content)] == []
+
+
+def test_no_token_of_a_role_is_in_any_file(written: list[GatewayEnv]) -> None:
+    token = re.compile(b"|".join(re.escape(form) for form in forms(EKS_TOKEN)) + rb"|X-Amz-Signature", re.IGNORECASE)
+    assert [where for where, content in evidence(written) if token.search(content)] == []
+
+
+def test_no_agent_was_shown_a_secret(transcript: Transcript, planted: list[str]) -> None:
+    secrets = [*map(core, planted), EKS_TOKEN]
+    assert [text for text in transcript.printed if found(secrets, text.encode())] == []
