@@ -124,9 +124,9 @@ def as_user(transcript: Transcript, mint: Callable[..., str]) -> Callable[..., A
     return agent
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def api_server(cluster: Cluster) -> ApiServer:
-    """The API server's audit log."""
+    """The API server's audit log. Made before any test here: what others did to the cluster before is not looked at."""
     return ApiServer(cluster)
 
 

@@ -24,6 +24,7 @@ class ApiServer:
 
     def __init__(self, cluster: Cluster) -> None:
         self._file = Path(cluster.audit_log)
+        self.began = self.mark()
 
     def mark(self) -> int:
         """Where the log ends now."""

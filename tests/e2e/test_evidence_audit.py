@@ -41,8 +41,8 @@ def requests(written: list[GatewayEnv]) -> dict[str, list[Event]]:
 
 @pytest.fixture(scope="module")
 def upstream(api_server: ApiServer) -> dict[str, list[Event]]:
-    """Every request of a role session to the API server."""
-    return by_id(api_server.since())
+    """Every request of a role session to the API server, since the first test here."""
+    return by_id(api_server.since(api_server.began))
 
 
 def test_every_line_is_an_audit_event(written: list[GatewayEnv]) -> None:
