@@ -1,19 +1,16 @@
 """The mitmproxy master of one gateway worker: headless, a pruned chain, and a strict, fast addon manager.
 
 Only the built-in addons a gateway needs are loaded; there is no script loader, no flow view, no options that modify
-traffic. Two of mitmproxy's costs are removed here: looking for every hook in every addon at every event, and a run-time
-type check of every HTTP message that exists for development.
+traffic. The list of hooks of an event is made once; what else of mitmproxy is slow is replaced in `speed.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 import socket
-from collections.abc import Callable, Hashable, Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from mitmproxy import http, options
@@ -30,6 +27,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons.core.refusal import Refusal
 from addons.refusal import STATUS_HEADERS, HookFunction, run_hooks
+from addons.speed import speed_up
 
 _NO_HOOKS: tuple[HookFunction, ...] = ()
 
@@ -74,7 +72,7 @@ def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], v
 
     `values` are mitmproxy options; an unknown one raises KeyError.
     """
-    _drop_debug_checks()
+    speed_up()
     _speak_status()
     master = Master(options.Options(), event_loop=asyncio.get_running_loop())
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
@@ -105,25 +103,6 @@ async def drain(master: Master, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             while connections:  # noqa: ASYNC110 - mitmproxy tells nobody when the last one is gone
                 await asyncio.sleep(0.02)
-
-
-def _drop_debug_checks() -> None:
-    """mitmproxy checks the type of each field of each message, as a debugging aid; it costs a third of a request.
-
-    It also looks up the fields of an event's class at each event.
-    """
-    Hook.args = _arguments  # type: ignore[method-assign, assignment]
-    for message in (http.MessageData, http.RequestData, http.ResponseData):
-        setattr(message, "__post_init__", lambda _self: None)  # noqa: B010 - a method of a dataclass mypy will not assign
-
-
-def _arguments(event: Hook) -> list[Any]:
-    return [getattr(event, name) for name in _field_names(cast(Hashable, type(event)))]
-
-
-@cache
-def _field_names(event: Any) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(event))
 
 
 def _speak_status() -> None:

@@ -17,10 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from addons.edge.durable import append, make_folder, sync_folder
+
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 PRESSURE_BYTES = 4 * 1024 * 1024
 _MAX_OPEN_FILES = 256
 _MAX_BATCH = 4096
+_UNHURRIED_SECONDS = 0.05
 
 
 class RecordUnavailable(OSError):
@@ -54,6 +57,7 @@ class Journal:
     def __init__(self, max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
         self._max_queued_bytes = max_queued_bytes
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
+        self._unhurried: list[Entry] = []
         self._queued = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -71,7 +75,22 @@ class Journal:
         if self._queued + len(entry.data) > self._max_queued_bytes:
             raise RecordUnavailable(errno.ENOBUFS, "too much waits to be recorded")
         self._queued += len(entry.data)
-        self._queue.put(entry)
+        if entry.done is None and len(self._unhurried) < _MAX_BATCH:
+            self._put_off(entry)
+        else:
+            self._hand_over()
+            self._queue.put(entry)
+
+    def _put_off(self, entry: Entry) -> None:
+        """What nobody waits for goes with the next commit, or soon: each time the thread wakes, the loop waits."""
+        self._unhurried.append(entry)
+        if len(self._unhurried) == 1 and self._loop is not None:
+            self._loop.call_later(_UNHURRIED_SECONDS, self._hand_over)
+
+    def _hand_over(self) -> None:
+        for entry in self._unhurried:
+            self._queue.put(entry)
+        self._unhurried.clear()
 
     async def commit(self, folder: Folder, name: str, data: bytes, shared: bool = False) -> None:
         """Returns once `data` is on disk (fdatasync). Raises RecordUnavailable if it could not be."""
@@ -95,6 +114,7 @@ class Journal:
         """Writes what is queued and closes every file. Blocks; later entries are refused."""
         self._closed = True
         if self._loop is not None:
+            self._hand_over()
             self._queue.put(None)
             self._thread.join()
 
@@ -129,6 +149,14 @@ class Journal:
         return batch, True
 
     def _write_batch(self, batch: list[Entry]) -> None:
+        """Files that somebody waits for first, and told at once."""
+        awaited = {(id(entry.folder), entry.name) for entry in batch if entry.done is not None}
+        first = [entry for entry in batch if (id(entry.folder), entry.name) in awaited]
+        rest = [entry for entry in batch if (id(entry.folder), entry.name) not in awaited]
+        for part in filter(None, (first, rest)):
+            self._write_files(part)
+
+    def _write_files(self, batch: list[Entry]) -> None:
         by_file: dict[tuple[int, str], list[Entry]] = {}
         for entry in batch:
             by_file.setdefault((id(entry.folder), entry.name), []).append(entry)
@@ -150,11 +178,11 @@ class Journal:
         if entries[0].shared:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
-                _append(descriptor, data, separate_lines=True)
+                append(descriptor, data, separate_lines=True)
             finally:
                 fcntl.flock(descriptor, fcntl.LOCK_UN)
         else:
-            _append(descriptor, data)
+            append(descriptor, data)
         if any(entry.done is not None for entry in entries):
             os.fdatasync(descriptor)
 
@@ -169,7 +197,7 @@ class Journal:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         self._files[path] = descriptor
         if not existed:
-            _sync_folder(folder.path)
+            sync_folder(folder.path)
         if len(self._files) > _MAX_OPEN_FILES:
             os.close(self._files.popitem(last=False)[1])
         return descriptor
@@ -206,38 +234,3 @@ class Journal:
             for waiter in waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-
-
-def make_folder(path: Path, description: bytes) -> None:
-    """A folder only we can read, with `session.json` in it, all of it on disk. Safe when several processes do it."""
-    if not (path / "session.json").exists():
-        for folder in (path.parent.parent, path.parent, path):  # `parents=True` would give the mode to the last alone
-            folder.mkdir(exist_ok=True, mode=0o700)
-        partial = path / f".session.json.{os.getpid()}.{threading.get_ident()}"
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            _append(descriptor, description)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        partial.rename(path / "session.json")
-        for folder in (path, path.parent, path.parent.parent):
-            _sync_folder(folder)
-
-
-def _append(descriptor: int, data: bytes, separate_lines: bool = False) -> None:
-    """All of `data` or nothing. With `separate_lines`, a torn last line (a killed process) is ended first."""
-    size = os.fstat(descriptor).st_size
-    if separate_lines and size and os.pread(descriptor, 1, size - 1) != b"\n":
-        data = b"\n" + data
-    if os.write(descriptor, data) != len(data):
-        os.ftruncate(descriptor, size)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

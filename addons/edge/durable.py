@@ -1,0 +1,44 @@
+"""Folders and appended files that are still there, and whole, after a crash."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from pathlib import Path
+
+
+def make_folder(path: Path, description: bytes) -> None:
+    """A folder only we can read, with `session.json` in it, all of it on disk. Safe when several processes do it."""
+    if not (path / "session.json").exists():
+        for folder in (path.parent.parent, path.parent, path):  # `parents=True` would give the mode to the last alone
+            folder.mkdir(exist_ok=True, mode=0o700)
+        partial = path / f".session.json.{os.getpid()}.{threading.get_ident()}"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            append(descriptor, description)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        partial.rename(path / "session.json")
+        for folder in (path, path.parent, path.parent.parent):
+            sync_folder(folder)
+
+
+def append(descriptor: int, data: bytes, separate_lines: bool = False) -> None:
+    """All of `data` or nothing. With `separate_lines`, a torn last line (a killed process) is ended first."""
+    size = os.fstat(descriptor).st_size
+    if separate_lines and size and os.pread(descriptor, 1, size - 1) != b"\n":
+        data = b"\n" + data
+    if os.write(descriptor, data) != len(data):
+        os.ftruncate(descriptor, size)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def sync_folder(path: Path) -> None:
+    """The names in a folder are on disk, too."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,64 @@
+"""The replacements answer exactly as mitmproxy's own: compared with its code, in a process that has not replaced it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from mitmproxy import http
+from mitmproxy.coretypes.multidict import _MultiDict
+from mitmproxy.hooks import all_hooks
+
+from addons.speed import _field_names, contains, get, get_all
+
+NAMES = st.sampled_from(["Accept", "accept", "ACCEPT", "X-É", "content-type", ""])
+VALUES = st.binary(max_size=8)
+FIELDS = st.lists(st.tuples(NAMES.map(lambda name: name.encode()), VALUES), max_size=6)
+
+
+@given(FIELDS, NAMES, st.booleans())
+def test_headers(fields: list[tuple[bytes, bytes]], name: str, as_bytes: bool) -> None:
+    headers = http.Headers(fields)
+    key = name.encode() if as_bytes else name
+    raw = _MultiDict.get_all(headers, name.encode())  # mitmproxy's own look-up, beneath what is replaced
+    texts = [value.decode("utf-8", "surrogateescape") for value in raw]
+    assert get_all(headers, key) == texts
+    assert get(headers, key) == (", ".join(texts) if texts else None)
+    assert get(headers, key, "default") == (", ".join(texts) if texts else "default")
+    assert contains(headers, key) == bool(texts)
+
+
+def test_what_is_no_name_is_not_contained() -> None:
+    assert not contains(http.Headers(((b"1", b""),)), 1)
+
+
+def test_in_a_process_without_the_replacements_the_answers_are_the_same() -> None:
+    script = """
+import json, sys
+from mitmproxy import http
+if sys.argv[1] == "fast":
+    from addons.speed import speed_up
+    speed_up()
+h = http.Headers(((b"Accept", b"a"), (b"accept", b"b"), (b"X-\\xe9", b"\\xff")))
+flow = http.Request.make("GET", "https://a.test/b?c=d", b"x", {"Content-Type": "text/plain"})
+print(json.dumps([h.get("accept"), h.get_all(b"ACCEPT"), "accept" in h, b"x" in h, h["accept"], h.get("x", "y"),
+  ascii(h.get_all(b"x-\\xe9")), flow.pretty_url, flow.headers.get("content-type"), flow.text]))
+"""
+    root = Path(__file__).parents[1]
+    answers = [
+        json.loads(subprocess.check_output([sys.executable, "-c", script, mode], cwd=root, timeout=60))
+        for mode in ("own", "fast")
+    ]
+    assert answers[0] == answers[1]
+
+
+def test_every_event_has_its_arguments() -> None:
+    events: list[Any] = list(all_hooks.values())
+    for event in events:
+        assert list(_field_names(event)) == [field.name for field in dataclasses.fields(event)]
