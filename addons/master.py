@@ -27,7 +27,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons.core.refusal import Refusal
 from addons.refusal import STATUS_HEADERS, HookFunction, run_hooks
-from addons.speed import speed_up
+from addons.speed import OneWrite, speed_up
 
 _NO_HOOKS: tuple[HookFunction, ...] = ()
 
@@ -90,6 +90,8 @@ async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
     """Accept clients on an already bound socket, so that "port in use" is known before anything starts."""
     proxyserver = master.addons.get("proxyserver")
     instance: ServerInstance[Any] = ServerInstance.make(ProxyMode.parse("regular"), proxyserver)
+    make_top_layer = instance.make_top_layer
+    instance.make_top_layer = lambda context: OneWrite(make_top_layer(context))  # type: ignore[method-assign, assignment, return-value]
     return await asyncio.start_server(instance.handle_stream, sock=listener)
 
 
