@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
+import gc
 import os
 import secrets
 import signal
@@ -109,6 +110,8 @@ async def run(settings: Settings, prepared: Prepared, listener: socket.socket, w
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
     stopping = asyncio.create_task(_stop(stopped, server, master))
+    gc.collect()
+    gc.freeze()  # what was made until here stays: no collection needs to look at it again
     host, port = listener.getsockname()[:2]
     log.info("ready", proxy=f"http://{host}:{port}", worker=worker, ca=str(prepared.authority.certificate_file),
              policy=prepared.summary())  # fmt: skip

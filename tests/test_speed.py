@@ -45,7 +45,7 @@ COMMANDS = st.lists(st.tuples(st.sampled_from("ab"), st.binary(max_size=20_000))
 @given(COMMANDS)
 def test_joined_writes_carry_the_same_bytes_in_the_same_order(plan: list[tuple[str, bytes]]) -> None:
     peers: dict[str, Connection] = {"a": tflow.tclient_conn(), "b": tflow.tserver_conn()}
-    given_commands = [SendData(peers[to], data) if to in peers else Log("x") for to, data in plan]
+    given_commands: list[Command] = [SendData(peers[to], data) if to in peers else Log("x") for to, data in plan]
 
     class Inner:
         context = None
