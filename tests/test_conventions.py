@@ -33,6 +33,7 @@ LARGER_ADDONS = {
     "addons/settings.py": "the settings model, not an addon",
     "addons/master.py": "the mitmproxy master, not an addon",
     "addons/refusal.py": "fail-closed dispatch for every kind of event, not an addon",
+    "addons/speed.py": "faster forms of mitmproxy's own functions, not an addon",
     "addons/tls.py": "two TLS ends",
     "addons/perimeter.py": "three hooks and the refusals they give",
 }
