@@ -14,13 +14,13 @@ from addons.core.connection import Connection, compile_connections
 from addons.core.documents import Document
 from addons.core.guardrails import GuardrailSet, compile_guardrails
 from addons.core.identity_provider import IdentityProvider, compile_identity
+from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.rulefiles import read_rules
 from addons.edge.tls import check_ca_files
 
 _MASKING_KINDS = ("Masking", "Detector")
-_KINDS = ("Connection", "IdentityProvider", "Access", "Guardrail", *_MASKING_KINDS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ def load_judgement(folders: Sequence[str], fingerprint_key: bytes) -> tuple[Guar
 def load_policy(folders: Sequence[str], fingerprint_key: bytes, now: datetime.datetime) -> Policy:
     """The whole policy. Raises InvalidConfiguration with every mistake in any file."""
     documents, problems = read_rules(folders)
-    problems += [_unknown(document) for document in documents if document.kind not in _KINDS]
+    problems += [_unknown(document) for document in documents if document.kind not in KINDS]
     connections, found = compile_connections(documents)
     problems += found + check_ca_files(documents, connections, now)
     providers, found = compile_identity(documents)
@@ -76,7 +76,7 @@ def _missing(folders: Sequence[str], documents: Sequence[Document]) -> list[Prob
 
 
 def _unknown(document: Document) -> Problem:
-    return document.problem(("kind",), f"unknown kind {document.kind}; known are {', '.join(_KINDS)}")
+    return document.problem(("kind",), f"unknown kind {document.kind}; known are {', '.join(KINDS)}")
 
 
 def _raise(problems: list[Problem]) -> None:

@@ -1,4 +1,4 @@
-"""`chaperone rules`: check the rule files, list and show the guardrails."""
+"""`chaperone rules`: check the rule files, list and show the guardrails, print their schema."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from cyclopts import App, Parameter
 
 from addons.cli.mask import NO_SECRET_KEY, default_rules
 from addons.core.guardrails import Guardrail
+from addons.core.kinds import KINDS
+from addons.core.rule_schema import document_schema, rules_schema
 from addons.edge.rulefiles import read_rules
 from addons.policy import load_judgement
 
@@ -53,6 +55,23 @@ def show(name: str, *, rules: Rules = None) -> int:
             print(_source(document.file, document.line))
             return 0
     raise LookupError(f"no rule is named {name}; `chaperone rules list` names them")
+
+
+@app.command
+def schema(kind: str = "") -> int:
+    """Print the JSON Schema of rule files, for editors: put it beside your rules and name it in their first line.
+
+    # yaml-language-server: $schema=rules.json
+
+    Parameters
+    ----------
+    kind
+        Only the schema of documents of this kind, such as Guardrail.
+    """
+    if kind and kind not in KINDS:
+        raise LookupError(f"there is no kind {kind}; known are {', '.join(KINDS)}")
+    print(json.dumps(document_schema(kind, KINDS[kind]) if kind else rules_schema(KINDS), indent=1))
+    return 0
 
 
 def _source(file: str, line: int) -> str:

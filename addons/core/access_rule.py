@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import re2
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.grant import Scope
@@ -68,11 +68,15 @@ class IntentSpec(SpecModel):
 class AccessSpec(SpecModel):
     """A right that callers hold as long as their token is valid, in windows of `durationSeconds`."""
 
-    description: Text | None = None
-    identity_provider: Text | None = Field(default=None, description="may be left out where there is only one")
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["groups"]}, {"required": ["subjects"]}]})
+
+    description: Text | None = Field(default=None, description="what the right is for")
+    identity_provider: Text | None = Field(
+        default=None, description="name of the provider who vouches for the callers; may be left out where there is one"
+    )
     groups: list[Text] = Field(default=[], description="callers in one of these groups")
     subjects: list[Text] = Field(default=[], description="callers with one of these `sub`")
-    connections: Annotated[list[Text], Field(min_length=1)]
+    connections: Annotated[list[Text], Field(min_length=1)] = Field(description="names of the clusters it is about")
     role: RoleArn = Field(description="the IAM role assumed for the caller")
     duration_seconds: Annotated[int, Field(ge=900, le=43200)] = Field(
         default=3600,

@@ -54,7 +54,9 @@ class EksSpec(SpecModel):
     cluster: Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][A-Za-z0-9_-]{0,99}$")] = Field(
         description="EKS cluster name, the `x-k8s-aws-id` of its tokens"
     )
-    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")]
+    region: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,}(-[a-z]+)+-[0-9]+$")] = Field(
+        description="AWS region of the cluster"
+    )
     sts_endpoint: Annotated[str, StringConstraints(pattern=r"^(https://|http://(localhost|127\.0\.0\.1)[:/])\S+$")] = (
         Field(
             default="",
@@ -67,9 +69,13 @@ class EksSpec(SpecModel):
 class ThresholdsSpec(SpecModel):
     """Risk (0-100) from which this connection warns, asks a human, denies; 101 means never by risk."""
 
-    warn: Annotated[int, Field(ge=0, le=101)] = _STANDARD.warn
-    approve: Annotated[int, Field(ge=0, le=101)] = _STANDARD.approve
-    deny: Annotated[int, Field(ge=0, le=101)] = _STANDARD.deny
+    warn: Annotated[int, Field(ge=0, le=101)] = Field(
+        default=_STANDARD.warn, description="from here the agent is warned"
+    )
+    approve: Annotated[int, Field(ge=0, le=101)] = Field(
+        default=_STANDARD.approve, description="from here a human is asked"
+    )
+    deny: Annotated[int, Field(ge=0, le=101)] = Field(default=_STANDARD.deny, description="from here it is denied")
 
     @model_validator(mode="after")
     def _ordered(self) -> ThresholdsSpec:

@@ -121,6 +121,14 @@ def test_rules_list_and_show() -> None:
     assert chaperone("rules", "show", "nothing").returncode == 1
 
 
+def test_rules_schema_of_all_kinds_and_of_one() -> None:
+    assert json.loads(chaperone("rules", "schema").stdout)["properties"]["kind"]["enum"][0] == "Connection"
+    one = json.loads(chaperone("rules", "schema", "Guardrail").stdout)
+    assert "risk" in one["properties"]["spec"]["properties"]
+    unknown = chaperone("rules", "schema", "Guardrails")
+    assert (unknown.returncode, unknown.stderr.startswith("chaperone: there is no kind Guardrails; known")) == (1, True)
+
+
 def test_a_wrong_command_is_a_sentence() -> None:
     result = chaperone("nonsense")
     assert result.returncode == 2

@@ -1,5 +1,5 @@
-"""A guardrail document as people write it. These models load the files and are the source of
-their JSON Schema.
+"""A guardrail document as people write it. These models load the files and are the source of their JSON Schema and of
+the reference: each field says what it means.
 
 Nothing is compiled here, and what takes two fields and a plain sentence to explain is checked in `lint`.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from addons.core.documents import SpecModel
 
@@ -39,50 +39,58 @@ class MatchSpec(SpecModel):
 class IdentityFacts(SpecModel):
     """Who asks, in a rule's test."""
 
-    sub: str = "agent"
-    groups: list[str] = Field(default=[])
-    act: str = ""
-    owner: str = ""
-    claims: dict[str, Any] = Field(default={})
+    sub: str = Field(default="agent", description="subject")
+    groups: list[str] = Field(default=[], description="groups the caller is in")
+    act: str = Field(default="", description="who acts on behalf of the subject")
+    owner: str = Field(default="", description="who answers for the agent")
+    claims: dict[str, Any] = Field(default={}, description="every claim of the token")
 
 
 class GrantFacts(SpecModel):
     """The grant, in a rule's test."""
 
-    role: str = ""
-    intent: str = ""
+    role: str = Field(default="", description="ARN of the role")
+    intent: str = Field(default="", description="what the caller says it is doing")
 
 
 class ExampleSpec(SpecModel):
     """One example and whether the rule matches it."""
 
-    expect: Literal["match", "no-match"]
-    request: Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S*$")] = Field(description="METHOD TARGET")
-    object: dict[str, Any] | None = None
-    old_object: dict[str, Any] | None = None
+    expect: Literal["match", "no-match"] = Field(description="what the rule must make of it")
+    request: Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S*$")] = Field(
+        description="`METHOD TARGET`, as on the wire"
+    )
+    object: dict[str, Any] | None = Field(default=None, description="what the write results in")
+    old_object: dict[str, Any] | None = Field(default=None, description="what is there before")
     identity: IdentityFacts = IdentityFacts()
     grant: GrantFacts = GrantFacts()
-    connection: Text = "test"
-    now: datetime | None = None
+    connection: Text = Field(default="test", description="name of the connection")
+    now: datetime | None = Field(default=None, description="when; left out, 2026-01-01T00:00:00Z")
 
 
 class GuardrailSpec(SpecModel):
-    """A guardrail: what it is about, when it matches, how grave that is, and what to tell the agent."""
+    """What a rule is about, when it matches, how grave that is, and what to tell the agent."""
 
-    description: Text
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["risk"]}, {"required": ["verdict"]}]})
+
+    description: Text = Field(description="what the rule is for, in a sentence")
     covers: list[CatalogueId] = Field(default=[], description="ids of the guardrail catalogue")
     match: MatchSpec
     when: Text | None = Field(default=None, description="CEL; left out, every request `match` describes matches")
     risk: Annotated[int, Field(ge=0, le=100)] | None = Field(
-        default=None, description="the connection's thresholds decide"
+        default=None, description="how grave a match is; the connection's thresholds make a verdict of it"
     )
     verdict: Literal["warn", "require_approval", "deny"] | None = Field(
-        default=None, description="whatever the thresholds"
+        default=None, description="instead of `risk`: what a match leads to, whatever the thresholds"
     )
-    reason: Text
-    hint: Text
-    mode: Literal["enforce", "shadow"] = "enforce"
-    tests: list[ExampleSpec] = Field(default=[])
+    reason: Text = Field(description="why, in words an agent understands")
+    hint: Text = Field(description="what the agent should do instead")
+    mode: Literal["enforce", "shadow"] = Field(
+        default="enforce", description="`shadow` reports a match in a `Warning` header and decides nothing"
+    )
+    tests: list[ExampleSpec] = Field(
+        default=[], description="at least one that matches and one that does not; run whenever the rule is loaded"
+    )
 
     @model_validator(mode="after")
     def _one_measure(self) -> GuardrailSpec:

@@ -4,39 +4,39 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from addons.core.documents import SpecModel
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 Pattern = Annotated[str, StringConstraints(min_length=1)]
 Resource = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9.-]+)(/[a-zA-Z0-9]+)?$")]
 
 
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
-
-
-class MatchSpec(_Model):
+class MatchSpec(SpecModel):
     """Whose replies the rule is about."""
 
-    api_groups: list[str] = Field(
-        min_length=1, alias="apiGroups", description='API groups; "" is the core group, "*" is every group'
-    )
+    api_groups: list[str] = Field(min_length=1, description='API groups; "" is the core group, "*" is every group')
     resources: list[Resource] = Field(
         min_length=1, description="`secrets` (its subresources too), `serviceaccounts/token`, `*/token`, `*`"
     )
 
 
-class MaskingExample(_Model):
+class MaskingExample(SpecModel):
     """An object and what becomes of it. In `expect`, MASKED stands for any placeholder, plain or base64."""
 
-    given: dict[str, Any]
-    expect: dict[str, Any] | Literal["unchanged"]
+    given: dict[str, Any] = Field(description="the object as the API server sends it")
+    expect: dict[str, Any] | Literal["unchanged"] = Field(description="the object as it is passed on, or `unchanged`")
 
 
-class MaskingSpec(_Model):
+class MaskingSpec(SpecModel):
     """Which fields of an object are masked, and how each is encoded. Paths are JSONPath, relative to the object."""
 
-    description: Text
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": [key]} for key in ("paths", "base64", "json", "detect")]}
+    )
+
+    description: Text = Field(description="what the rule is for")
     match: MatchSpec
     paths: list[Text] = Field(default=[], description="values replaced by a placeholder")
     base64: list[Text] = Field(default=[], description="as `paths`, for fields that must stay valid base64")
@@ -58,7 +58,9 @@ class MaskingSpec(_Model):
         description="RE2 found in the JSON bytes of every reply that paths, base64 or json change, so that replies"
         " without it are passed on unread; not with guard",
     )
-    tests: list[MaskingExample] = Field(min_length=2)
+    tests: list[MaskingExample] = Field(
+        min_length=2, description="at least one that masks something and one that is unchanged"
+    )
 
     @model_validator(mode="after")
     def _does_something(self) -> MaskingSpec:
@@ -69,22 +71,26 @@ class MaskingSpec(_Model):
         return self
 
 
-class DetectorExample(_Model):
+class DetectorExample(SpecModel):
     """A text and what becomes of it. In `expect`, MASKED stands for any placeholder."""
 
-    given: str
-    expect: str
+    given: str = Field(description="a text")
+    expect: str = Field(description="the text as it is passed on")
 
 
-class DetectorSpec(_Model):
+class DetectorSpec(SpecModel):
     """A secret in free text: what it begins with, which stays readable, and what of it is masked."""
 
-    description: Text
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["secret"]}, {"required": ["until"]}]})
+
+    description: Text = Field(description="what it finds")
     start: Pattern = Field(description="RE2, of bounded length: the public beginning, such as ghp_")
     secret: Pattern | None = Field(default=None, description="RE2: what is masked; at most up to white space or quotes")
     then: Pattern | None = Field(default=None, description="RE2: what must follow the secret, such as @")
     until: Pattern | None = Field(default=None, description="RE2: instead of secret, masks everything up to this")
-    tests: list[DetectorExample] = Field(min_length=2)
+    tests: list[DetectorExample] = Field(
+        min_length=2, description="at least one that masks something and one that does not"
+    )
 
     @model_validator(mode="after")
     def _one_extent(self) -> DetectorSpec:

@@ -1,0 +1,24 @@
+"""The kinds of rule documents, each with the model that loads it: what a rules folder may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from addons.core import access_rule, connection, identity_provider
+from addons.core.access_rule import AccessSpec
+from addons.core.connection import ConnectionSpec
+from addons.core.documents import SpecModel
+from addons.core.guardrails import guardrail
+from addons.core.guardrails.models import GuardrailSpec
+from addons.core.identity_provider import IdentityProviderSpec
+from addons.core.masking.models import DetectorSpec, MaskingSpec
+
+KINDS: Mapping[str, type[SpecModel]] = {
+    connection.KIND: ConnectionSpec,
+    identity_provider.KIND: IdentityProviderSpec,
+    access_rule.KIND: AccessSpec,
+    guardrail.KIND: GuardrailSpec,
+    "Masking": MaskingSpec,
+    "Detector": DetectorSpec,
+}
+"""In the order a request meets them."""
