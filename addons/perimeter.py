@@ -58,6 +58,8 @@ class Perimeter:
             return
         fields = flow.request.headers.fields
         exchange.intent = intent_of(fields)
+        if not flow.request.is_http2:
+            flow.request.authority = ""  # sent on in origin form: one name of the server, that of the Host header
         try:
             flow.request.headers.fields = scrub_request_headers(fields)
         except ForbiddenHeader as error:
@@ -76,12 +78,21 @@ class Perimeter:
         """Why a request is not one of an agent inside its tunnel (B-04, B-05), None when it is."""
         if connection is None or flow.request.scheme != "https" or flow.is_replay or not flow.live:
             return _NO_TUNNEL
-        if not host_matches(flow.request.host_header or "", connection.host, connection.port):
+        if not _addressed_to(connection, flow.request):
             return _MISDIRECTED
         length = flow.request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._limit:
             return _too_large(self._limit)
         return None
+
+
+def _addressed_to(connection: Connection, request: http.Request) -> bool:
+    """True if every name that a request gives its server, and there is one, is that of the tunnel.
+
+    Besides Host that is the authority, of HTTP/2 or of a target in absolute form (RFC 9112, section 3.2.2).
+    """
+    names = [name for name in (request.headers.get("host"), request.authority or None) if name is not None]
+    return bool(names) and all(host_matches(name, connection.host, connection.port) for name in names)
 
 
 _NO_TUNNEL = Refusal(
@@ -93,7 +104,7 @@ _NO_TUNNEL = Refusal(
 _MISDIRECTED = Refusal(
     code=421,
     rule="misdirected",
-    why="the Host header does not name the cluster this tunnel was opened to",
+    why="the request names another server than the cluster this tunnel was opened to",
     hint="use one tunnel per cluster and let the client set Host",
 )
 

@@ -32,15 +32,31 @@ class ApiServer:
 
     def since(self, mark: int = 0) -> list[Event]:
         """Events of role sessions, which only the gateway can open, in order."""
-        with self._file.open("rb") as log:
-            log.seek(mark)
-            lines = log.read().split(b"\n")[:-1]  # the last piece may be half a line
-        events = [json.loads(line) for line in lines if ROLE_SESSIONS.encode() in line]
-        return [event for event in events if event["user"]["username"].startswith(ROLE_SESSIONS)]
+        return [event for event in self._events(mark, ROLE_SESSIONS) if by_role_session(event)]
+
+    def strangers(self, mark: int) -> list[Event]:
+        """Events of role sessions and of whoever has no valid credential: all that can come by way of a gateway."""
+        return [event for event in self._events(mark) if by_role_session(event) or _by_nobody(event)]
 
     def about(self, mark: int, text: str) -> list[Event]:
         """Events since the mark whose request URI holds `text`, a namespace or a name."""
         return [event for event in self.since(mark) if text in event["requestURI"]]
+
+    def _events(self, mark: int, text: str = "") -> list[Event]:
+        """Since the mark, of the lines that hold `text`."""
+        with self._file.open("rb") as log:
+            log.seek(mark)
+            lines = log.read().split(b"\n")[:-1]  # the last piece may be half a line
+        return [json.loads(line) for line in lines if text.encode() in line]
+
+
+def by_role_session(event: Event) -> bool:
+    """True for what came through a gateway, as only a gateway can assume the roles."""
+    return str(event["user"].get("username", "")).startswith(ROLE_SESSIONS)
+
+
+def _by_nobody(event: Event) -> bool:
+    return event["user"].get("username", "") in ("", "system:anonymous")
 
 
 def real_writes(events: Iterable[Event]) -> list[str]:
