@@ -17,6 +17,7 @@ from addons.core.decision import Verdict
 from addons.core.question import CHANGED, TOO_MANY, refusal
 from addons.core.terminal import unrecordable
 from addons.edge.answers import Answers
+from addons.edge.live import Live
 from addons.edge.store import Store, TooManyPending
 from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, IncompleteExchange, exchange_of, need
@@ -25,10 +26,13 @@ from addons.refusal import refuse, settled
 
 
 class Approvals:
-    """`hold_seconds` is how long a request waits before its client is told to come back."""
+    """`live` shows who waits; `hold_seconds` is how long, before the client is told to come back."""
 
-    def __init__(self, store: StoreThread, now: Callable[[], float], scrub: Scrub, hold_seconds: float = 20) -> None:
-        self._store, self._now, self._scrub, self._hold_seconds = store, now, scrub, hold_seconds
+    def __init__(
+        self, store: StoreThread, now: Callable[[], float], scrub: Scrub, live: Live, hold_seconds: float = 20
+    ) -> None:
+        self._store, self._now, self._scrub, self._live = store, now, scrub, live
+        self._hold_seconds = hold_seconds
         self._answers = Answers(store, now)
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
@@ -64,6 +68,7 @@ class Approvals:
             return
         exchange.approval = approval = case.approval
         if approval.state is State.PENDING:
+            self._live.show(flow, exchange)
             exchange.approval = approval = await self._answers.hold(flow, approval, self._hold_seconds)
         if settled(flow):
             return

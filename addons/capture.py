@@ -13,7 +13,9 @@ from mitmproxy.http import HTTPFlow
 from addons.core.audit import Stage
 from addons.core.guardrails.announce import tells_of_the_cluster
 from addons.core.terminal import NOT_RECORDED, UnrecordableUpgrade, unrecordable
-from addons.edge.evidence import Evidence, Scrub
+from addons.edge.evidence import Evidence
+from addons.edge.flow_record import FlowRecords
+from addons.edge.live import Live
 from addons.edge.recordings import Recordings
 from addons.edge.sample import Sample
 from addons.exchange import IncompleteExchange, begin, exchange_of, need
@@ -21,11 +23,18 @@ from addons.refusal import Disconnect, refuse, settled
 
 
 class Capture:
-    """`scrub` masks request bodies; `disconnect` ends what can no longer be recorded."""
+    """`disconnect` ends what can no longer be recorded."""
 
-    def __init__(self, recordings: Recordings, now: Callable[[], float], disconnect: Disconnect, scrub: Scrub) -> None:
+    def __init__(
+        self,
+        recordings: Recordings,
+        now: Callable[[], float],
+        disconnect: Disconnect,
+        records: FlowRecords,
+        live: Live,
+    ) -> None:
         self._recordings, self._now, self._disconnect = recordings, now, disconnect
-        self._evidence = Evidence(recordings, now, scrub)
+        self._evidence = Evidence(recordings, now, records, live)
 
     async def request(self, flow: HTTPFlow) -> None:
         """One event, on disk before anything is forwarded."""

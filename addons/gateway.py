@@ -31,6 +31,8 @@ from addons.core.resources import Resources
 from addons.core.session import Session
 from addons.core.token import expected_tokens
 from addons.edge.authority import Authority, open_authority
+from addons.edge.flow_record import FlowRecords
+from addons.edge.live import Live
 from addons.edge.oidc import Verifier
 from addons.edge.recordings import Recordings
 from addons.edge.schema import approvals_url
@@ -136,6 +138,8 @@ def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
     """One of everything for a worker, opened. Needs a running loop."""
     policy, state = prepared.policy, Path(settings.state)
     credentials = Credentials(policy.connections, time.time)
+    scrub = _scrub_of(policy.masker)
+    records = FlowRecords(scrub)
     upstream = Upstream(policy.connections, credentials)
     return Parts(
         settings=settings,
@@ -150,7 +154,9 @@ def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
         refresh=_refresh_of(policy, upstream),
         store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
         recordings=Recordings(state, str(worker), time.time()),
-        scrub=_scrub_of(policy.masker),
+        records=records,
+        live=Live(state, records),
+        scrub=scrub,
     )
 
 
@@ -184,3 +190,4 @@ async def _close(parts: Parts) -> None:
     parts.credentials.close()
     parts.store.close()
     parts.recordings.close()
+    parts.live.close()

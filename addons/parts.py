@@ -11,6 +11,8 @@ from addons.core.connection import Connection
 from addons.core.resources import Resources
 from addons.core.session import Session
 from addons.edge.authority import Authority
+from addons.edge.flow_record import FlowRecords
+from addons.edge.live import Live
 from addons.edge.oidc import Verifier
 from addons.edge.recordings import Recordings
 from addons.edge.store_thread import StoreThread
@@ -37,5 +39,7 @@ class Parts:
     refresh: Callable[[Connection, Session], Awaitable[Resources]]
     store: StoreThread
     recordings: Recordings
+    records: FlowRecords
+    live: Live
     scrub: Scrub
     now: Callable[[], float] = time.time

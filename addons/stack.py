@@ -34,8 +34,8 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Access(lambda: policy.access, now),  # identity + connection + intent -> Grant
         Masking(lambda: policy.masker, disconnect),  # what may come back, and what may not be probed
         Guardrails(lambda: policy.guardrails, parts.upstream, now, parts.scrub),  # KubeRequest -> Decision
-        Approvals(parts.store, now, parts.scrub, settings.hold_seconds),  # a human, where the decision asks for one
-        Capture(parts.recordings, now, disconnect, parts.scrub),  # on disk before it is forwarded
+        Approvals(parts.store, now, parts.scrub, parts.live, settings.hold_seconds),  # a human, where it has to be one
+        Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Seal(),  # undecided is refused
     ]

@@ -20,11 +20,13 @@ from addons.core.kube_request import KubeRequest
 from addons.core.question import CHANGED
 from addons.core.session import Session
 from addons.edge import store as edge_store
+from addons.edge.flow_record import FlowRecords
+from addons.edge.live import Live, live_folder
 from addons.edge.store import Store, StoreUnavailable, sqlite_url
 from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.refusal import refuse
-from tests.support.flows import NOW, begun, status
+from tests.support.flows import NOW, begun, records, status
 
 AGENT = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=NOW + 60, owner="bob")
 ALICE = Identity(iss="https://idp", sub="alice", aud=("gw",), exp=NOW + 60)
@@ -63,7 +65,8 @@ class Gateway:
     def __init__(self, file: Path, hold_seconds: float = 30) -> None:
         self.store = Store(sqlite_url(file))
         self.thread = StoreThread(Store(sqlite_url(file)))
-        self.addon = Approvals(self.thread, lambda: NOW, _scrub, hold_seconds)
+        self.live = Live(file.parent, FlowRecords(_scrub), interval_seconds=0.01)
+        self.addon = Approvals(self.thread, lambda: NOW, _scrub, self.live, hold_seconds)
 
     async def send(self, flow: HTTPFlow) -> Exchange:
         waiting = self.addon.request(flow)
@@ -82,6 +85,7 @@ class Gateway:
         raise AssertionError("nobody asked")
 
     def close(self) -> None:
+        self.live.close()
         self.thread.close()
         self.store.close()
 
@@ -135,6 +139,17 @@ async def test_approved_while_it_waits(gateway: Gateway) -> None:
     assert (exchange.approval.state, exchange.approval.approver) == (State.CONSUMED, "https://idp#alice")
     assert gateway.store.get(approval).approval.state is State.CONSUMED
     assert flow.response is None
+
+
+async def test_viewers_see_who_waits(gateway: Gateway, tmp_path: Path) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    file = live_folder(tmp_path) / f"{flow.id}.mitm"
+    await _until(lambda: file.exists() and approval in records(file.read_bytes())[0].comment)
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    await asyncio.wait_for(sending, 5)
+    await _until(lambda: records(file.read_bytes())[0].marked == ":arrow_forward:")
 
 
 async def test_denied_while_it_waits(gateway: Gateway) -> None:

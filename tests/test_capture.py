@@ -7,8 +7,10 @@ import hashlib
 import http.server
 import io
 import json
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,12 +31,15 @@ from addons.core.refusal import Refusal
 from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.edge import recordings as edge_recordings
+from addons.edge.flow_record import FlowRecords
+from addons.edge.live import Live, live_folder
 from addons.edge.recordings import Recordings
 from addons.exchange import exchange_of
 from addons.perimeter import Perimeter
 from addons.refusal import refuse, settled
 from addons.seal import Seal
 from addons.tls import Tls
+from tests.support.flows import records
 from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
 
 IDENTITY = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=9e9)
@@ -42,6 +47,8 @@ AGENT_TOKEN = "agent-t0ken"
 CREDENTIAL = "upstream-credential"
 PLAIN = "unmasked-secret"
 SENT_PLAIN = "secret-the-agent-wrote"
+GOES_ON = threading.Event()
+"""Set when the upstream may end what has `/held` in its path."""
 
 
 class Gates:
@@ -150,6 +157,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
         def run() -> Setup:
             state = tmp_path / "state"
             recordings = Recordings(state, "w0", 1000.0)
+            flow_records = FlowRecords(_scrub)
+            live = Live(state, flow_records, interval_seconds=0.02)
 
             def answering(handler: http.server.BaseHTTPRequestHandler) -> None:
                 setup.events_at_upstream.append(setup.events())
@@ -160,7 +169,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                     Perimeter(connections, time.time, 1024 * 1024),
                     Tls(connections, authority, time.time, False),
                     Gates(),
-                    Capture(recordings, time.time, disconnect, _scrub),
+                    Capture(recordings, time.time, disconnect, flow_records, live),
                     Inject(),
                     Seal(),
                 ]
@@ -168,6 +177,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
             seen = stack.enter_context(upstream(tmp_path, answering))
             running = stack.enter_context(worker(tmp_path, [seen.connection()], addons))
             stack.callback(recordings.close)
+            stack.callback(live.close)
             setup = Setup(state, seen, running, recordings)
             return setup
 
@@ -187,6 +197,7 @@ def _answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         handler.end_headers()
         for chunk in [f'{{"data":"{PLAIN}"}}\n'.encode()] * 3 + [b""]:
             handler.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            _pause(handler)
         return
     body = json.dumps({"data": PLAIN}).encode()
     handler.send_response(200)
@@ -194,6 +205,12 @@ def _answer(handler: http.server.BaseHTTPRequestHandler) -> None:
     handler.send_header("Content-Length", str(len(body)))
     handler.end_headers()
     handler.wfile.write(body)
+
+
+def _pause(handler: http.server.BaseHTTPRequestHandler) -> None:
+    if "/held" in handler.path:
+        handler.wfile.flush()
+        GOES_ON.wait(10)
 
 
 def _websocket(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -209,6 +226,7 @@ def _websocket(handler: http.server.BaseHTTPRequestHandler) -> None:
     output = b"\x07bad" if "/bad" in handler.path else b"\x01" + PLAIN.encode() + b" " + typed[1:] + b"\r\n"
     for payload in [output, b'\x03{"status":"Success"}']:
         handler.wfile.write(bytes([0x82, len(payload)]) + payload)
+        _pause(handler)
     handler.wfile.write(b"\x88\x02\x03\xe8")
     handler.wfile.flush()
     handler.close_connection = True
@@ -314,6 +332,34 @@ def test_streams_are_sampled(start: Start) -> None:
     [flow] = setup.flows()
     assert flow.response is not None
     assert flow.response.raw_content == b'{"data":"*****"}\n' * 3
+
+
+@pytest.mark.parametrize("path", ["/held/stream", "/held/exec"])
+def test_what_runs_is_shown_to_viewers_while_it_runs(start: Start, path: str) -> None:
+    GOES_ON.clear()
+    setup = start()
+    with ThreadPoolExecutor() as pool:
+        asking = pool.submit(_exec, setup, path) if path == "/held/exec" else pool.submit(setup.worker.ask, get(path))
+        try:
+            for _ in range(500):
+                [*files] = live_folder(setup.state).glob("*.mitm")
+                if files and b"*****" in (seen := files[0].read_bytes()):
+                    break
+                time.sleep(0.01)
+        finally:
+            GOES_ON.set()
+        assert b"*****" in asking.result()
+    [flow] = records(seen)
+    assert (flow.marked, flow.comment, flow.request.path) == (":arrow_forward:", "still running", path)
+    assert flow.metadata["chaperone"]["over"] is False
+    assert not [secret for secret in (AGENT_TOKEN, CREDENTIAL, PLAIN) if secret.encode() in seen]
+    [final] = setup.flows()
+    assert (final.id, final.marked, final.metadata["chaperone"]["over"]) == (flow.id, "", True)
+    for _ in range(500):
+        if not files[0].exists():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it is still shown as running")
 
 
 def test_a_withheld_reply_is_not_in_the_record(start: Start) -> None:

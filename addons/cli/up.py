@@ -17,6 +17,7 @@ from cyclopts import Parameter
 
 from addons import gateway
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.live import clear_live
 from addons.settings import Settings, read_settings
 
 
@@ -51,6 +52,8 @@ def up(
         if check:
             print(f"{conf}: no problems; {prepared.summary()}")
             return 0
+        if worker is None:
+            clear_live(Path(settings.state))
         if worker is None and settings.workers > 1:  # bound but not listening: it keeps the port for the workers
             return _supervise(conf, settings.workers, listener.getsockname()[1])
         listener.listen(1024)

@@ -68,6 +68,15 @@ def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) ->
     )
 
 
+def waiting(approval: Approval, who: Identity, request: KubeRequest, decision: Decision) -> str:
+    """One line for whoever looks on: who waits for what, why, and how it is decided. Holds no token."""
+    argv = f" -- {scrub_text(' '.join(request.argv))}" if request.argv else ""
+    return (
+        f"waits for approval {approval.id}: {who.username}: {spoken(request)}{argv}; {decision.rule}"
+        f" (risk {decision.risk}): {decision.reason}; decide with: chaperone approvals approve {approval.id}"
+    )
+
+
 def _progress(approval: Approval) -> str:
     return "still waiting for an answer" if approval.state is State.PENDING else approval.state.value
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from addons.edge.recordings import AUDIT_FILE, SESSION_FILE
-
-_LENGTH_DIGITS = 12
 
 
 class UnknownSession(LookupError):
@@ -71,57 +69,6 @@ def session(state: Path, session_id: str) -> StoredSession:
         what = "more than one session begins" if found else "there is no session"
         raise UnknownSession(f"{what} {session_id!r}; list them with: chaperone sessions list")
     return (exact or found)[0]
-
-
-def complete_records(data: bytes) -> tuple[list[bytes], bytes]:
-    """The whole records at the start of part of a flow file, and what is left. Raises ValueError for other bytes."""
-    records: list[bytes] = []
-    start = 0
-    while start < len(data):
-        colon = data.find(b":", start, start + _LENGTH_DIGITS + 1)
-        length = data[start:colon] if colon > 0 else data[start : start + _LENGTH_DIGITS + 1]
-        if not length.isdigit() or len(length) > _LENGTH_DIGITS:
-            raise ValueError("not a flow file")
-        end = colon + 1 + int(length) + 1
-        if colon < 0 or len(data) < end:
-            break
-        records.append(data[start:end])
-        start = end
-    return records, data[start:]
-
-
-@dataclass(slots=True)
-class Tail:
-    """Follows all flow files below a folder of sessions."""
-
-    state: Path
-    from_start: bool = False
-    _offsets: dict[Path, int] = field(default_factory=dict)
-    _primed: bool = False
-
-    def new_records(self) -> list[bytes]:
-        """What was recorded since the last call; at the first, nothing, unless `from_start`."""
-        records = []
-        for path in sorted((self.state / "sessions").glob("*/flows-*.mitm")):
-            known = self._offsets.get(path)
-            if known is None and not self._primed and not self.from_start:
-                self._offsets[path] = path.stat().st_size
-            elif known != -1:
-                records += self._read(path, known or 0)
-        self._primed = True
-        return records
-
-    def _read(self, path: Path, offset: int) -> list[bytes]:
-        with path.open("rb") as file:
-            file.seek(offset)
-            data = file.read()
-        try:
-            records, rest = complete_records(data)
-        except ValueError:  # torn by a crash, or another's file: nothing behind it can be read
-            self._offsets[path] = -1
-            return []
-        self._offsets[path] = offset + len(data) - len(rest)
-        return records
 
 
 def _stored(folder: Path) -> StoredSession:

@@ -5,59 +5,33 @@ The audit event is the truth and can be waited for; the flow record is for peopl
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from weakref import WeakKeyDictionary
 
 import structlog
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage, event, line
-from addons.core.kube_request import KubeRequest
-from addons.edge.facts import MAX_BODY, call_of, comment_of, outcome_of, response_body, summary_of
-from addons.edge.flow_file import FlowEncoder, MessageState
+from addons.edge.facts import call_of, outcome_of
+from addons.edge.flow_record import FlowRecords
 from addons.edge.journal import Folder, RecordUnavailable
+from addons.edge.live import Live
+from addons.edge.progress import Progress
 from addons.edge.recordings import Recordings
-from addons.edge.sample import Sample
 from addons.edge.tape import Tape
 from addons.exchange import Exchange
 
 log = structlog.get_logger()
 
-NOT_UNDERSTOOD = b"[not recorded: the request was not understood, so nothing in it could be masked]"
 _FAULT = "gateway-fault"
 _NONE: Mapping[str, str] = {}
 
-Scrub = Callable[[KubeRequest, bytes, str], bytes]
-
-
-@dataclass(slots=True, weakref_slot=True)
-class Progress:
-    """How far the record of one flow is."""
-
-    sample: Sample | None = None
-    tape: Tape | None = None
-    told: bool = False  # the last audit event is written
-    over: bool = False  # the flow record is written
-
-    def end(self, now: float) -> Mapping[str, str]:
-        """What the last audit event says about a stream."""
-        if self.tape is not None:
-            return self.tape.end(now)
-        return _NONE if self.sample is None else {"streamed-bytes": str(self.sample.total)}
-
-    @property
-    def messages(self) -> Sequence[MessageState]:
-        """The first WebSocket messages."""
-        return () if self.tape is None else self.tape.messages
-
 
 class Evidence:
-    """Writes to `recordings`. `scrub` masks request bodies by what the request is and their content type."""
+    """Writes to `recordings`, and says to `live` what goes on meanwhile."""
 
-    def __init__(self, recordings: Recordings, now: Callable[[], float], scrub: Scrub) -> None:
-        self._recordings, self._now, self._scrub = recordings, now, scrub
-        self._encoder = FlowEncoder()
+    def __init__(self, recordings: Recordings, now: Callable[[], float], records: FlowRecords, live: Live) -> None:
+        self._recordings, self._now, self._records, self._live = recordings, now, records, live
         self._progress: WeakKeyDictionary[HTTPFlow, Progress] = WeakKeyDictionary()
 
     async def commit(self, flow: HTTPFlow, exchange: Exchange) -> bool:
@@ -86,6 +60,8 @@ class Evidence:
 
     def log(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, extra: Mapping[str, str] = _NONE) -> None:
         """Queues an event of what has happened. Raises RecordUnavailable when nothing can be queued."""
+        if stage is Stage.RESPONSE_STARTED:
+            self._live.show(flow, exchange, self.progress(flow))
         self._recordings.log(self.folder(exchange), self._event(flow, exchange, stage, extra), _lost)
 
     def begin(self, flow: HTTPFlow) -> Progress:
@@ -111,12 +87,13 @@ class Evidence:
     def finish(self, flow: HTTPFlow, exchange: Exchange) -> None:
         """Queues the last audit event, the end of a tape, and the flow record, each once. Raises RecordUnavailable."""
         progress = self.progress(flow)
+        self._live.over(flow)
         if not progress.told:
             progress.told = True
             self.log(flow, exchange, Stage.RESPONSE_COMPLETE, progress.end(self._now()))
         if not progress.over:
             progress.over = True
-            self._recordings.flow(self.folder(exchange), self._record(flow, exchange, progress), _lost)
+            self._recordings.flow(self.folder(exchange), self._records.of(flow, exchange, progress), _lost)
 
     def folder(self, exchange: Exchange) -> Folder:
         """Where the exchange's evidence goes."""
@@ -127,25 +104,6 @@ class Evidence:
             stage = Stage.PANIC
         code, message = (0, "") if stage is Stage.REQUEST_RECEIVED else outcome_of(flow, exchange)
         return line(event(call_of(flow, exchange), stage, self._now(), code, message, extra))
-
-    def _record(self, flow: HTTPFlow, exchange: Exchange, progress: Progress) -> bytes:
-        return self._encoder.encode(
-            flow,
-            self._request_body(flow, exchange),
-            response_body(flow, exchange, progress.sample),
-            summary_of(exchange),
-            comment_of(exchange),
-            exchange.refusal is not None,
-            progress.messages,
-        )
-
-    def _request_body(self, flow: HTTPFlow, exchange: Exchange) -> bytes | None:
-        body = flow.request.raw_content
-        if not body:
-            return body
-        if exchange.request is None:
-            return NOT_UNDERSTOOD
-        return self._scrub(exchange.request, body, flow.request.headers.get("content-type", ""))[:MAX_BODY]
 
 
 def _lost(fault: RecordUnavailable) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Call
+from addons.core.question import waiting
 from addons.edge.sample import Sample
-from addons.exchange import Exchange
+from addons.exchange import Exchange, need
 
 MAX_BODY = 256 * 1024
 """Bytes of a body that are kept."""
@@ -60,9 +61,9 @@ def outcome_of(flow: HTTPFlow, exchange: Exchange) -> tuple[int, str]:
     return (flow.response.status_code if flow.response is not None and not message else 0), message
 
 
-def summary_of(exchange: Exchange) -> dict[str, str | int | bool]:
+def summary_of(exchange: Exchange, over: bool) -> dict[str, str | int | bool]:
     """What a viewer shows with a flow; plain values only, or the flow file could not be written."""
-    summary: dict[str, str | int | bool] = {"audit_id": exchange.id, "masked": exchange.masked}
+    summary: dict[str, str | int | bool] = {"audit_id": exchange.id, "masked": exchange.masked, "over": over}
     if (identity := exchange.identity) is not None:
         summary["user"] = identity.username
     if (request := exchange.request) is not None:
@@ -75,13 +76,28 @@ def summary_of(exchange: Exchange) -> dict[str, str | int | bool]:
     return {key: _text(value) if isinstance(value, str) else value for key, value in summary.items()}
 
 
-def comment_of(exchange: Exchange) -> str:
+def mark_of(flow: HTTPFlow, exchange: Exchange, over: bool) -> str:
+    """The sign beside a flow in a list of flows: an emoji's name, or nothing."""
+    if over:
+        return ":no_entry:" if exchange.refusal is not None else ""
+    return ":hourglass_flowing_sand:" if flow.intercepted else ":arrow_forward:"
+
+
+def comment_of(flow: HTTPFlow, exchange: Exchange, over: bool) -> str:
     """One line that explains a flow in a list of flows."""
     if (refusal := exchange.refusal) is not None:
         return _text(f"refused by {refusal.rule}: {refusal.why}")
+    if flow.intercepted and not over:
+        return _text(_waiting(exchange))
+    told = [] if over else ["still running"]
     if (decision := exchange.decision) is not None and decision.rule:
-        return _text(f"{decision.verdict.word} by {decision.rule} (risk {decision.risk}): {decision.reason}")
-    return ""
+        told.append(f"{decision.verdict.word} by {decision.rule} (risk {decision.risk}): {decision.reason}")
+    return _text("; ".join(told))
+
+
+def _waiting(exchange: Exchange) -> str:
+    who, approval = need(exchange.identity, "identity"), need(exchange.approval, "approval")
+    return waiting(approval, who, need(exchange.request, "request"), need(exchange.decision, "decision"))
 
 
 def _text(value: str) -> str:

@@ -38,10 +38,10 @@ class FlowEncoder:
         response_body: bytes | None,
         metadata: Mapping[str, str | int | bool],
         comment: str,
-        refused: bool,
+        mark: str,
         messages: Sequence[MessageState] = (),
     ) -> bytes:
-        """One record. The bodies must be masked already; `metadata` and `comment` are what viewers show with it."""
+        """One record. The bodies must be masked already; the next three are what viewers show with it."""
         parts = {
             "version": FLOW_FORMAT_VERSION,
             "type": "http",
@@ -49,7 +49,7 @@ class FlowEncoder:
             "error": flow.error.get_state() if flow.error else None,
             "intercepted": False,
             "is_replay": None,
-            "marked": ":no_entry:" if refused else "",
+            "marked": mark,
             "comment": comment,
             "timestamp_created": flow.timestamp_created,
             "backup": None,

@@ -31,6 +31,11 @@ class Sample:
         return chunks
 
     @property
+    def size(self) -> int:
+        """How many bytes are kept."""
+        return len(self._kept)
+
+    @property
     def kept(self) -> bytes:
         """The first bytes, at most `limit`."""
         return bytes(self._kept)

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import pytest
-from mitmproxy.test import tflow
 
 from addons.cli import sessions as command
 from addons.edge.archive import UnknownSession
-from addons.edge.flow_file import FlowEncoder
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -93,70 +82,3 @@ def test_open(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert f"-r {joined} " in capsys.readouterr().out
     assert joined.read_bytes() in (b"1:a,1:b,", b"1:b,1:a,")
     assert joined.stat().st_mode & 0o777 == 0o600
-
-
-def test_watch_shows_what_is_recorded_and_listens_for_nothing_else(conf: Path) -> None:
-    port = _free_port()
-    program = f"""
-import sys
-from pathlib import Path
-from addons.cli.watch import watch
-watch(port={port}, conf=Path(sys.argv[1]))
-"""
-    watching = subprocess.Popen([sys.executable, "-c", program, str(conf)], stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    try:
-        assert watching.stdout is not None
-        url = re.search(r"http://\S+", watching.stdout.readline())
-        assert url is not None
-        token = url.group().partition("?token=")[2]
-        record = FlowEncoder().encode(tflow.tflow(resp=True), b"", b"{}", {"rule": "r"}, "seen", False)
-        shown: list[dict[str, object]] = []
-        deadline = time.monotonic() + 30
-        time.sleep(1.5)
-        (_folder(conf) / "flows-0-1.mitm").write_bytes(record)
-        while not shown and time.monotonic() < deadline:
-            time.sleep(0.3)
-            shown = _flows(port, token)
-        assert [flow["comment"] for flow in shown] == ["seen"]
-        assert _listening(watching.pid) == {port}
-        assert _post(port, token, f"/flows/{shown[0]['id']}/replay") >= 400
-        assert _listening(watching.pid) == {port}
-        watching.send_signal(signal.SIGINT)
-        assert watching.wait(20) == 0
-    finally:
-        watching.kill()
-        watching.communicate()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-def _flows(port: int, token: str) -> list[dict[str, object]]:
-    request = urllib.request.Request(f"http://127.0.0.1:{port}/flows", headers={"Authorization": f"Bearer {token}"})
-    try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            found: list[dict[str, object]] = json.load(reply)
-            return found
-    except OSError:
-        return []
-
-
-def _post(port: int, token: str, path: str) -> int:
-    headers = {"Authorization": f"Bearer {token}", "Cookie": "_mitmproxy_xsrf=a", "X-XSRFToken": "a"}
-    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method="POST", headers=headers)
-    try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
-            status: int = reply.status
-            return status
-    except urllib.error.HTTPError as error:
-        return error.code
-
-
-def _listening(pid: int) -> set[int]:
-    """Ports of a process's own listening TCP sockets."""
-    inodes = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}

@@ -11,7 +11,7 @@ from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
-from addons.core.question import CHANGED, TOO_MANY, ask, refusal
+from addons.core.question import CHANGED, TOO_MANY, ask, refusal, waiting
 from addons.core.session import Session
 
 IDENTITY = Identity(iss="i", sub="agent", aud=(), exp=1, act="bot", owner="bob")
@@ -72,6 +72,18 @@ def test_what_the_agent_hears(state: State, request_: KubeRequest, code: int, wh
 def test_defaults_say_something() -> None:
     assert "no reason was given" in refusal(replace(APPROVAL, state=State.DENIED), EXEC, "exec", "").why
     assert "this needs a human" in refusal(APPROVAL, EXEC, "exec", "").why
+
+
+@pytest.mark.parametrize(
+    ("request_", "what"),
+    [(EXEC, "get pods/exec p in namespace n -- curl [scrubbed]; "), (DELETE, "delete nodes n1; ")],
+    ids=["exec", "delete"],
+)
+def test_whoever_looks_on_sees_who_what_why_and_how_to_decide(request_: KubeRequest, what: str) -> None:
+    assert waiting(APPROVAL, IDENTITY, request_, DECISION) == (
+        f"waits for approval abcdefgh: {IDENTITY.username}: {what}exec (risk 60): runs code;"
+        " decide with: chaperone approvals approve abcdefgh"
+    )
 
 
 @pytest.mark.parametrize("fixed", [CHANGED, TOO_MANY], ids=["changed", "too-many"])

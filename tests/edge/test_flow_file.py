@@ -43,7 +43,7 @@ def test_a_record_is_the_flow_without_its_secrets() -> None:
     flow = _flow(resp=True)
     assert flow.response is not None
     flow.response.headers["set-cookie"] = "t0psecret"
-    record = FlowEncoder().encode(flow, b"in", b"out", {"rule": "r", "risk": 3, "masked": True}, "why", False)
+    record = FlowEncoder().encode(flow, b"in", b"out", {"rule": "r", "risk": 3, "masked": True}, "why", "")
     assert b"t0psecret" not in record
     [read] = _read(record)
     assert (read.id, read.comment, read.marked) == (flow.id, "why", "")
@@ -60,24 +60,24 @@ def test_a_record_is_the_flow_without_its_secrets() -> None:
 def test_an_edited_flow_does_not_keep_what_it_was() -> None:
     flow = _flow(resp=True)
     flow.backup()
-    assert b"t0psecret" not in FlowEncoder().encode(flow, b"", b"", {}, "", False)
+    assert b"t0psecret" not in FlowEncoder().encode(flow, b"", b"", {}, "", "")
 
 
-def test_a_refused_flow_is_marked() -> None:
-    [read] = _read(FlowEncoder().encode(_flow(resp=True), None, None, {}, "no", True))
+def test_the_mark_is_the_one_given() -> None:
+    [read] = _read(FlowEncoder().encode(_flow(resp=True), None, None, {}, "no", ":no_entry:"))
     assert read.marked == ":no_entry:"
     assert read.request.raw_content is None
 
 
 def test_without_a_response() -> None:
-    [read] = _read(FlowEncoder().encode(_flow(err=True), b"", None, {}, "", False))
+    [read] = _read(FlowEncoder().encode(_flow(err=True), b"", None, {}, "", ""))
     assert read.response is None
     assert read.error is not None
 
 
 def test_websocket_messages_are_the_ones_given() -> None:
     flow = _flow(ws=True)
-    [read] = _read(FlowEncoder().encode(flow, b"", b"", {}, "", False, [(2, True, b"\x00ls", 1.0, False, False)]))
+    [read] = _read(FlowEncoder().encode(flow, b"", b"", {}, "", "", [(2, True, b"\x00ls", 1.0, False, False)]))
     assert read.websocket is not None
     assert [message.content for message in read.websocket.messages] == [b"\x00ls"]
 
@@ -86,9 +86,9 @@ def test_websocket_messages_are_the_ones_given() -> None:
 def test_connections_are_encoded_once_they_are_settled(live: bool) -> None:
     flow, encoder = _flow(resp=True), FlowEncoder()
     flow.client_conn.state = ConnectionState.OPEN if live else ConnectionState.CLOSED
-    encoder.encode(flow, b"", b"", {}, "", False)
+    encoder.encode(flow, b"", b"", {}, "", "")
     flow.client_conn.timestamp_end = 99.0
-    [read] = _read(encoder.encode(flow, b"", b"", {}, "", False))
+    [read] = _read(encoder.encode(flow, b"", b"", {}, "", ""))
     assert (read.client_conn.timestamp_end == 99.0) is not live
 
 
@@ -96,7 +96,7 @@ def test_stock_mitmdump_reads_many(tmp_path: Path) -> None:
     encoder = FlowEncoder()
     flows = [_flow(resp=True), _flow(err=True), _flow(ws=True)]
     file = tmp_path / "flows.mitm"
-    file.write_bytes(b"".join(encoder.encode(flow, b"", b"{}", {"rule": "r"}, "c", False) for flow in flows))
+    file.write_bytes(b"".join(encoder.encode(flow, b"", b"{}", {"rule": "r"}, "c", "") for flow in flows))
     program = "from mitmproxy.tools.main import mitmdump; mitmdump()"
     command = [sys.executable, "-c", program, "-n", "-r", str(file), "--set", f"confdir={tmp_path}"]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

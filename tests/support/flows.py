@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 from mitmproxy.http import Headers, HTTPFlow
+from mitmproxy.io import FlowReader
 from mitmproxy.test import tflow, tutils
 
 from addons.core.connection import Connection
@@ -38,3 +40,8 @@ def status(flow: HTTPFlow) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(flow.response.content or b"")
     assert found["kind"] == "Status"
     return found
+
+
+def records(data: bytes) -> list[HTTPFlow]:
+    """The flows of flow records, as stock mitmproxy reads them."""
+    return [flow for flow in FlowReader(io.BytesIO(data)).stream() if isinstance(flow, HTTPFlow)]
