@@ -15,6 +15,7 @@ from addons.core.command import Command
 from addons.core.connection import Connection
 from addons.core.decision import Decision
 from addons.core.grant import Grant
+from addons.core.guardrails import Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
@@ -40,6 +41,7 @@ class Exchange:
     command: Command | None = None  # commands
     body_object: Mapping[str, Any] | None = None  # commands: what we decoded; None when the server must read it
     grant: Grant | None = None  # access
+    rate: Rate | None = None  # rates: only when some rule reads it
     object: Mapping[str, Any] | None = None  # guardrails: the effective object, when a rule needed it
     old_object: Mapping[str, Any] | None = None  # guardrails
     decision: Decision | None = None  # guardrails

@@ -34,6 +34,7 @@ from addons.edge.authority import Authority, open_authority
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
 from addons.edge.oidc import Verifier
+from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
 from addons.edge.schema import approvals_url
 from addons.edge.store import Store
@@ -152,6 +153,7 @@ def make_parts(settings: Settings, prepared: Prepared, worker: int) -> Parts:
         upstream=upstream,
         resources_of=upstream.resources_of,
         refresh=_refresh_of(policy, upstream),
+        rates=RateTable(state / "rates", max(settings.workers, worker + 1), worker, fingerprint_key(state)),
         store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
         recordings=Recordings(state, str(worker), time.time()),
         records=records,
@@ -188,6 +190,7 @@ async def _close(parts: Parts) -> None:
     await parts.verifier.close()
     await parts.upstream.close()
     parts.credentials.close()
+    parts.rates.close()
     parts.store.close()
     parts.recordings.close()
     parts.live.close()

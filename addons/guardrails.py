@@ -42,9 +42,9 @@ class Guardrails:
         identity, grant = need(exchange.identity, "identity"), need(exchange.grant, "grant")
         rules = self._rules()
         candidates = rules.candidates(request, connection.name)
+        needs = rules.needs(candidates, request)
         found: Objects | ServerRefusal = Objects()
         if candidates:
-            needs = rules.needs(candidates, request)
             try:
                 found = await objects(self._effective, needs, grant, request, exchange.body_object, _sent(flow))
             except Unanswered as error:
@@ -55,9 +55,11 @@ class Guardrails:
             flow.response = Response.make(found.status, body, {"content-type": found.content_type})
             return None
         exchange.object, exchange.old_object = found.after, found.before
+        now = self._clock()
         facts = Facts(
             request=request, object=found.after, old_object=found.before, identity=identity, grant=grant,
-            connection=connection.name, now=self._clock(),
+            connection=connection.name, now=now, rate=exchange.rate, affected=found.affected,
+            frozen=rules.frozen(request, connection.name, now) if needs.frozen else None,
         )  # fmt: skip
         exchange.decision = rules.judge(candidates, facts, connection.thresholds)
         exchange.warnings.extend(warnings_of(exchange.decision))

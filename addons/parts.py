@@ -14,6 +14,7 @@ from addons.edge.authority import Authority
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
 from addons.edge.oidc import Verifier
+from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
 from addons.edge.store_thread import StoreThread
 from addons.edge.sts import Credentials
@@ -37,6 +38,7 @@ class Parts:
     upstream: Upstream
     resources_of: Callable[[Connection], Resources]
     refresh: Callable[[Connection, Session], Awaitable[Resources]]
+    rates: RateTable
     store: StoreThread
     recordings: Recordings
     records: FlowRecords

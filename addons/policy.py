@@ -21,6 +21,7 @@ from addons.edge.rulefiles import read_rules
 from addons.edge.tls import check_ca_files
 
 _MASKING_KINDS = ("Masking", "Detector")
+_GUARDRAIL_KINDS = ("Guardrail", "FreezeWindow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ def load_policy(folders: Sequence[str], fingerprint_key: bytes, now: datetime.da
 
 
 def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:
-    guardrails, problems = compile_guardrails([document for document in documents if document.kind == "Guardrail"])
+    guardrails, problems = compile_guardrails([document for document in documents if document.kind in _GUARDRAIL_KINDS])
     masker, found = compile_masking([document for document in documents if document.kind in _MASKING_KINDS], key)
     return guardrails, masker, problems + found
 

@@ -17,6 +17,7 @@ from addons.guardrails import Guardrails
 from addons.masking import Masking
 from addons.parts import Parts
 from addons.perimeter import Perimeter
+from addons.rates import Rates
 from addons.refusal import Disconnect
 from addons.seal import Seal
 from addons.tls import Tls
@@ -33,6 +34,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Access(lambda: policy.access, now),  # identity + connection + intent -> Grant
         Masking(lambda: policy.masker, disconnect),  # what may come back, and what may not be probed
+        Rates(lambda: policy.guardrails, parts.rates, now),  # how much the caller asked lately
         Guardrails(lambda: policy.guardrails, parts.upstream, now, parts.scrub),  # KubeRequest -> Decision
         Approvals(parts.store, now, parts.scrub, parts.live, settings.hold_seconds),  # a human, where it has to be one
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded

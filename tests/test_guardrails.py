@@ -12,7 +12,7 @@ from mitmproxy.test import tflow
 from addons.core.connection import Connection
 from addons.core.decision import Verdict
 from addons.core.grant import Grant
-from addons.core.guardrails import GuardrailSet, ServerRefusal, Unanswered
+from addons.core.guardrails import GuardrailSet, Rate, ServerRefusal, Unanswered
 from addons.core.guardrails.selftest import request_of
 from addons.exchange import IncompleteExchange, begin, exchange_of
 from addons.guardrails import Guardrails
@@ -52,6 +52,10 @@ class Server:
     async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
         self.asked.append((grant.id, target))
         return self.answer
+
+    async def affected(self, grant: Grant, target: str) -> int | ServerRefusal:
+        self.asked.append((grant.id, target))
+        return self.answer if isinstance(self.answer, ServerRefusal) else 7
 
 
 def make_flow(method: str, target: str, body_object: Mapping[str, Any] | None = None) -> HTTPFlow:
@@ -150,6 +154,54 @@ async def test_warnings_are_passed_on() -> None:
     await run(flow, loaded(rule("w", body="risk: 40"), rule("s", body="risk: 95\n  mode: shadow")))
     assert exchange_of(flow).warnings == ["w: because w; do w", "shadow: s would deny: because s"]
     assert flow.response is None
+
+
+FREEZE = """apiVersion: chaperone/v1
+kind: FreezeWindow
+metadata: {name: epoch}
+spec:
+  description: the first day
+  timeZone: UTC
+  from: 1970-01-01T00:00:00
+  to: 1970-01-02T00:00:00
+  tests:
+    - {expect: frozen, now: 1970-01-01T12:00:00}
+    - {expect: open, now: 1970-01-02T00:00:00}
+"""
+DELETES = "apiGroups: [''], resources: [pods], verbs: [deletecollection]"
+SITUATION_RULE = rule(
+    match=DELETES,
+    body="when: affected == 7 && frozen == ['epoch'] && rate.requests == 3\n  verdict: deny\n  retryAfterSeconds: 9",
+    tests=f"""  tests:
+    - {{expect: match, request: DELETE {PODS}, affected: 7, frozen: [epoch], rate: {{requests: 3}}}}
+    - {{expect: no-match, request: DELETE {PODS}, affected: 1}}
+""",
+)
+
+
+async def test_extent_time_and_rate_are_facts_and_a_denial_may_pass() -> None:
+    flow = make_flow("DELETE", PODS)
+    exchange_of(flow).rate = Rate(requests=3)
+    server = await run(flow, loaded(SITUATION_RULE, FREEZE))
+    assert server.asked == [("g1", f"{PODS}?limit=500")]
+    assert flow.response is not None
+    assert (flow.response.status_code, flow.response.headers["retry-after"]) == (429, "9")
+
+
+async def test_a_rate_nobody_knows_is_denied() -> None:
+    flow = make_flow("DELETE", PODS)
+    await run(flow, loaded(SITUATION_RULE, FREEZE))
+    refusal = exchange_of(flow).refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.rule) == (403, "r")
+    assert "rate" in refusal.why
+
+
+async def test_a_list_that_is_refused_is_the_servers_answer() -> None:
+    flow = make_flow("DELETE", PODS)
+    await run(flow, loaded(SITUATION_RULE, FREEZE), Server(NOT_FOUND))
+    assert flow.response is not None
+    assert (flow.response.status_code, flow.response.content) == (404, NOT_FOUND.body)
 
 
 async def test_the_rules_are_asked_for_each_time() -> None:

@@ -32,7 +32,7 @@ from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstrea
 SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
 STACK = (
-    "Perimeter CredentialRemoval Tls Authentication Commands Access Guardrails Approvals Masking Capture"
+    "Perimeter CredentialRemoval Tls Authentication Commands Access Rates Guardrails Approvals Masking Capture"
     " Credentials Seal"
 ).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.

@@ -7,6 +7,7 @@ from pathlib import Path
 from addons.core.access import AccessPolicy, compile_access, cross_check
 from addons.core.connection import compile_connections
 from addons.core.documents import Document, parse_documents
+from addons.core.guardrails.freeze import compile_windows
 from addons.core.identity import Identity
 from addons.core.identity_provider import compile_identity
 from addons.core.refusal import Refusal
@@ -36,6 +37,13 @@ def role(intent: str) -> str:
     grants = AccessPolicy(rules, providers).grants(session, NOW)
     assert not isinstance(grants, Refusal)
     return grants[0].role
+
+
+def test_the_freeze_windows_load() -> None:
+    documents, problems = parse_documents((RULES / "freeze" / "change-freeze.yaml.example").read_text(), "f")
+    windows, mistakes = compile_windows(documents)
+    assert problems + mistakes == []
+    assert [window.name for window in windows] == ["year-end", "nights-and-weekends"]
 
 
 def test_the_examples_load() -> None:

@@ -47,7 +47,8 @@ def explain(
         Content type of the body.
     batch
         Read one JSON object a line ({"id", "method", "target", "headers", "body", "body_base64", "object",
-        "old_object"}) from standard input and write one answer a line.
+        "old_object", "now", "frozen", "rate", "affected"}; the last six as in a rule's tests) from standard input and
+        write one answer a line.
     connection
         Judge by the thresholds and rules of this connection.
     rules

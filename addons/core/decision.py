@@ -48,6 +48,8 @@ class Match:
     hint: str = ""
     covers: tuple[str, ...] = ()
     shadow: bool = False
+    retry_after_seconds: int | None = None
+    """For a denial that passes by itself: when to try again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,4 +61,5 @@ class Decision:
     rule: str = ""
     reason: str = ""
     hint: str = ""
+    retry_after_seconds: int | None = None
     matches: tuple[Match, ...] = ()

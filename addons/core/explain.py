@@ -13,8 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from pydantic import AwareDatetime, BaseModel, ValidationError
+
 from addons.core.decision import Decision, Thresholds, Verdict
 from addons.core.guardrails import Facts, GuardrailSet
+from addons.core.guardrails.models import Count, RateFacts
 from addons.core.headers import ForbiddenHeader, scrub_request_headers
 from addons.core.kube_request import KubeRequest
 from addons.core.patches import InapplicablePatch, json_patch, merge_patch
@@ -27,7 +30,19 @@ _SHOWN = ("verb", "api_group", "api_version", "namespace", "resource", "subresou
 
 
 class UnusableQuestion(ValueError):
-    """The question itself is malformed: it has no method or target, or a body that is no base64."""
+    """The question itself is malformed: it has no method or target, a body that is no base64, a time that is none."""
+
+
+class _Situation(BaseModel):
+    """What a question may say of time, rate and extent."""
+
+    now: AwareDatetime | None = None
+    frozen: tuple[str, ...] | None = None
+    rate: RateFacts = RateFacts()
+    affected: Count | None = None
+
+
+_UNSAID = _Situation()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +58,10 @@ class Judge:
 def explain(question: Mapping[str, Any], judge: Judge, now: float) -> dict[str, Any]:
     """The answer to one question, as JSON-ready values.
 
-    `question` has `method`, `target` and may have `id`, `headers`, `body` or `body_base64`, `object`, `old_object`.
-    `now` is Unix seconds. Raises UnusableQuestion.
+    `question` has `method`, `target` and may have `id`, `headers`, `body` or `body_base64`, `object`, `old_object`,
+    `now` (RFC 3339), `frozen`, `rate`, `affected`, as in a rule's tests. `now` here is Unix seconds, for questions that
+    do not say. What they leave out is worked out where it can be: freeze windows from the rules, a rate of this one
+    request; how many objects a deletecollection affects nobody here can know. Raises UnusableQuestion.
     """
     method, target = question.get("method"), question.get("target")
     if not isinstance(method, str) or not isinstance(target, str):
@@ -62,14 +79,29 @@ def explain(question: Mapping[str, Any], judge: Judge, now: float) -> dict[str, 
 def _judged(question: Mapping[str, Any], reading: Reading, judge: Judge, now: float) -> dict[str, Any]:
     request = cast(KubeRequest, reading.request)  # what was not refused was read
     candidates = judge.guardrails.candidates(request, judge.connection)
+    given = _situation(question)
+    now = given.now.timestamp() if given.now is not None else now
     facts = Facts(
         request=request,
         object=_object(question, reading, request),
         old_object=question.get("old_object"),
         connection=judge.connection,
         now=now,
+        frozen=given.frozen if given.frozen is not None else judge.guardrails.frozen(request, judge.connection, now),
+        rate=given.rate.rate(request),
+        affected=given.affected,
     )
     return _answer(question, request, judge.guardrails.judge(candidates, facts, judge.thresholds))
+
+
+def _situation(question: Mapping[str, Any]) -> _Situation:
+    if _Situation.model_fields.keys().isdisjoint(question):
+        return _UNSAID
+    try:
+        return _Situation.model_validate(question)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise UnusableQuestion(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 def _answer(question: Mapping[str, Any], request: KubeRequest, decision: Decision) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from addons.core import access_rule, connection, identity_provider
 from addons.core.access_rule import AccessSpec
 from addons.core.connection import ConnectionSpec
 from addons.core.documents import SpecModel
-from addons.core.guardrails import guardrail
+from addons.core.guardrails import freeze, guardrail
+from addons.core.guardrails.freeze import FreezeWindowSpec
 from addons.core.guardrails.models import GuardrailSpec
 from addons.core.identity_provider import IdentityProviderSpec
 from addons.core.masking.models import DetectorSpec, MaskingSpec
@@ -18,6 +19,7 @@ KINDS: Mapping[str, type[SpecModel]] = {
     identity_provider.KIND: IdentityProviderSpec,
     access_rule.KIND: AccessSpec,
     guardrail.KIND: GuardrailSpec,
+    freeze.KIND: FreezeWindowSpec,
     "Masking": MaskingSpec,
     "Detector": DetectorSpec,
 }

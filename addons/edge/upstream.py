@@ -1,8 +1,7 @@
 """The gateway's own questions to a cluster: the dry run of a write, the stored object, what resources there are.
 
-Asked with the credential of the caller's role, never with one of the gateway's own, over TLS that trusts the cluster's
-CA alone. Answers are bounded in size and time; redirects are never followed. A cluster that cannot be asked raises:
-without an answer nothing passes. Deliberately absent: any request that could change something.
+Asked with the credential of the caller's role, never with one of the gateway's own. A cluster that cannot be asked
+raises: without an answer nothing passes. Deliberately absent: any request that could change something.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import httpx
-import orjson
 import structlog
 
 from addons.core.connection import Connection
@@ -29,35 +26,20 @@ from addons.core.dry_run import (
     takes_dry_run,
 )
 from addons.core.grant import Grant
+from addons.core.guardrails.blast_radius import ACCEPT as NAMES_ONLY
+from addons.core.guardrails.blast_radius import count
 from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.resources import BUILTIN, Resources, UnreadableDiscovery
 from addons.core.secret import Secret
+from addons.edge.api_server import ApiServer, ServerAnswer, UpstreamUnavailable
 from addons.edge.sts import Credentials, CredentialUnavailable
-from addons.edge.tls import client_context
 
 log = structlog.get_logger()
 
-MAX_BYTES = 16 * 1024 * 1024
 MISS_INTERVAL = 10.0
 """Seconds between two discoveries of a cluster, however often something unknown is asked for."""
-_DEADLINE = 30.0
-_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _PASSED_ON = frozenset({"content-type", "user-agent"})
 """User-Agent becomes the field manager of a write that names none."""
-
-
-class UpstreamUnavailable(Unanswered):
-    """The cluster gave no usable answer. Holds no secret."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAnswer:
-    """`object` is the decoded body where it is a JSON object."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    object: Mapping[str, Any] | None
 
 
 @dataclass(slots=True)
@@ -82,7 +64,7 @@ class Upstream:
     ) -> None:
         """Reads each cluster's CA file."""
         self._connections, self._credentials, self._monotonic = connections, credentials, monotonic
-        self._clients = {name: _client(connection) for name, connection in connections.items()}
+        self._servers = {name: ApiServer(connection) for name, connection in connections.items()}
         self._known = {name: _Known() for name in connections}
 
     async def dry_run(
@@ -93,11 +75,12 @@ class Upstream:
         if not await self._takes_dry_run(connection, token, method, target):
             raise UnsafeDryRun("the API that serves this does not say that it knows dryRun")
         passed_on = {name: value for name, value in headers.items() if name.lower() in _PASSED_ON}
-        return await self._ask(connection, token, method, safe, passed_on, body)
+        return await self._servers[connection.name].ask(token, method, safe, passed_on, body)
 
     async def get(self, connection: Connection, token: Secret, target: str, accept: str = "") -> ServerAnswer:
         """The server's answer to a GET, in JSON. Raises UpstreamUnavailable."""
-        return await self._ask(connection, token, "GET", target, {"Accept": accept} if accept else {}, b"")
+        headers = {"Accept": accept} if accept else {}
+        return await self._servers[connection.name].ask(token, "GET", target, headers)
 
     async def discovery(self, connection: Connection, token: Secret) -> list[Mapping[str, Any]]:
         """An APIResourceList for every group and version served. Raises UpstreamUnavailable, UnreadableDiscovery."""
@@ -118,12 +101,17 @@ class Upstream:
 
     async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
         """The object now stored at `target`; None when there is none."""
-        try:
-            token = await self._credentials.token(grant)
-        except CredentialUnavailable as error:
-            raise Unanswered(str(error)) from error
-        answer = await self.get(self._connections[grant.connection], token, target)
+        token, answer = await self._get(grant, target)
         return None if answer.status == 404 else self._object(grant, token, answer)
+
+    async def affected(self, grant: Grant, target: str) -> int | ServerRefusal:
+        """How many objects the list at `target` has, at least, or the server's refusal to say."""
+        found = self._object(grant, *await self._get(grant, target, NAMES_ONLY))
+        if isinstance(found, ServerRefusal):
+            return replace(found, asked="a list of what this request would delete")
+        if (number := count(found)) is None:
+            raise UpstreamUnavailable(f"{grant.connection} did not answer with a list")
+        return number
 
     def resources_of(self, connection: Connection) -> Resources:
         """What is known of the cluster's API at once: built-in kinds until it was asked the first time."""
@@ -144,8 +132,15 @@ class Upstream:
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in self._clients.values():
-            await client.aclose()
+        for server in self._servers.values():
+            await server.close()
+
+    async def _get(self, grant: Grant, target: str, accept: str = "") -> tuple[Secret, ServerAnswer]:
+        try:
+            token = await self._credentials.token(grant)
+        except CredentialUnavailable as error:
+            raise Unanswered(str(error)) from error
+        return token, await self.get(self._connections[grant.connection], token, target, accept)
 
     async def _rediscover(self, connection: Connection, grant: Grant | None) -> Resources:
         known = self._known[connection.name]
@@ -192,57 +187,8 @@ class Upstream:
             raise UpstreamUnavailable(f"{grant.connection} did not answer with an object")
         return answer.object
 
-    async def _ask(
-        self, connection: Connection, token: Secret, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> ServerAnswer:
-        """Sends `target` as it is: a client library's idea of a tidier URL could mean something else."""
-        sent = {"Accept": "application/json", **headers, "Authorization": f"Bearer {token.reveal()}"}
-        extensions = {"target": target.encode("ascii"), "sni_hostname": connection.server_name}
-        client = self._clients[connection.name]
-        request = client.build_request(method, "/", headers=sent, content=body or None, extensions=extensions)
-        try:
-            async with asyncio.timeout(_DEADLINE):
-                response = await client.send(request, stream=True)
-                try:
-                    return await _answer(connection, response)
-                finally:
-                    await response.aclose()
-        except (httpx.HTTPError, TimeoutError) as error:
-            raise UpstreamUnavailable(f"{connection.name} could not be asked: {type(error).__name__}") from None
-
-
-async def _answer(connection: Connection, response: httpx.Response) -> ServerAnswer:
-    if 300 <= response.status_code < 400:
-        raise UpstreamUnavailable(f"{connection.name} answered with a redirect")
-    content = bytearray()
-    async for chunk in response.aiter_raw():
-        content += chunk
-        if len(content) > MAX_BYTES:
-            raise UpstreamUnavailable(f"{connection.name} answered with more than {MAX_BYTES} bytes")
-    try:
-        decoded = orjson.loads(content)
-    except orjson.JSONDecodeError:
-        decoded = None
-    found = decoded if isinstance(decoded, dict) else None
-    return ServerAnswer(status=response.status_code, headers=response.headers, body=bytes(content), object=found)
-
 
 def _readable(answer: ServerAnswer) -> Mapping[str, Any]:
     if answer.status != 200 or answer.object is None:
         raise UnreadableDiscovery(f"discovery was answered with status {answer.status}")
     return answer.object
-
-
-def _client(connection: Connection) -> httpx.AsyncClient:
-    """Dials the connection's address, says its name; no proxy, redirect, compression or client certificate."""
-    host, port = connection.address
-    name = f"[{connection.host}]" if ":" in connection.host else connection.host
-    return httpx.AsyncClient(
-        base_url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        verify=client_context(connection.ca_file),
-        trust_env=False,
-        follow_redirects=False,
-        timeout=_TIMEOUT,
-        limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
-        headers={"Host": f"{name}:{connection.port}", "Accept-Encoding": "identity", "User-Agent": "kube-chaperone"},
-    )

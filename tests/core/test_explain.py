@@ -107,9 +107,62 @@ def test_binary_bodies() -> None:
     assert ask("POST", f"{NS}/pods", body_base64=body)["verdict"] == "deny"
 
 
+SITUATION = """apiVersion: chaperone/v1
+kind: Guardrail
+metadata: {name: r}
+spec:
+  description: d
+  match: {apiGroups: ["*"], resources: ["*"], verbs: ["*"]}
+  when: frozen.size() > 0 || rate.requests > 100 || affected > 10
+  risk: 60
+  reason: because
+  hint: do
+  tests:
+    - {expect: match, request: DELETE /api/v1/nodes/n, frozen: [w]}
+    - {expect: no-match, request: DELETE /api/v1/nodes/n}
+---
+apiVersion: chaperone/v1
+kind: FreezeWindow
+metadata: {name: w}
+spec:
+  description: d
+  timeZone: UTC
+  weekly: [{days: [Sat]}]
+  tests:
+    - {expect: frozen, now: 2026-11-28T00:00:00Z}
+    - {expect: open, now: 2026-11-29T00:00:00Z}
+"""
+SATURDAY = "2026-11-28T12:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("target", "more", "verdict"),
+    [
+        (f"{NS}/pods/p", {}, "allow"),
+        (f"{NS}/pods/p", {"now": SATURDAY}, "require_approval"),
+        (f"{NS}/pods/p", {"now": SATURDAY, "frozen": []}, "allow"),
+        (f"{NS}/pods/p", {"frozen": ["x"]}, "require_approval"),
+        (f"{NS}/pods/p", {"rate": {"requests": 101}}, "require_approval"),
+        (f"{NS}/pods/p", {"rate": {"denied": 101}}, "allow"),
+        (f"{NS}/pods", {"affected": 11}, "require_approval"),
+        (f"{NS}/pods", {"affected": 10}, "allow"),
+        (f"{NS}/pods", {}, "deny"),
+    ],
+)
+def test_time_rate_and_extent_can_be_said(target: str, more: dict[str, Any], verdict: str) -> None:
+    guardrails, problems = compile_guardrails(parse_documents(SITUATION, "s.yaml")[0])
+    assert not problems
+    judge = Judge(guardrails=guardrails, resources=BUILTIN)
+    assert explain({"method": "DELETE", "target": target, **more}, judge, 0.0)["verdict"] == verdict
+
+
 @pytest.mark.parametrize(
     "question",
     [
+        {"method": "GET", "target": "/api/v1/pods", "now": "soon"},
+        {"method": "GET", "target": "/api/v1/pods", "now": "2026-11-28T12:00:00"},
+        {"method": "GET", "target": "/api/v1/pods", "rate": {"request": 1}},
+        {"method": "GET", "target": "/api/v1/pods", "affected": -1},
         {},
         {"method": "GET"},
         {"method": 1, "target": "/api"},

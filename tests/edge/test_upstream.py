@@ -17,8 +17,9 @@ from addons.core.guardrails.effective import ServerRefusal
 from addons.core.identity import Identity
 from addons.core.resources import BUILTIN
 from addons.core.secret import Secret
+from addons.edge.api_server import UpstreamUnavailable
 from addons.edge.sts import Credentials, CredentialUnavailable
-from addons.edge.upstream import MISS_INTERVAL, Upstream, UpstreamUnavailable
+from addons.edge.upstream import MISS_INTERVAL, Upstream
 from tests.support.proxy import Upstream as Server
 from tests.support.proxy import upstream as run_server
 
@@ -109,6 +110,22 @@ async def test_a_dry_run_is_the_request_itself_as_a_question(cluster: Cluster) -
     assert (answer.status, answer.object) == (200, {"kind": "Pod"})
 
 
+async def test_what_a_deletecollection_reaches_is_counted_by_names_alone(cluster: Cluster) -> None:
+    metadata = {"continue": "more", "remainingItemCount": 40}
+    cluster.answers[PODS] = (200, {"metadata": metadata, "items": [{}, {}]})
+    assert await cluster.upstream.affected(GRANT, f"{PODS}?labelSelector=a%3Db&limit=500") == 42
+    ((method, path, sent, _),) = cluster.server.requests
+    assert (method, path) == ("GET", f"{PODS}?labelSelector=a%3Db&limit=500")
+    assert sent["Accept"].startswith("application/json;as=PartialObjectMetadataList")
+    cluster.answers[PODS] = (403, {"kind": "Status"})
+    refused = await cluster.upstream.affected(GRANT, PODS)
+    assert isinstance(refused, ServerRefusal)
+    assert (refused.status, refused.asked) == (403, "a list of what this request would delete")
+    cluster.answers[PODS] = (200, {"kind": "Pod"})
+    with pytest.raises(UpstreamUnavailable, match="did not answer with a list"):
+        await cluster.upstream.affected(GRANT, PODS)
+
+
 @pytest.mark.parametrize(
     ("method", "target"), [("DELETE", f"{PODS}/p"), ("POST", "/api/v1/namespaces/web/serviceaccounts/s/token")]
 )
@@ -189,8 +206,8 @@ def endless(handler: Handler) -> None:
 async def test_without_an_answer_nothing_passes(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch, answer: Any, message: str
 ) -> None:
-    monkeypatch.setattr("addons.edge.upstream.MAX_BYTES", 1_000_000)
-    monkeypatch.setattr("addons.edge.upstream._DEADLINE", 0.3)
+    monkeypatch.setattr("addons.edge.api_server.MAX_BYTES", 1_000_000)
+    monkeypatch.setattr("addons.edge.api_server._DEADLINE", 0.3)
     cluster.answers[f"{PODS}/p"] = answer
     with pytest.raises(UpstreamUnavailable, match=message) as caught:
         await cluster.upstream.effective(GRANT, "PUT", f"{PODS}/p", {}, b"{}")

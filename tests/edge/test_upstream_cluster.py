@@ -17,8 +17,9 @@ from addons.core.grant import Grant
 from addons.core.guardrails import Unanswered
 from addons.core.guardrails.effective import ServerRefusal
 from addons.core.identity import Identity
+from addons.edge.api_server import UpstreamUnavailable
 from addons.edge.sts import Credentials
-from addons.edge.upstream import MISS_INTERVAL, Upstream, UpstreamUnavailable
+from addons.edge.upstream import MISS_INTERVAL, Upstream
 from scripts.devenv.cluster import Cluster
 from tests.support.kubernetes import Kubectl
 from tests.support.proxy import upstream as capture_server

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from addons.core.approval import opens_stream
 from addons.core.decision import Decision, Verdict
 from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.kube_request import KubeRequest
@@ -12,15 +13,20 @@ SERVER_DRY_RUN = "server-dry-run"
 
 
 def refusal_of(decision: Decision, request: KubeRequest) -> Refusal | None:
-    """The refusal of a denied request, None for every other verdict."""
+    """The refusal of a denied request, None for every other verdict.
+
+    429 where the rule says when to come back: clients then do by themselves, but for exec, attach and port-forward.
+    """
     if decision.verdict is not Verdict.DENY:
         return None
+    later = decision.retry_after_seconds
     return Refusal(
-        code=403,
+        code=403 if later is None or opens_stream(request) else 429,
         rule=decision.rule,
         why=decision.reason,
         hint=decision.hint,
         what=spoken(request),
+        retry_after_seconds=later,
     )
 
 
@@ -31,7 +37,7 @@ def server_refusal(answer: ServerRefusal) -> Refusal:
     return Refusal(
         code=answer.status,
         rule=SERVER_DRY_RUN,
-        why=f"the API server refused a dry run of this request with status {answer.status}",
+        why=f"the API server refused {answer.asked} with status {answer.status}",
     )
 
 

@@ -27,6 +27,9 @@ VARIABLES: Mapping[str, Any] = {
     "grant": cel.Type.DYN,
     "connection": cel.Type.STRING,
     "now": cel.Type.TIMESTAMP,
+    "frozen": cel.Type.List(cel.Type.STRING),
+    "rate": cel.Type.Map(cel.Type.STRING, cel.Type.INT),
+    "affected": cel.Type.INT,
 }
 _EXTENSIONS = (ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings())
 _BOOL = cel.Type.BOOL

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from addons.core.grant import Grant
+from addons.core.guardrails.blast_radius import list_target
 from addons.core.guardrails.facts import Needs
 from addons.core.kube_request import KubeRequest
 
@@ -36,6 +37,7 @@ class ServerRefusal:
     status: int
     body: bytes
     content_type: str = "application/json"
+    asked: str = "a dry run of this request"
 
 
 class Unanswered(ConnectionError):
@@ -53,6 +55,9 @@ class EffectiveObject(Protocol):
     async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
         """The object now stored at `target`; None when there is none (404)."""
 
+    async def affected(self, grant: Grant, target: str) -> int | ServerRefusal:
+        """How many objects the list at `target` has, at least."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Objects:
@@ -60,6 +65,8 @@ class Objects:
 
     after: Mapping[str, Any] | None = None
     before: Mapping[str, Any] | None = None
+    affected: int | None = None
+    """How many objects a deletecollection reaches; None when no rule asks."""
 
 
 async def objects(
@@ -80,7 +87,10 @@ async def objects(
     before = await _before(server, grant, request, sent) if needs.old_object else None
     if isinstance(before, ServerRefusal):
         return before
-    return Objects(after=after, before=before)
+    affected = await server.affected(grant, list_target(request)) if needs.affected else None
+    if isinstance(affected, ServerRefusal):
+        return affected
+    return Objects(after=after, before=before, affected=affected)
 
 
 async def _after(

@@ -8,15 +8,16 @@ A JSON null is left out of objects, because the API server reads null as "not se
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from addons.core.argv import read_command_line
 from addons.core.grant import Grant
 from addons.core.guardrails.cel import Unevaluable
-from addons.core.guardrails.matching import carries_object
+from addons.core.guardrails.matching import carries_object, reaches_many
 from addons.core.guardrails.pod_specs import containers_of, may_hold_pod_specs, pod_specs_of
+from addons.core.guardrails.rate import Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 
@@ -44,6 +45,10 @@ class Facts:
     grant: Grant | None = None
     connection: str = ""
     now: float = 0.0
+    frozen: tuple[str, ...] | None = None
+    rate: Rate | None = None
+    affected: int | None = None
+    """These three None: nobody asked. A condition that reads one of them then has no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +57,8 @@ class Needs:
 
     object: bool = False
     old_object: bool = False
+    affected: bool = False
+    frozen: bool = False
 
 
 def reads_object(references: frozenset[str], request: KubeRequest) -> bool:
@@ -67,7 +74,7 @@ def reads_object(references: frozenset[str], request: KubeRequest) -> bool:
 
 
 def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
-    """Values for `references`. An object that should be there and is not stays unbound: reading it is an error.
+    """Values for `references`. What should be known and is not stays unbound: reading it is an error.
 
     Raises Unevaluable for an object nested too deep to be handed to the engine.
     """
@@ -78,6 +85,9 @@ def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
         known["oldObject"] = None if facts.old_object is None else without_nulls(facts.old_object)
     for name in references & _SIMPLE.keys():
         known[name] = _SIMPLE[name](facts)
+    for name in references & _ASKED.keys():
+        if (value := _ASKED[name](facts)) is not None:
+            known[name] = value
     return known
 
 
@@ -194,4 +204,9 @@ _SIMPLE: Mapping[str, Callable[[Facts], Any]] = {
     "grant": _grant,
     "connection": lambda facts: facts.connection,
     "now": lambda facts: datetime.fromtimestamp(facts.now, UTC),
+}
+_ASKED: Mapping[str, Callable[[Facts], Any]] = {
+    "frozen": lambda facts: None if facts.frozen is None else list(facts.frozen),
+    "rate": lambda facts: None if facts.rate is None else asdict(facts.rate),
+    "affected": lambda facts: facts.affected if reaches_many(facts.request) else 1,
 }

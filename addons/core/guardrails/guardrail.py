@@ -35,6 +35,7 @@ class Guardrail:
     verdict: Verdict | None
     reason: str
     hint: str
+    retry_after_seconds: int | None
     shadow: bool
     file: str
     line: int
@@ -57,7 +58,7 @@ class Guardrail:
     def match(self, thresholds: Thresholds) -> Match:
         """This rule as one that matched."""
         verdict = thresholds.verdict(self.risk) if self.verdict is None else self.verdict
-        return self._as_match(verdict, self.risk, self.reason, self.hint)
+        return self._as_match(verdict, self.risk, self.reason, self.hint, self.retry_after_seconds)
 
     def unevaluable(self, error: Unevaluable) -> Match:
         """This rule as one that could not be evaluated: a denial, because what is not known to be safe is not."""
@@ -71,7 +72,7 @@ class Guardrail:
     def _named_by_object(self, request: KubeRequest) -> bool:
         return bool(self.matcher.names) and not request.name and carries_object(request)
 
-    def _as_match(self, verdict: Verdict, risk: int, reason: str, hint: str) -> Match:
+    def _as_match(self, verdict: Verdict, risk: int, reason: str, hint: str, later: int | None = None) -> Match:
         return Match(
             rule=self.name,
             verdict=verdict,
@@ -80,6 +81,7 @@ class Guardrail:
             hint=hint,
             covers=self.covers,
             shadow=self.shadow,
+            retry_after_seconds=later,
         )
 
 
@@ -110,6 +112,7 @@ def _guardrail(document: Document, spec: GuardrailSpec, condition: Condition | N
         verdict=verdict,
         reason=spec.reason,
         hint=spec.hint,
+        retry_after_seconds=spec.retry_after_seconds,
         shadow=spec.mode == "shadow",
         file=document.file,
         line=document.line,

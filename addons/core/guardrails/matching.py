@@ -40,6 +40,11 @@ def replaces_object(request: KubeRequest) -> bool:
     return request.verb in REPLACING_VERBS and not request.is_connect
 
 
+def reaches_many(request: KubeRequest) -> bool:
+    """True for requests that change any number of objects at once; for all others `affected` is 1."""
+    return request.verb == "deletecollection"
+
+
 @dataclass(frozen=True, slots=True)
 class Matcher:
     """One rule's `match`, compiled. Empty patterns leave that dimension open."""
@@ -61,7 +66,7 @@ class Matcher:
             and ("*" in self.groups or group in self.groups)
             and ("*" in self.verbs or verb in self.verbs)
             and self._resource(resource, subresource)
-            and (not self.connections or _any(self.connections, connection))
+            and (not self.connections or fits(self.connections, connection))
         )
 
     @property
@@ -73,12 +78,12 @@ class Matcher:
         """True if the request's namespace and name can be meant. A create's name is only in its object: `named`."""
         several = request.verb in COLLECTION_VERBS
         return (
-            not self.namespaces or (several and not request.namespace) or _any(self.namespaces, request.namespace)
-        ) and (not self.names or not request.name or _any(self.names, request.name))
+            not self.namespaces or (several and not request.namespace) or fits(self.namespaces, request.namespace)
+        ) and (not self.names or not request.name or fits(self.names, request.name))
 
     def named(self, name: str) -> bool:
         """True if an object of this name is meant."""
-        return not self.names or _any(self.names, name)
+        return not self.names or fits(self.names, name)
 
     def _resource(self, resource: str, subresource: str) -> bool:
         wanted = self.resources
@@ -96,9 +101,9 @@ def compile_match(spec: MatchSpec) -> Matcher:
         groups=frozenset(spec.api_groups),
         resources=frozenset(split_resource(resource) for resource in spec.resources),
         verbs=frozenset(spec.verbs),
-        namespaces=_patterns(spec.namespaces),
-        names=_patterns(spec.names),
-        connections=_patterns(spec.connections),
+        namespaces=compile_patterns(spec.namespaces),
+        names=compile_patterns(spec.names),
+        connections=compile_patterns(spec.connections),
     )
 
 
@@ -113,9 +118,11 @@ def names_connect(groups: Iterable[str], resource: str) -> bool:
     return split_resource(resource) in CONNECT_SUBRESOURCES and not {"", "*"}.isdisjoint(groups)
 
 
-def _patterns(globs: Iterable[str]) -> Patterns:
+def compile_patterns(globs: Iterable[str]) -> Patterns:
+    """Names with `*` as wildcard, compiled."""
     return tuple(re.compile(".*".join(map(re.escape, glob.split("*")))) for glob in globs)
 
 
-def _any(patterns: Patterns, text: str) -> bool:
+def fits(patterns: Patterns, text: str) -> bool:
+    """True if one of the patterns is the whole text."""
     return any(pattern.fullmatch(text) for pattern in patterns)

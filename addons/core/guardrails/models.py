@@ -6,16 +6,20 @@ Nothing is compiled here, and what takes two fields and a plain sentence to expl
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from addons.core.documents import SpecModel
+from addons.core.guardrails.rate import Rate, rate_of_one
+from addons.core.kube_request import KubeRequest
 
 Text = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 CatalogueId = Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}-[0-9]{2}[A-Z]?$")]
 Resource = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9.-]+)(/(\*|[a-zA-Z0-9]+))?$")]
+Count = Annotated[int, Field(ge=0)]
 Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "connect", "*"]
 
 
@@ -53,6 +57,19 @@ class GrantFacts(SpecModel):
     intent: str = Field(default="", description="what the caller says it is doing")
 
 
+class RateFacts(SpecModel):
+    """Requests of the last minute, in a rule's test."""
+
+    requests: Count | None = Field(default=None, description="all, this one included; left out, this one alone")
+    writes: Count | None = Field(default=None, description="everything but get, list and watch")
+    lists: Count | None = Field(default=None, description="lists and watches")
+    denied: Count | None = Field(default=None, description="refused with 403")
+
+    def rate(self, request: KubeRequest) -> Rate:
+        """The counts; what is left out is that of this one request."""
+        return replace(rate_of_one(request), **self.model_dump(exclude_none=True))
+
+
 class ExampleSpec(SpecModel):
     """One example and whether the rule matches it."""
 
@@ -66,6 +83,11 @@ class ExampleSpec(SpecModel):
     grant: GrantFacts = GrantFacts()
     connection: Text = Field(default="test", description="name of the connection")
     now: datetime | None = Field(default=None, description="when; left out, 2026-01-01T00:00:00Z")
+    frozen: list[Text] = Field(default=[], description="freeze windows it falls into")
+    rate: RateFacts = RateFacts()
+    affected: Count | None = Field(
+        default=None, description="how many objects a deletecollection reaches; needed when the rule reads it"
+    )
 
 
 class GuardrailSpec(SpecModel):
@@ -83,6 +105,10 @@ class GuardrailSpec(SpecModel):
     verdict: Literal["warn", "require_approval", "deny"] | None = Field(
         default=None, description="instead of `risk`: what a match leads to, whatever the thresholds"
     )
+    retry_after_seconds: Annotated[int, Field(ge=1, le=3600)] | None = Field(
+        default=None,
+        description="with `verdict: deny`: refuse with 429 and Retry-After, so that clients try again by themselves",
+    )
     reason: Text = Field(description="why, in words an agent understands")
     hint: Text = Field(description="what the agent should do instead")
     mode: Literal["enforce", "shadow"] = Field(
@@ -96,4 +122,6 @@ class GuardrailSpec(SpecModel):
     def _one_measure(self) -> GuardrailSpec:
         if (self.risk is None) == (self.verdict is None):
             raise ValueError("exactly one of risk and verdict must be given")
+        if self.retry_after_seconds is not None and self.verdict != "deny":
+            raise ValueError("retryAfterSeconds goes with verdict: deny only")
         return self

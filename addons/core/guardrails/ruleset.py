@@ -13,8 +13,10 @@ from addons.core.decision import Decision, Match, Thresholds, Verdict
 from addons.core.documents import Document
 from addons.core.guardrails.cel import Unevaluable, activation
 from addons.core.guardrails.facts import Facts, Needs, variables
+from addons.core.guardrails.freeze import KIND as FREEZE_WINDOW
+from addons.core.guardrails.freeze import FreezeWindow, compile_windows, frozen
 from addons.core.guardrails.guardrail import Guardrail, compile_guardrail
-from addons.core.guardrails.matching import effective_verb, replaces_object
+from addons.core.guardrails.matching import effective_verb, reaches_many, replaces_object
 from addons.core.guardrails.selftest import failures
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
@@ -27,8 +29,11 @@ _CACHE_LIMIT = 8192
 class GuardrailSet:
     """Every rule that was loaded. Immutable but for a cache: a reload makes a new set and swaps it."""
 
-    def __init__(self, rules: Iterable[Guardrail] = ()) -> None:
+    def __init__(self, rules: Iterable[Guardrail] = (), windows: Iterable[FreezeWindow] = ()) -> None:
         self.rules: Mapping[str, Guardrail] = MappingProxyType({rule.name: rule for rule in rules})
+        self.windows = tuple(windows)
+        self.counts = any("rate" in rule.references for rule in self.rules.values())
+        """True if requests must be counted, all of them, because some rule reads `rate`."""
         self._shapes: dict[tuple[str, str, str, str, str], tuple[tuple[Guardrail, ...], bool]] = {}
 
     def candidates(self, request: KubeRequest, connection: str) -> tuple[Guardrail, ...]:
@@ -41,10 +46,17 @@ class GuardrailSet:
         """What the candidates' conditions read that the request alone does not tell."""
         if not candidates:
             return _NOTHING
+        references = frozenset().union(*(rule.references for rule in candidates))
         return Needs(
             object=any(rule.reads_object(request) for rule in candidates),
-            old_object=replaces_object(request) and any("oldObject" in rule.references for rule in candidates),
+            old_object="oldObject" in references and replaces_object(request),
+            affected="affected" in references and reaches_many(request),
+            frozen="frozen" in references,
         )
+
+    def frozen(self, request: KubeRequest, connection: str, now: float) -> tuple[str, ...]:
+        """The names of the freeze windows a request falls into at `now` (Unix seconds)."""
+        return frozen(self.windows, request, connection, now)
 
     def judge(self, candidates: Sequence[Guardrail], facts: Facts, thresholds: Thresholds) -> Decision:
         """The strictest of what matches; ties go by risk, then name. Shadow matches never decide."""
@@ -72,9 +84,13 @@ class GuardrailSet:
 
 
 def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, list[Problem]]:
-    """The rules of these documents, and every mistake in them, self-tests included. With a mistake, use none of it."""
+    """The guardrails and freeze windows of these documents, and every mistake in them, their tests included.
+
+    With a mistake, use none of it.
+    """
     rules: list[Guardrail] = []
-    problems: list[Problem] = []
+    windows, problems = compile_windows([document for document in documents if document.kind == FREEZE_WINDOW])
+    documents = [document for document in documents if document.kind != FREEZE_WINDOW]
     first: dict[str, Document] = {}
     for document in documents:
         if document.name in first:
@@ -87,11 +103,16 @@ def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, lis
         if rule is not None and spec is not None:
             problems.extend(failures(rule, spec, document))
             rules.append(rule)
-    return GuardrailSet(rules), problems
+    return GuardrailSet(rules, windows), problems
+
+
+def _precedence(match: Match) -> tuple[bool, int, bool, int, str]:
+    """Of denials, one for good comes before one that passes by itself: waiting would not help."""
+    return match.shadow, -match.verdict, match.retry_after_seconds is not None, -match.risk, match.rule
 
 
 def _decision(matches: list[Match]) -> Decision:
-    matches.sort(key=lambda match: (match.shadow, -match.verdict, -match.risk, match.rule))
+    matches.sort(key=_precedence)
     if not matches or matches[0].shadow:
         return Decision(verdict=Verdict.ALLOW, matches=tuple(matches))
     first = matches[0]
@@ -101,5 +122,6 @@ def _decision(matches: list[Match]) -> Decision:
         rule=first.rule,
         reason=first.reason,
         hint=first.hint,
+        retry_after_seconds=first.retry_after_seconds,
         matches=tuple(matches),
     )

@@ -51,7 +51,7 @@ def _matches(rule: Guardrail, facts: Facts) -> bool:
 
 
 def _facts(example: ExampleSpec) -> Facts:
-    now = _NOW
+    request, now = request_of(example.request), _NOW
     if example.now is not None:
         now = (example.now if example.now.tzinfo else example.now.replace(tzinfo=UTC)).timestamp()
     identity = Identity(
@@ -74,13 +74,16 @@ def _facts(example: ExampleSpec) -> Facts:
         expires_at=now + _HOUR,
     )
     return Facts(
-        request=request_of(example.request),
+        request=request,
         object=example.object,
         old_object=example.old_object,
         identity=identity,
         grant=grant,
         connection=example.connection,
         now=now,
+        frozen=tuple(example.frozen),
+        rate=example.rate.rate(request),
+        affected=example.affected,
     )
 
 

@@ -19,4 +19,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     "grant": "`id`, `role`, `intent`, `grantedBy`, `notBefore`, `expires` (texts: `timestamp(grant.expires)`)",
     "connection": "the connection's name",
     "now": "the time",
+    "frozen": "names of the [freeze windows](#freezewindow) this request falls into now",
+    "rate": "`requests`, `writes`, `lists` (watches too), `denied` (refused with 403): how many this identity made on"
+    " this connection in the last 60 seconds, this one included; exact to 5 seconds, counted per machine",
+    "affected": "how many objects a deletecollection reaches: a list with the same selectors, as the same role; with a"
+    " selector, more than 500 are 501; 1 for every other request",
 }

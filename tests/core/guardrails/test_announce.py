@@ -29,6 +29,21 @@ def test_a_denial_says_what_why_and_what_instead(text: str, what: str) -> None:
     assert (refusal.code, refusal.rule, refusal.why, refusal.hint, refusal.what) == (403, "r", "w", "h", what)
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("GET /api/v1/pods", 429),
+        ("POST /api/v1/namespaces/a/pods/p/exec", 403),
+        ("GET /api/v1/namespaces/a/services/s/proxy/x", 429),
+    ],
+)
+def test_a_denial_that_passes_says_when_to_come_back(text: str, code: int) -> None:
+    decision = Decision(verdict=Verdict.DENY, rule="r", reason="w", hint="h", retry_after_seconds=30)
+    refusal = refusal_of(decision, request_of(text))
+    assert refusal is not None
+    assert (refusal.code, refusal.retry_after_seconds) == (code, 30)
+
+
 @pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.WARN, Verdict.REQUIRE_APPROVAL])
 def test_nothing_else_is_refused(verdict: Verdict) -> None:
     assert refusal_of(Decision(verdict=verdict), request_of("GET /api/v1/pods")) is None
@@ -50,6 +65,8 @@ def test_warnings() -> None:
 def test_a_refused_dry_run_is_on_record_with_the_servers_code() -> None:
     refusal = server_refusal(ServerRefusal(status=422, body=b"{}"))
     assert (refusal.code, refusal.rule) == (422, "server-dry-run")
+    other = server_refusal(ServerRefusal(status=403, body=b"{}", asked="a list of what this request would delete"))
+    assert other.why == "the API server refused a list of what this request would delete with status 403"
     with pytest.raises(ValueError, match="answered 302"):
         server_refusal(ServerRefusal(status=302, body=b""))
 

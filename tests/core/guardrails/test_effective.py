@@ -25,6 +25,10 @@ class Server:
     async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
         return {"stored": (grant.id, target)}
 
+    async def affected(self, grant: Grant, target: str) -> int | ServerRefusal:
+        assert grant is GRANT
+        return len(target)
+
 
 def sent(method: str, target: str) -> Sent:
     return Sent(method=method, target=target, content_type="t", body=b"b")
@@ -87,11 +91,21 @@ class Refusing(Server):
     async def current(self, grant: Grant, target: str) -> Mapping[str, Any] | ServerRefusal | None:
         return REFUSED if self.question == "before" else None
 
+    async def affected(self, grant: Grant, target: str) -> int | ServerRefusal:
+        return REFUSED if self.question == "affected" else 0
 
-@pytest.mark.parametrize("question", ["after", "before"])
+
+async def test_how_much_a_deletecollection_reaches_is_asked_with_its_selectors_alone() -> None:
+    target = f"{PODS}?limit=1&labelSelector=app%3Dweb&labelSelector=b&propagationPolicy=Orphan&continue=x"
+    request = request_of(f"DELETE {target}")
+    found = await objects(Server(), Needs(affected=True), GRANT, request, None, sent("DELETE", target))
+    assert found == Objects(affected=len(f"{PODS}?labelSelector=app%3Dweb&limit=500"))
+
+
+@pytest.mark.parametrize("question", ["after", "before", "affected"])
 async def test_the_servers_refusal_is_the_answer(question: str) -> None:
     request = request_of(f"PATCH {PODS}/p")
-    needs = Needs(object=True, old_object=True)
+    needs = Needs(object=True, old_object=True, affected=True)
     assert await objects(Refusing(question), needs, GRANT, request, None, sent("PATCH", f"{PODS}/p")) is REFUSED
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from addons.core.guardrails.cel import VARIABLES, Unevaluable
 from addons.core.guardrails.facts import MAX_DEPTH, Facts, variables, without_nulls
+from addons.core.guardrails.rate import Rate
 from addons.core.guardrails.selftest import request_of
 from tests.core.guardrails.support import facts
 
@@ -20,7 +21,18 @@ def test_only_what_is_read_is_built() -> None:
 
 
 def test_every_variable_can_be_built() -> None:
-    assert set(variables(facts(f"PUT {POD}", object={}, old_object={}), ALL)) == ALL
+    what = facts(f"PUT {POD}", object={}, old_object={}, frozen=("w",), rate=Rate(requests=2, denied=1))
+    known = variables(what, ALL)
+    assert set(known) == ALL
+    assert (known["frozen"], known["affected"]) == (["w"], 1)
+    assert known["rate"] == {"requests": 2, "writes": 0, "lists": 0, "denied": 1}
+
+
+def test_only_a_deletecollection_affects_more_than_one() -> None:
+    collection = "DELETE /api/v1/namespaces/a/pods"
+    assert variables(facts(collection, affected=12), ALL)["affected"] == 12
+    assert "affected" not in variables(facts(collection), ALL)
+    assert variables(facts(f"DELETE {POD}", affected=12), ALL)["affected"] == 1
 
 
 def test_request_has_the_names_of_an_admission_request() -> None:

@@ -26,6 +26,8 @@ CONNECT = "apiGroups: [''], resources: [pods/exec], verbs: [get, create]"
         pytest.param(rule(body="mode: off\n  risk: 1"), 7, "mode: Input should be 'enforce'", id="mode"),
         pytest.param(rule(body="covers: [rba-1]\n  risk: 1"), 7, "covers.0: String should match", id="covers"),
         pytest.param(rule(body="risk: 1\n  verdict: deny"), 4, "exactly one of risk and verdict", id="both"),
+        pytest.param(rule(body="risk: 95\n  retryAfterSeconds: 5"), 4, "goes with verdict: deny", id="retry by risk"),
+        pytest.param(rule(body="verdict: deny\n  retryAfterSeconds: 0"), 8, "retryAfterSeconds: Input", id="retry now"),
         pytest.param(rule(body="mode: shadow"), 4, "exactly one of risk and verdict", id="neither"),
         pytest.param(
             rule(match="apiGroups: [''], resources: [], verbs: ['*']"), 6, "at least 1 item", id="no resource"

@@ -61,6 +61,10 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ("containers.size() > 8", "PATCH /apis/apps/v1/namespaces/a/deployments/d", Needs(object=True)),
         ("containers.size() > 8", "PATCH /api/v1/namespaces/a/configmaps/c", Needs()),
         ("request.name == ''", CREATE, Needs()),
+        ("affected > 1", "DELETE /api/v1/namespaces/a/pods", Needs(affected=True)),
+        ("affected > 1", "DELETE /api/v1/namespaces/a/pods/p", Needs()),
+        ("frozen == []", "DELETE /api/v1/namespaces/a/pods/p", Needs(frozen=True)),
+        ("rate.requests > 1", "GET /api/v1/pods", Needs()),
     ],
 )
 def test_needs_follow_what_conditions_read(when: str, request_text: str, needs: Needs) -> None:
@@ -130,6 +134,25 @@ def test_strictest_wins_then_risk_then_name_whatever_the_order() -> None:
         decision = judged(loaded(*order), CREATE)
         assert [match.rule for match in decision.matches] == ["denies", "denies-a", "denies-b", "asks", "warns"]
         assert (decision.verdict, decision.rule, decision.risk) == (Verdict.DENY, "denies", 100)
+
+
+def test_a_denial_for_good_comes_before_one_that_passes() -> None:
+    later = rule("later", body="verdict: deny\n  retryAfterSeconds: 5")
+    assert judged(loaded(later), CREATE).retry_after_seconds == 5
+    decision = judged(loaded(later, rule("never", body="risk: 90")), CREATE)
+    assert (decision.rule, decision.retry_after_seconds) == ("never", None)
+
+
+def test_requests_are_counted_only_for_rules_that_read_the_rate() -> None:
+    assert not loaded(rule()).counts
+    assert compiled(rule(body="when: rate.writes > 9\n  risk: 1"))[0].counts
+
+
+@pytest.mark.parametrize("when", ["frozen == []", "rate.requests > 0", "affected > 0"])
+def test_what_nobody_asked_for_is_not_guessed(when: str) -> None:
+    rules, _ = compiled(rule(body=f'when: "{when}"\n  risk: 1'))
+    decision = judged(rules, "DELETE /api/v1/namespaces/a/pods")
+    assert (decision.verdict, decision.rule) == (Verdict.DENY, "r")
 
 
 def test_no_match_is_allowed() -> None:

@@ -58,11 +58,23 @@ def test_a_failing_test_is_a_problem_at_its_line(body: str, test: str, message: 
         ("now.getHours() == 7", "now: 2027-01-01 07:00:00"),
         ("now < timestamp(grant.expires) && now >= timestamp(grant.notBefore)", "now: 2027-01-01T00:00:00Z"),
         ("oldObject.a == 1", "oldObject: {a: 1}"),
+        ("frozen == ['w']", "frozen: [w]"),
+        ("frozen == []", "connection: a"),
+        ("rate.requests == 7 && rate.writes == 1 && rate.lists == 0", "rate: {requests: 7}"),
+        ("affected == 1", "connection: a"),
     ],
 )
 def test_tests_may_set_every_fact(when: str, match: str) -> None:
     example = f"    - {{expect: match, request: PUT /api/v1/namespaces/a/pods/p, {match}}}\n"
     assert compiled(rule(body=f'when: "{when}"\n  risk: 1', tests=f"  tests:\n{example}{NO}"))[1] == []
+
+
+def test_a_test_says_how_much_a_deletecollection_affects() -> None:
+    example = "{expect: match, request: DELETE /api/v1/namespaces/a/pods"
+    body = "when: affected > 5\n  risk: 1"
+    assert compiled(rule(body=body, tests=f"  tests:\n    - {example}, affected: 6}}\n{NO}"))[1] == []
+    _, problems = compiled(rule(body=body, tests=f"  tests:\n    - {example}}}\n{NO}"))
+    assert [problem.message for problem in problems if "affected" in problem.message] != []
 
 
 def test_the_connection_of_a_test_is_matched() -> None:
