@@ -50,8 +50,8 @@ def read(method: str, target: str, headers: Headers, raw: bytes, resources: Reso
         return Reading(request=request, command=command, refusal=_ambiguous(error))
     except UnreadableBody as error:
         return Reading(request=request, command=command, refusal=_unreadable(error))
-    if body is not NO_BODY:
-        request = replace(request, dry_run=is_dry_run(request, body))
+    if body is not NO_BODY and (dry_run := is_dry_run(request, body)) != request.dry_run:
+        request = replace(request, dry_run=dry_run)
     return Reading(request=request, command=command, body=body, refusal=refusal_of(request, resources))
 
 

@@ -132,10 +132,21 @@ def test_null_is_not_set() -> None:
     }
 
 
-def test_objects_too_deep_for_the_engine_are_unevaluable() -> None:
-    content: Any = {}
+@pytest.mark.parametrize("content", [{"a": "null"}, {"a": [None]}, {"a": {"b": []}}, {}])
+def test_without_a_null_nothing_is_copied(content: Any) -> None:
+    assert without_nulls(content) is content
+
+
+def test_what_only_looks_like_null_stays() -> None:
+    for content in ({"a": '":null', "b": None}, {"a": "\ud800", "b": None}, {"a": 2**70, "b": None}):
+        assert without_nulls(content) == {"a": content["a"]}
+
+
+@pytest.mark.parametrize("innermost", [1, None])
+def test_objects_too_deep_for_the_engine_are_unevaluable(innermost: Any) -> None:
+    content: Any = {"b": innermost}
     for _ in range(MAX_DEPTH - 1):
-        content = {"a": [content]} if isinstance(content, list) else [content]
-    assert without_nulls({}, 1) == {}
-    with pytest.raises(Unevaluable, match="nested more than 200 levels"):
+        content = {"a": content} if isinstance(content, list) else [content]
+    without_nulls(content)
+    with pytest.raises(Unevaluable, match="nested more than 254 levels"):
         without_nulls({"a": [content]})

@@ -200,7 +200,7 @@ def test_an_object_too_deep_for_the_engine_is_denied_by_every_rule() -> None:
     rules = loaded(rule("a", body="when: object.?bad.orValue(false)\n  risk: 1", tests=WRITE_TESTS, match=WRITES))
     decision = judged(rules, CREATE, deep)
     assert (decision.verdict, decision.rule) == (Verdict.DENY, "a")
-    assert "nested more than 200 levels" in decision.reason
+    assert "nested more than 254 levels" in decision.reason
 
 
 def test_the_order_of_rules_is_that_of_the_documents() -> None:
