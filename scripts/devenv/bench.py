@@ -1,7 +1,8 @@
 """`scripts/bench`: the same requests straight to the cluster, through bare mitmproxy, and through Chaperone.
 
 The arms take turns, in another order each round, and every reply is checked: what was asked must have reached the
-cluster, once, and from Chaperone with the role's token and masked. A single wrong reply fails the whole run.
+cluster, once, and from Chaperone with the role's token and masked. A single wrong reply fails the whole run. How long a
+decision takes by itself, and how fast `explain --batch` answers, is measured without any of them.
 """
 
 from __future__ import annotations
@@ -20,24 +21,26 @@ from typing import Any
 
 import httpx
 
-from scripts.devenv import bench_load, bench_machine
+from addons.cli.mask import NO_SECRET_KEY
+from addons.policy import load_judgement
+from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine
 from scripts.devenv.bench_arms import ARMS, Arm, Bench
 from scripts.devenv.bench_report import MEANING, Rounds, Sample, scenario_report, table, whole_report
-from scripts.devenv.bench_scenarios import HEADLINE, QUICK, STANDARD, Scenario, every_scenario
-from scripts.devenv.places import DevelopmentProblem
+from scripts.devenv.bench_scenarios import HEADLINE, QUICK, STANDARD, Scenario, WrongAnswers, every_scenario
+from scripts.devenv.places import REPOSITORY, DevelopmentProblem
 from scripts.devenv.processes import ChildExited
 
 WARM_UP_SECONDS = 0.5
-
-
-class WrongAnswers(RuntimeError):
-    """An arm did not do what was asked of it, so its speed is worth nothing."""
+RULES = REPOSITORY / "rules"
+DECISION, BATCH = PARTS = ("decision", "explain-batch")
+"""What is measured without a gateway; chosen like a scenario."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """What to measure."""
 
+    parts: Sequence[str]
     scenarios: Sequence[Scenario]
     arms: Sequence[str]
     rounds: int
@@ -68,8 +71,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="scripts/bench",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Measures a stand-in API server directly, through bare mitmproxy and through Chaperone, by turns.",
-        epilog=f"{MEANING}\n\nScenarios measured unless told otherwise: {', '.join(STANDARD)}. "
+        description="Measures a stand-in API server directly, through bare mitmproxy and through Chaperone, by turns;\n"
+        "and, without a gateway, the decision about a request and `chaperone explain --batch`.",
+        epilog=f"{MEANING}\n\nScenarios measured unless told otherwise: {', '.join([*PARTS, *STANDARD])}. "
         f"Further: {', '.join(name for name in every_scenario() if name not in STANDARD)}.\n"
         f"The top level of the JSON is {HEADLINE}. More in docs/performance.md.",
     )
@@ -78,7 +82,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=_positive(int), metavar="N", help="turns of each arm (default 5)")
     parser.add_argument("--seconds", type=_positive(float), metavar="S", help="length of a turn (default 1.5)")
     parser.add_argument(
-        "--scenario", action="append", choices=list(every_scenario()), metavar="NAME", help="only this; may be repeated"
+        "--scenario",
+        action="append",
+        choices=[*PARTS, *every_scenario()],
+        metavar="NAME",
+        help="only this; may be repeated",
     )
     parser.add_argument(
         "--arm", action="append", choices=ARMS, metavar="NAME", help="only this; may be repeated (comparisons need all)"
@@ -99,8 +107,10 @@ def _positive[Number: (int, float)](kind: Callable[[str], Number]) -> Callable[[
 
 def _plan(options: argparse.Namespace) -> Plan:
     known = every_scenario()
+    names = options.scenario or [*PARTS, *(QUICK if options.quick else STANDARD)]
     return Plan(
-        scenarios=[known[name] for name in options.scenario or (QUICK if options.quick else STANDARD)],
+        parts=[name for name in PARTS if name in names],
+        scenarios=[known[name] for name in names if name not in PARTS],
         arms=[arm for arm in ARMS if arm in (options.arm or ARMS)],
         rounds=options.rounds or (3 if options.quick else 5),
         seconds=options.seconds or (0.8 if options.quick else 1.5),
@@ -108,10 +118,30 @@ def _plan(options: argparse.Namespace) -> Plan:
 
 
 def measure(plan: Plan, folder: Path) -> dict[str, Any]:
-    """The report on all scenarios of the plan. Raises WrongAnswers, ChildExited or DevelopmentProblem."""
-    load = bench_load.program()
+    """The report on all of the plan. Raises WrongAnswers, ChildExited or DevelopmentProblem."""
     cores = bench_machine.choose_cores()
     machine = bench_machine.describe(cores, folder)
+    parts = {name.replace("-", "_"): measure_part(name, plan, cores) for name in plan.parts}
+    reports = measure_scenarios(plan, folder, cores) if plan.scenarios else []
+    facts = {"machine": machine, "rounds": plan.rounds, "seconds": plan.seconds, "measured_at": int(time.time())}
+    return whole_report(reports, {**facts, **parts})
+
+
+def measure_part(name: str, plan: Plan, cores: bench_machine.Cores) -> dict[str, Any]:
+    """The report on what needs no gateway, measured on the core that would be the gateway's."""
+    say(f"{name}: by the rules in {RULES}")
+    if name == BATCH:
+        questions = int(bench_batch.AIM * plan.seconds * 2)
+        return bench_batch.measure([RULES], plan.rounds, questions, cores.gateway)
+    guardrails, _ = load_judgement([str(RULES)], NO_SECRET_KEY)
+    with bench_machine.pinned(cores.gateway):
+        cases = bench_decision.measure(guardrails, plan.rounds, plan.seconds)
+    return {"rules": len(guardrails.rules), "cases": cases}
+
+
+def measure_scenarios(plan: Plan, folder: Path, cores: bench_machine.Cores) -> list[dict[str, Any]]:
+    """One report per scenario, in their order."""
+    load = bench_load.program()
     turns = len(plan.scenarios) * len(plan.arms)
     minutes = turns * (plan.rounds * (plan.seconds + 0.2) + 1) / 60
     say(f"{len(plan.scenarios)} scenarios, {plan.rounds} rounds of {plan.seconds:g} s: about {minutes:.1f} minutes")
@@ -122,8 +152,7 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
             say(f"{number}/{len(plan.scenarios)} {scenario.name}: {scenario.title}")
             used = [arms.get(name, scenario.http2) for name in plan.arms]
             reports.append(scenario_report(scenario, measure_scenario(plan, scenario, used, bench, load)))
-    facts = {"machine": machine, "rounds": plan.rounds, "seconds": plan.seconds, "measured_at": int(time.time())}
-    return whole_report(reports, facts)
+    return reports
 
 
 class Arms:

@@ -101,7 +101,10 @@ def _median(values: Sequence[float | None]) -> float | None:
 
 
 def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured."""
+    """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured.
+
+    `facts` may hold the reports `decision` and `explain_batch`.
+    """
     headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
     keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
     return {
@@ -115,9 +118,36 @@ def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any
 def table(report: Mapping[str, Any]) -> str:
     """The report for people."""
     lines = [", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report["machine"].items()), ""]
+    if "decision" in report:
+        lines += [*_decision_lines(report["decision"]), ""]
+    if "explain_batch" in report:
+        lines += [*_batch_lines(report["explain_batch"]), ""]
     for scenario in report["scenarios"]:
         lines += [*_scenario_lines(scenario), ""]
     return "\n".join([*lines, MEANING])
+
+
+def _decision_lines(decision: Mapping[str, Any]) -> Iterator[str]:
+    yield f"decision: a request read, its grant chosen, and judged by {decision['rules']} rules or by none"
+    yield f"  {'':<24}{'p50 µs':>10}{'p99 µs':>10}{'no rules':>10}{'ratio':>8}{'aim':>8}"
+    for case in decision["cases"]:
+        yield (
+            f"  {case['title']:<24}{case['p50_us']:>10,.1f}{case['p99_us']:>10,.1f}{case['empty_p50_us']:>10,.1f}"
+            f"{case['ratio']:>8.2f}{case['aim_us']:>8,} {_met(case)}"
+        )
+
+
+def _batch_lines(batch: Mapping[str, Any]) -> Iterator[str]:
+    lowest, highest = batch["per_second_range"]
+    yield f"explain-batch: {batch['questions']:,} examples of the rules, asked of `chaperone explain --batch`"
+    yield (
+        f"  {batch['per_second']:,} answers a second ({lowest:,} to {highest:,}), "
+        f"aim {batch['aim_per_second']:,} {_met(batch)}"
+    )
+
+
+def _met(report: Mapping[str, Any]) -> str:
+    return "met" if report["met"] else "MISSED"
 
 
 def _scenario_lines(scenario: Mapping[str, Any]) -> Iterator[str]:

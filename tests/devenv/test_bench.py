@@ -16,11 +16,11 @@ import httpx
 import pytest
 
 from scripts.devenv import bench, bench_load, bench_machine, bench_report
-from scripts.devenv.bench import WrongAnswers, check, take_sample
+from scripts.devenv.bench import check, take_sample
 from scripts.devenv.bench_arms import Arm, Bench
 from scripts.devenv.bench_load import Count, Target
 from scripts.devenv.bench_report import Sample
-from scripts.devenv.bench_scenarios import HEADLINE, HOST, QUICK, REQUESTS, STANDARD, every_scenario
+from scripts.devenv.bench_scenarios import HEADLINE, HOST, QUICK, REQUESTS, STANDARD, WrongAnswers, every_scenario
 
 SCENARIOS = every_scenario()
 GET = SCENARIOS[HEADLINE]
