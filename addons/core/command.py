@@ -95,9 +95,9 @@ def inferred_command(request: KubeRequest) -> str:
 
 def _of_subresource(request: KubeRequest) -> str:
     if (request.resource, request.subresource) == ("pods", "exec"):
-        transfer = read_command_line(request.argv).transfer
-        is_copy = request.argv[:1] == ("tar",) and transfer
-        return f"kubectl cp ({transfer})" if is_copy else "kubectl exec"
+        transfers = read_command_line(request.argv).transfers
+        is_copy = request.argv[:1] == ("tar",) and transfers
+        return f"kubectl cp ({', '.join(transfers)})" if is_copy else "kubectl exec"
     if request.subresource == "scale" and request.verb in ("update", "patch"):
         return "kubectl scale"
     known = _SUBRESOURCES.get((request.resource, request.subresource))

@@ -169,6 +169,7 @@ def _exec(facts: Facts) -> dict[str, Any]:
         "programs": list(line.programs),
         "shell": line.shell,
         "script": line.script,
+        "transfers": list(line.transfers),
         "container": request.container,
         "stdin": request.stdin,
         "tty": request.tty,

@@ -14,7 +14,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     " `subResource`, `namespace`, `name`, `dryRun`, `userInfo` (`username`, `groups`); and `verb`, `method`, `path`,"
     " `parts`, `fieldSelector`, `labelSelector`, `query` (lists of values by key)",
     "exec": "`argv`, `line` (argv joined by spaces), `program`, `programs` (behind `env`, `sh -c` and the like too),"
-    " `shell`, `script` (the text after `-c`), `container`, `stdin`, `tty`, `ports`",
+    " `shell`, `script` (the text after `-c`), `transfers` (ways in which plain commands move files: `in`, `out`),"
+    " `container`, `stdin`, `tty`, `ports`",
     "identity": "`iss`, `sub`, `aud`, `groups`, `act`, `owner`, `username`, `claims`",
     "grant": "`id`, `role`, `intent`, `grantedBy`, `notBefore`, `expires` (texts: `timestamp(grant.expires)`)",
     "connection": "the connection's name",

@@ -65,7 +65,7 @@ def test_exec() -> None:
     known = variables(facts(f"GET {POD}/exec?command=sh&command=-c&command=tar+c&container=web&tty=true"), ALL)["exec"]
     assert known["argv"] == ["sh", "-c", "tar c"]
     assert known["line"] == "sh -c tar c"
-    assert known["programs"] == ["sh", "tar"]
+    assert (known["programs"], known["transfers"]) == (["sh", "tar"], ["out"])
     assert (known["program"], known["shell"], known["script"], known["tty"]) == ("sh", True, "tar c", True)
 
 
