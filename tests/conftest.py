@@ -6,6 +6,7 @@ A test that asks for `cluster`, `kubectl` or `namespace` carries the marker `clu
 import os
 import secrets
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,11 +28,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     # The first build takes minutes: outside of any test, so that no test's time limit has to allow for it.
-    needed = any(item.get_closest_marker("cluster") for item in session.items)
-    if needed and not session.config.option.collectonly:
-        capture = session.config.pluginmanager.getplugin("capturemanager")
-        with capture.global_and_fixture_disabled():
+    if session.config.option.collectonly:
+        return
+    capture = session.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        if any(item.get_closest_marker("cluster") for item in session.items):
             tools.ensure_tools()
+        if any("helm" in getattr(item, "fixturenames", ()) for item in session.items):
+            tools.ensure_helm()
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +50,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def kubectl(cluster: Cluster) -> Kubectl:
     """kubectl straight to the API server as its administrator, in namespace `default`."""
     return Kubectl(path=cluster.kubectl, kubeconfig=cluster.admin_kubeconfig)
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The helm command."""
+    return tools.ensure_helm()
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Builds what the cluster is made of, or waits until another process has.  A process of its own for `scripts/check`."""
+"""Builds what the cluster is made of, and helm, or waits until another process has.  A process of its own for `scripts/check`."""
 
 import signal
 import sys
 
 from scripts.devenv.places import DevelopmentProblem
-from scripts.devenv.tools import ensure_tools
+from scripts.devenv.tools import ensure_helm, ensure_tools
 
 
 def main() -> int:
@@ -13,6 +13,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         ensure_tools()
+        ensure_helm()
     except DevelopmentProblem as problem:
         print(f"cluster: error: {problem}", file=sys.stderr)
         return 1

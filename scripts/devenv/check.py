@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _start_build() -> subprocess.Popen[bytes] | None:
-    if not (missing := tools.missing_tools()):
+    if not (missing := tools.missing_tools(tools.ALL_TOOLS)):
         return None
     _say(f"building {', '.join(missing)} in the background")
     return subprocess.Popen([_PYTHON, "-m", "scripts.devenv.build"])

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +61,15 @@ TOOLS = (
         package="sigs.k8s.io/aws-iam-authenticator/cmd/aws-iam-authenticator",
     ),
 )
+# A client that tests use beside kubectl; a cluster needs none.
+HELM = Tool(
+    name="helm",
+    version="4.3.1",
+    module="helm",
+    package="helm.sh/helm/v4/cmd/helm",
+    link="-X helm.sh/helm/v4/internal/version.version=v4.3.1",
+)
+ALL_TOOLS = (*TOOLS, HELM)
 
 
 def ensure_tools() -> dict[str, Path]:
@@ -76,9 +85,17 @@ def ensure_tools() -> dict[str, Path]:
     return found
 
 
-def missing_tools() -> list[str]:
-    """The names of the programs that a start would have to build."""
-    return [tool.name for tool in TOOLS if not _existing(tool)]
+def ensure_helm() -> Path:
+    """The path of helm, built if the cache lacks it."""
+    if (found := _existing(HELM)) is None:
+        with _build_lock():
+            found = _existing(HELM) or _build(HELM)
+    return found
+
+
+def missing_tools(tools: Sequence[Tool] = TOOLS) -> list[str]:
+    """The names of the programs that would have to be built: for a cluster, unless others are named."""
+    return [tool.name for tool in tools if not _existing(tool)]
 
 
 def _existing(tool: Tool) -> Path | None:
@@ -110,7 +127,7 @@ def _build(tool: Tool) -> Path:
     target = _cached(tool)
     unfinished, log = target.with_name(f".{target.name}"), target.with_name(f"{target.name}.log")
     command: list[str | Path] = [go, "build", "-ldflags", f"-s -w {tool.link}", "-o", unfinished, tool.package]
-    position = f"{[each.name for each in TOOLS].index(tool.name) + 1}/{len(TOOLS)}"
+    position = f"{ALL_TOOLS.index(tool) + 1}/{len(ALL_TOOLS)}"
     _say(f"building {tool.name} {tool.version} ({position}; once per version, minutes on a small machine)")
     began = time.monotonic()
     with log.open("wb") as output:
