@@ -16,13 +16,20 @@ from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
 
 _ANY_MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)
+_TEXTS = cel.Type.Map(cel.Type.STRING, cel.Type.STRING)
 VARIABLES: Mapping[str, Any] = {
     "object": cel.Type.DYN,
     "oldObject": cel.Type.DYN,
     "podSpecs": cel.Type.List(cel.Type.DYN),
+    "oldPodSpecs": cel.Type.List(cel.Type.DYN),
     "containers": cel.Type.List(cel.Type.DYN),
+    "podSecurity": cel.Type.Map(cel.Type.STRING, cel.Type.List(cel.Type.STRING)),
+    "changedLabels": _TEXTS,
+    "containerChanges": cel.Type.List(_TEXTS),
+    "newSecrets": cel.Type.List(_TEXTS),
     "request": _ANY_MAP,
     "exec": _ANY_MAP,
+    "proxy": _TEXTS,
     "identity": cel.Type.DYN,
     "grant": cel.Type.DYN,
     "connection": cel.Type.STRING,

@@ -2,7 +2,7 @@
 
 Names are ValidatingAdmissionPolicy's where it has them (`object`, `oldObject`, `request.operation`, `request.resource`,
 `request.subResource`, `request.userInfo`, …; k8s.io/api/admission/v1 `AdmissionRequest`), ours otherwise.
-A JSON null is left out of objects, because the API server reads null as "not set".
+Those about the object of a write are in `object_facts`.
 """
 
 from __future__ import annotations
@@ -12,21 +12,15 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from addons.core.argv import read_command_line
 from addons.core.grant import Grant
-from addons.core.guardrails.cel import Unevaluable
-from addons.core.guardrails.matching import carries_object, reaches_many
-from addons.core.guardrails.pod_specs import containers_of, may_hold_pod_specs, pod_specs_of
+from addons.core.guardrails.matching import reaches_many
+from addons.core.guardrails.object_facts import OBJECT_VARIABLES, object_variables, without_nulls
 from addons.core.guardrails.rate import Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
+from addons.core.proxy_target import proxy_target
 
-MAX_DEPTH = 254
-"""As many levels as orjson writes. The CEL engine recurses in C++ and takes the process down at some ten thousand."""
-_NESTED = (dict, list)
-POD_VARIABLES = frozenset({"podSpecs", "containers"})
 _OPERATIONS = {
     "create": "CREATE",
     "update": "UPDATE",
@@ -63,71 +57,19 @@ class Needs:
     frozen: bool = False
 
 
-def reads_object(references: frozenset[str], request: KubeRequest) -> bool:
-    """True if a condition with these references cannot be evaluated for this request without its object.
-
-    A resource that cannot hold a PodSpec has none, whatever its object: `podSpecs` is known to be empty.
-    """
-    if not carries_object(request):
-        return False
-    if "object" in references:
-        return True
-    return not POD_VARIABLES.isdisjoint(references) and may_hold_pod_specs(request.api_group, request.resource)
-
-
 def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
     """Values for `references`. What should be known and is not stays unbound: reading it is an error.
 
     Raises Unevaluable for an object nested too deep to be handed to the engine.
     """
     known: dict[str, Any] = {}
-    if references & {"object", "podSpecs", "containers"}:
-        known.update(_object_variables(facts, references))
-    if "oldObject" in references:
-        known["oldObject"] = None if facts.old_object is None else without_nulls(facts.old_object)
+    if references & OBJECT_VARIABLES:
+        known.update(object_variables(references, facts.request, facts.object, facts.old_object))
     for name in references & _SIMPLE.keys():
         known[name] = _SIMPLE[name](facts)
     for name in references & _ASKED.keys():
         if (value := _ASKED[name](facts)) is not None:
             known[name] = value
-    return known
-
-
-def without_nulls(value: Any) -> Any:
-    """The value without keys that are null. Nulls in lists stay: there they are values. Raises Unevaluable."""
-    return _copied(value, MAX_DEPTH) if _may_hold_nulls(value) else value
-
-
-def _may_hold_nulls(value: Any) -> bool:
-    """False for most objects, which need no copy then. Writing one as JSON takes a tenth of the time of walking it."""
-    try:
-        return b":null" in orjson.dumps(value)
-    except orjson.JSONEncodeError:  # it is too deep, or holds what is no JSON
-        return True
-
-
-def _copied(value: Any, levels: int) -> Any:
-    if not isinstance(value, _NESTED):
-        return value
-    if not levels:
-        raise Unevaluable(f"the object is nested more than {MAX_DEPTH} levels deep")
-    if isinstance(value, dict):
-        return {key: _copied(item, levels - 1) for key, item in value.items() if item is not None}
-    return [_copied(item, levels - 1) for item in value]
-
-
-def _object_variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
-    request = facts.request
-    if not carries_object(request):
-        return {"object": None, "podSpecs": [], "containers": []}
-    if facts.object is None:
-        if may_hold_pod_specs(request.api_group, request.resource):
-            return {}
-        return {"podSpecs": [], "containers": []}
-    known: dict[str, Any] = {"object": without_nulls(facts.object)}
-    if references & POD_VARIABLES:
-        known["podSpecs"] = pod_specs_of(request.api_group, request.resource, known["object"])
-        known["containers"] = containers_of(known["podSpecs"])
     return known
 
 
@@ -156,6 +98,7 @@ def _request(facts: Facts) -> dict[str, Any]:
         "fieldSelector": request.field_selector,
         "labelSelector": request.label_selector,
         "query": query,
+        "upgrade": request.upgrade,
     }
 
 
@@ -215,6 +158,7 @@ def _rfc3339(at: float) -> str:
 _SIMPLE: Mapping[str, Callable[[Facts], Any]] = {
     "request": _request,
     "exec": _exec,
+    "proxy": lambda facts: asdict(proxy_target(facts.request)),
     "identity": _identity,
     "grant": _grant,
     "connection": lambda facts: facts.connection,

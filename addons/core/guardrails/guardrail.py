@@ -9,10 +9,11 @@ from typing import Any
 from addons.core.decision import Match, Thresholds, Verdict
 from addons.core.documents import Document, validate
 from addons.core.guardrails.cel import Condition, InvalidExpression, Unevaluable, compile_condition
-from addons.core.guardrails.facts import Facts, reads_object
+from addons.core.guardrails.facts import Facts
 from addons.core.guardrails.lint import mistakes
 from addons.core.guardrails.matching import Matcher, carries_object, compile_match
 from addons.core.guardrails.models import GuardrailSpec
+from addons.core.guardrails.object_facts import reads_object, reads_old_object
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
 
@@ -48,6 +49,10 @@ class Guardrail:
     def reads_object(self, request: KubeRequest) -> bool:
         """True if this rule cannot be judged for this request without its object."""
         return reads_object(self.references, request) or self._named_by_object(request)
+
+    def reads_old_object(self, request: KubeRequest) -> bool:
+        """The same for what is there now."""
+        return reads_old_object(self.references, request)
 
     def holds(self, facts: Facts, bound: Any) -> bool:
         """True if the rule, already a candidate, matches. Raises Unevaluable when that cannot be said."""

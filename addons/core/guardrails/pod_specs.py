@@ -1,14 +1,19 @@
 """Every PodSpec of an object, wherever it sits, and every container of those.
 
 Built-in workloads have it at one known place. Anything else (custom resources) is searched for mappings that look like
-a PodSpec, because operators put them anywhere: Argo, Knative, Tekton, KubeVirt, Strimzi. What is found there is cut to
-the fields whose type is a PodSpec's, so that a custom field of the same name and another type does not stop a rule.
+a PodSpec, because operators put them anywhere: Argo, Knative, Tekton, KubeVirt, Strimzi. What is found there is brought
+into the shape of a PodSpec, so that a custom field of the same name and another type does not stop a rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from addons.core import strict_yaml
+from addons.core.guardrails.pod_shape import mapping, mappings, shape
+from addons.core.strict_json import UnreadableBody
 
 _TEMPLATE = ("spec", "template", "spec")
 _PLACES: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -53,19 +58,25 @@ _GROUPS_WITHOUT = frozenset(
 CONTAINER_LISTS = ("containers", "initContainers", "ephemeralContainers")
 _CUSTOM_LISTS = ("sidecars", "steps")  # Argo Workflows, Tekton
 _CUSTOM_SINGLE = ("container", "script", "stepTemplate")
-_POD_FIELDS: Mapping[str, type] = {
-    **dict.fromkeys((*CONTAINER_LISTS, *_CUSTOM_LISTS, "volumes", "tolerations", "imagePullSecrets"), list),
-    **dict.fromkeys((*_CUSTOM_SINGLE, "nodeSelector"), dict),
-    **dict.fromkeys(("hostPID", "hostIPC", "hostNetwork", "hostUsers", "shareProcessNamespace"), bool),
-    **dict.fromkeys(("serviceAccountName", "nodeName", "priorityClassName", "runtimeClassName"), str),
-    "automountServiceAccountToken": bool,
-}
-_CONTAINER_FIELDS: Mapping[str, type] = {
-    **dict.fromkeys(("ports", "env", "envFrom", "volumeMounts", "volumeDevices", "command", "args"), list),
-    **dict.fromkeys(("securityContext", "lifecycle", "livenessProbe", "readinessProbe", "startupProbe"), dict),
-    **dict.fromkeys(("name", "image", "imagePullPolicy"), str),
-}
-_SECURITY = "securityContext"
+_PATCH = "podSpecPatch"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A PodSpec and the metadata beside it.
+
+    `whole` is False for fragments: fields of a pod or container that something else completes, so that what is missing
+    says nothing.
+    """
+
+    spec: Mapping[str, Any]
+    metadata: Mapping[str, Any]
+    whole: bool = True
+
+    @property
+    def containers(self) -> list[Mapping[str, Any]]:
+        """Containers, init containers and ephemeral containers, in that order."""
+        return [container for key in CONTAINER_LISTS for container in mappings(self.spec.get(key))]
 
 
 def may_hold_pod_specs(group: str, resource: str) -> bool:
@@ -73,58 +84,49 @@ def may_hold_pod_specs(group: str, resource: str) -> bool:
     return (group, resource) in _PLACES or group not in _GROUPS_WITHOUT
 
 
-def pod_specs_of(group: str, resource: str, content: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The PodSpecs of an object of this resource; empty when it has none."""
+def pods_of(group: str, resource: str, content: Mapping[str, Any]) -> list[Pod]:
+    """The pods an object of this resource describes; empty when it describes none."""
     place = _PLACES.get((group, resource))
     if place is None:
-        return list(_search(content)) if group not in _GROUPS_WITHOUT else []
+        return list(_search(content, {})) if group not in _GROUPS_WITHOUT else []
     found: Any = content
-    for key in place:
+    for key in place[:-1]:
         found = found.get(key) if isinstance(found, dict) else None
-    return [found] if isinstance(found, dict) else []
+    if not isinstance(found, dict) or not isinstance(found.get(place[-1]), dict):
+        return []
+    return [Pod(found[place[-1]], mapping(found.get("metadata")))]
 
 
-def containers_of(pod_specs: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """Containers, init containers and ephemeral containers of all the PodSpecs, in that order."""
-    return [
-        container
-        for spec in pod_specs
-        for key in (*CONTAINER_LISTS, *_CUSTOM_LISTS)
-        for container in spec.get(key) or ()
-    ]
-
-
-def _search(value: Any) -> Iterator[dict[str, Any]]:
-    """Everything under `value` that has a PodSpec's or a container's fields, shaped as PodSpecs."""
+def _search(value: Any, metadata: Mapping[str, Any]) -> Iterator[Pod]:
+    """Everything under `value` that has a PodSpec's or a container's fields. `metadata` is what stands beside it."""
     if isinstance(value, list):
         for item in value:
-            yield from _search(item)
+            yield from _search(item, {})
     elif isinstance(value, dict):
-        if found := _shaped(value):
-            yield found
-        for item in value.values():
-            yield from _search(item)
+        yield from _pod(value, metadata)
+        yield from _pod(_patch(value.get(_PATCH)), {})
+        beside = mapping(value.get("metadata"))
+        for key, item in value.items():
+            yield from _search(item, beside if key == "spec" else {})
 
 
-def _shaped(value: Mapping[str, Any]) -> dict[str, Any]:
-    spec = _typed(value, _POD_FIELDS)
-    for key in (*CONTAINER_LISTS, *_CUSTOM_LISTS):
-        if key in spec:
-            spec[key] = [_typed(item, _CONTAINER_FIELDS) for item in spec[key]]
-    for key in ("volumes", "tolerations", "imagePullSecrets"):
-        if key in spec:
-            spec[key] = [item for item in spec[key] if isinstance(item, dict)]
-    single = [_typed(spec.pop(key), _CONTAINER_FIELDS) for key in _CUSTOM_SINGLE if key in spec]
-    if isinstance(value.get(_SECURITY), dict):
-        # Operators put a container's fields under names of their own (Strimzi: template.kafkaContainer).
-        single.append(_typed(value, _CONTAINER_FIELDS))
-        spec[_SECURITY] = value[_SECURITY]
-    if single:
-        spec["containers"] = [*spec.get("containers", ()), *single]
-    return spec
-
-
-def _typed(value: Any, fields: Mapping[str, type]) -> dict[str, Any]:
-    if not isinstance(value, dict):
+def _patch(text: Any) -> Mapping[str, Any]:
+    """Argo's `podSpecPatch`, a PodSpec as text; empty for one with template variables, which nobody can read yet."""
+    try:
+        return mapping(strict_yaml.loads(text.encode())) if isinstance(text, str) else {}
+    except UnreadableBody:
         return {}
-    return {key: value[key] for key in value.keys() & fields.keys() if isinstance(value[key], fields[key])}
+
+
+def _pod(value: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Pod]:
+    """What of a mapping is a pod's, with all its containers where a PodSpec has them; nothing if nothing is."""
+    spec = shape(value, "PodSpec")
+    whole = "containers" in spec
+    others = [item for key in _CUSTOM_LISTS if isinstance(value.get(key), list) for item in value[key]]
+    others += [value.get(key) for key in _CUSTOM_SINGLE]
+    if not whole and isinstance(value.get("securityContext"), dict):
+        others.append(value)  # operators put a container's fields under names of their own (Strimzi: kafkaContainer)
+    if more := [container for container in (shape(item, "Container") for item in others) if container]:
+        spec["containers"] = [*spec.get("containers", ()), *more]
+    if spec:
+        yield Pod(spec, metadata, whole)

@@ -16,7 +16,7 @@ from addons.core.guardrails.facts import Facts, Needs, variables
 from addons.core.guardrails.freeze import KIND as FREEZE_WINDOW
 from addons.core.guardrails.freeze import FreezeWindow, compile_windows, frozen
 from addons.core.guardrails.guardrail import Guardrail, compile_guardrail
-from addons.core.guardrails.matching import effective_verb, reaches_many, replaces_object
+from addons.core.guardrails.matching import effective_verb, reaches_many
 from addons.core.guardrails.selftest import failures
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
@@ -49,7 +49,7 @@ class GuardrailSet:
         references = frozenset().union(*(rule.references for rule in candidates))
         return Needs(
             object=any(rule.reads_object(request) for rule in candidates),
-            old_object="oldObject" in references and replaces_object(request),
+            old_object=any(rule.reads_old_object(request) for rule in candidates),
             affected="affected" in references and reaches_many(request),
             frozen="frozen" in references,
         )

@@ -9,13 +9,25 @@ DESCRIPTIONS: Mapping[str, str] = {
     " reads, deletes and streams",
     "oldObject": "what is there now, for update, patch and delete; null when there is nothing",
     "podSpecs": "every PodSpec of `object`: pods, workloads, cron jobs, templates, debug containers, custom resources",
+    "oldPodSpecs": "the same of `oldObject`",
     "containers": "containers, init containers and ephemeral containers of all `podSpecs`",
+    "podSecurity": "`baseline` and `restricted`: the checks of the Pod Security Standards that some pod of `object`"
+    " fails, by their ids in k8s.io/pod-security-admission (`hostNamespaces`, `privileged`, `runAsNonRoot`, …)",
+    "changedLabels": 'labels of `object` that are new or have another value, by key; with the value `""`, those that'
+    " are gone",
+    "containerChanges": "what containers of an existing object will run instead, as `container` and `field`: `added`,"
+    " `image` (another repository), `tag`, `command`, `args`, `lifecycle`, `probe`",
+    "newSecrets": "Secrets and other credentials that pods name and did not before, as `name` and `through`: `env`,"
+    " `envFrom`, `volumes`, `imagePullSecrets`, `serviceAccountToken` (for another audience), `podCertificate`",
     "request": '`operation` (CREATE, UPDATE, DELETE, CONNECT or `""`), `resource.group`, `.version`, `.resource`,'
     " `subResource`, `namespace`, `name`, `dryRun`, `userInfo` (`username`, `groups`); and `verb`, `method`, `path`,"
-    " `parts`, `fieldSelector`, `labelSelector`, `query` (lists of values by key)",
+    " `parts`, `fieldSelector`, `labelSelector`, `query` (lists of values by key), `upgrade` (`websocket`, `spdy` or"
+    ' `""`)',
     "exec": "`argv`, `line` (argv joined by spaces), `program`, `programs` (behind `env`, `sh -c` and the like too),"
     " `shell`, `script` (the text after `-c`), `transfers` (ways in which plain commands move files: `in`, `out`),"
     " `container`, `stdin`, `tty`, `ports`",
+    "proxy": "of `nodes/proxy`, `pods/proxy` and `services/proxy`: `scheme`, `name`, `port`, `path`, and for a node"
+    ' `kubelet`: `metrics`, `status`, `pods`, `logs`, `command`, `debug` or `""`',
     "identity": "`iss`, `sub`, `aud`, `groups`, `act`, `owner`, `username`, `claims`",
     "grant": "`id`, `role`, `intent`, `grantedBy`, `notBefore`, `expires` (texts: `timestamp(grant.expires)`)",
     "connection": "the connection's name",

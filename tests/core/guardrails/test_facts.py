@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 import pytest
 
-from addons.core.guardrails.cel import VARIABLES, Unevaluable
-from addons.core.guardrails.facts import MAX_DEPTH, Facts, variables, without_nulls
+from addons.core.guardrails.cel import VARIABLES
+from addons.core.guardrails.facts import Facts, variables
 from addons.core.guardrails.rate import Rate
 from addons.core.guardrails.selftest import request_of
 from tests.core.guardrails.support import facts
@@ -44,6 +43,7 @@ def test_request_has_the_names_of_an_admission_request() -> None:
     assert request["userInfo"] == {"username": "https://issuer.test#agent", "groups": ["agents"]}
     assert (request["verb"], request["method"]) == ("patch", "PATCH")
     assert request["query"]["fieldManager"] == ["a", "b"]
+    assert request["upgrade"] == ""
 
 
 @pytest.mark.parametrize(
@@ -88,65 +88,6 @@ def test_nobody_has_the_same_fields_and_nothing_in_them() -> None:
     assert known["request"]["userInfo"] == {"username": "", "groups": []}
 
 
-@pytest.mark.parametrize(
-    ("text", "content", "expected"),
-    [
-        pytest.param(f"GET {POD}", None, {"object": None, "podSpecs": [], "containers": []}, id="reads have none"),
-        pytest.param(f"DELETE {POD}", None, {"object": None, "podSpecs": [], "containers": []}, id="deletes have none"),
-        pytest.param(f"PATCH {POD}", None, {}, id="unknown stays unbound"),
-        pytest.param(
-            "PATCH /api/v1/namespaces/a/secrets/s", None, {"podSpecs": [], "containers": []}, id="a Secret has no pods"
-        ),
-        pytest.param(
-            f"PUT {POD}",
-            {"spec": {"containers": [{"name": "a", "securityContext": None}]}},
-            {
-                "object": {"spec": {"containers": [{"name": "a"}]}},
-                "podSpecs": [{"containers": [{"name": "a"}]}],
-                "containers": [{"name": "a"}],
-            },
-            id="an update",
-        ),
-    ],
-)
-def test_objects(text: str, content: Any, expected: dict[str, Any]) -> None:
-    known = variables(facts(text, object=content), frozenset({"object", "podSpecs", "containers"}))
-    assert known == expected
-
-
-def test_an_object_alone_is_not_searched() -> None:
-    assert set(variables(facts(f"PUT {POD}", object={}), frozenset({"object"}))) == {"object"}
-
-
-def test_old_object() -> None:
-    assert variables(facts(f"PUT {POD}"), frozenset({"oldObject"})) == {"oldObject": None}
-    assert variables(facts(f"PUT {POD}", old_object={"a": None, "b": 1}), frozenset({"oldObject"})) == {
-        "oldObject": {"b": 1}
-    }
-
-
-def test_null_is_not_set() -> None:
-    assert without_nulls({"a": None, "b": [None, {"c": None}], "d": {"e": None, "f": False}}) == {
-        "b": [None, {}],
-        "d": {"f": False},
-    }
-
-
-@pytest.mark.parametrize("content", [{"a": "null"}, {"a": [None]}, {"a": {"b": []}}, {}])
-def test_without_a_null_nothing_is_copied(content: Any) -> None:
-    assert without_nulls(content) is content
-
-
-def test_what_only_looks_like_null_stays() -> None:
-    for content in ({"a": '":null', "b": None}, {"a": "\ud800", "b": None}, {"a": 2**70, "b": None}):
-        assert without_nulls(content) == {"a": content["a"]}
-
-
-@pytest.mark.parametrize("innermost", [1, None])
-def test_objects_too_deep_for_the_engine_are_unevaluable(innermost: Any) -> None:
-    content: Any = {"b": innermost}
-    for _ in range(MAX_DEPTH - 1):
-        content = {"a": content} if isinstance(content, list) else [content]
-    without_nulls(content)
-    with pytest.raises(Unevaluable, match="nested more than 254 levels"):
-        without_nulls({"a": [content]})
+def test_proxy() -> None:
+    known = variables(facts("GET /api/v1/nodes/https:n:10250/proxy/run/a"), ALL)["proxy"]
+    assert known == {"scheme": "https", "name": "n", "port": "10250", "path": "/run/a", "kubelet": "command"}
