@@ -77,6 +77,13 @@ def test_core_is_pure(path: str) -> None:
     assert calls & IMPURE_CALLS == set()
 
 
+@pytest.mark.parametrize("path", [path for path in ALL if path.startswith("addons/edge/")])
+def test_the_edge_looks_down_only(path: str) -> None:
+    """It knows the core and what an exchange is; what it acts on is given to it."""
+    ours = {module for module in imported(path) if f"{module}.".startswith("addons.")}
+    assert {each for each in ours if not each.startswith(("addons.core", "addons.edge", "addons.exchange"))} == set()
+
+
 @pytest.mark.parametrize("path", CORE)
 def test_every_core_module_has_a_test(path: str) -> None:
     """A module that only declares types is exempt; a package's modules share the tests of the package."""

@@ -38,7 +38,8 @@ def doctor(
     findings = [Finding("configuration and rules", True, f"{conf}: no mistakes")]
     if output == "text":
         _show(findings[0])
-    for finding in examine(settings, policy, now):
+    certs, state = Path(settings.certs), Path(settings.state)
+    for finding in examine(certs, state, policy.providers, policy.connections.values(), now):
         findings.append(finding)
         if output == "text":
             _show(finding)

@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from addons.core.connection import Connection
 from addons.core.identity_provider import IdentityProvider
 from addons.core.problem import InvalidConfiguration
 from addons.edge.authority import open_authority
-from addons.policy import Policy
-from addons.settings import Settings
 
 _SECONDS = 5.0
 _LOW_DISK = 1 << 30
@@ -37,17 +35,23 @@ class Finding:
     remedy: str = ""
 
 
-def examine(settings: Settings, policy: Policy, now: datetime.datetime) -> Iterator[Finding]:
+def examine(
+    certs: Path,
+    state: Path,
+    providers: Iterable[IdentityProvider],
+    connections: Iterable[Connection],
+    now: datetime.datetime,
+) -> Iterator[Finding]:
     """Every finding, as it is made; takes a few seconds for each thing that does not answer."""
-    yield _authority(settings, now)
-    yield _state(Path(settings.state))
-    yield from map(_provider, policy.providers)
-    yield from _clusters(policy.connections)
+    yield _authority(certs, now)
+    yield _state(state)
+    yield from map(_provider, providers)
+    yield from _clusters(connections)
 
 
-def _authority(settings: Settings, now: datetime.datetime) -> Finding:
+def _authority(certs: Path, now: datetime.datetime) -> Finding:
     try:
-        authority = open_authority(Path(settings.certs), now)
+        authority = open_authority(certs, now)
     except InvalidConfiguration as error:
         return Finding("interception CA", False, str(error), "restore its two files or remove both")
     left = authority.certificate.not_valid_after_utc - now
@@ -78,9 +82,9 @@ def _provider(provider: IdentityProvider) -> Finding:
     return Finding(what, True, f"{url} answers")
 
 
-def _clusters(connections: Mapping[str, Connection]) -> Iterator[Finding]:
+def _clusters(connections: Iterable[Connection]) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
-    for connection in connections.values():
+    for connection in connections:
         yield _cluster(connection)
         key = (connection.region, connection.sts_endpoint_url)
         if key not in seen:
