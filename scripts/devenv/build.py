@@ -1,4 +1,4 @@
-"""Builds what the cluster is made of, and helm, or waits until another process has.  A process of its own for `scripts/check`."""
+"""Builds the cluster's programs and helm, or waits for a process that does.  A process of its own for scripts/check."""
 
 import signal
 import sys

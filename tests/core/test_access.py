@@ -5,53 +5,17 @@ from typing import Any
 
 import pytest
 
-from addons.core.access import AccessPolicy, AccessRules, choose, compile_access
-from addons.core.documents import Document, parse_documents
+from addons.core.access import AccessPolicy, AccessRules, choose
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.session import Session, session_id
+from tests.core.access_documents import FULL, IDP, OTHER, rule, rules
 
 NOW = 1_800_000_100.0
 ISSUED = 1_800_000_000
-IDP = IdentityProvider(name="corp", issuer="https://idp", audiences=("c",), algorithms=frozenset({"RS256"}))
-OTHER = IdentityProvider(name="partner", issuer="https://partner", audiences=("c",), algorithms=frozenset({"RS256"}))
-FULL = """
-apiVersion: chaperone/v1
-kind: Access
-metadata: {name: web}
-spec:
-  description: Agents of the web team.
-  identityProvider: corp
-  groups: [web-agents]
-  subjects: [alice]
-  connections: [prod]
-  role: arn:aws:iam::123456789012:role/web
-  durationSeconds: 1800
-  scope: {namespaces: [web], resources: [pods, pods/log], verbs: [get, list]}
-  intent: {pattern: "INC-[0-9]+ .+", example: INC-42 restart web}
-  priority: 5
-"""
-
-
-def rule(name: str, **spec: Any) -> str:
-    values = {"connections": "[prod]", "role": f"arn:aws:iam::123456789012:role/{name}", "groups": "[g]", **spec}
-    body = "".join(f"  {key}: {value}\n" for key, value in values.items() if value is not None)
-    return f"apiVersion: chaperone/v1\nkind: Access\nmetadata: {{name: {name}}}\nspec:\n{body}"
-
-
-def documents(*texts: str) -> list[Document]:
-    found, problems = parse_documents("---\n".join(texts), "rules/access.yaml")
-    assert not problems
-    return found
-
-
-def rules(*texts: str) -> AccessRules:
-    compiled, problems = compile_access(documents(*texts))
-    assert not problems
-    return compiled
 
 
 def session(intent: str = "", connection: str = "prod", **fields: Any) -> Session:

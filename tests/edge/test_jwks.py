@@ -2,50 +2,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
-from addons.core.identity_provider import IdentityProvider
 from addons.edge.jwks import MIN_INTERVAL, REFRESH_AFTER, USABLE_FOR, KeySource, KeysUnavailable, public_keys
-from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, RSA_SMALL, Issuer, issuer, jwk
+from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, RSA_SMALL, Clock, Issuer, jwk, provider
 
 CONFIGURATION = "/.well-known/openid-configuration"
 
 
-class Clock:
-    """Seconds that only move when told."""
-
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def idp() -> Iterator[Issuer]:
-    with issuer() as found:
-        yield found
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
 @pytest.fixture
 async def source(idp: Issuer, clock: Clock) -> AsyncIterator[KeySource]:
-    found = KeySource(provider(idp), clock)
+    found = KeySource(provider(idp.url), clock)
     yield found
     await found.close()
-
-
-def provider(idp: Issuer, **changes: Any) -> IdentityProvider:
-    values = {"name": "idp", "issuer": idp.url, "audiences": ("chaperone",), "algorithms": frozenset({"RS256"})}
-    return IdentityProvider(**{**values, **changes})
 
 
 async def settle(source: KeySource) -> None:
@@ -61,7 +35,7 @@ async def test_keys_are_discovered_once_and_then_cached(idp: Issuer, source: Key
 
 
 async def test_a_configured_address_needs_no_discovery(idp: Issuer, clock: Clock) -> None:
-    source = KeySource(provider(idp, jwks_uri=f"{idp.url}/jwks"), clock)
+    source = KeySource(provider(idp.url, jwks_uri=f"{idp.url}/jwks"), clock)
     assert await source.find("k1", "RS256")
     assert idp.asked == ["/jwks"]
     await source.close()
@@ -171,7 +145,7 @@ async def test_garbage_replaces_nothing(idp: Issuer, source: KeySource, clock: C
 
 
 async def test_a_provider_down_at_the_start_is_unavailable(idp: Issuer, clock: Clock) -> None:
-    source = KeySource(provider(idp, issuer="http://127.0.0.1:1"), clock)
+    source = KeySource(provider("http://127.0.0.1:1"), clock)
     with pytest.raises(KeysUnavailable, match=r"http://127\.0\.0\.1:1"):
         await source.find("k1", "RS256")
     await source.close()
@@ -179,13 +153,13 @@ async def test_a_provider_down_at_the_start_is_unavailable(idp: Issuer, clock: C
 
 async def test_closing_ends_a_fetch(idp: Issuer, clock: Clock) -> None:
     idp.delay = 1
-    source = KeySource(provider(idp), clock)
+    source = KeySource(provider(idp.url), clock)
     waiting = asyncio.ensure_future(source.fetch())
     await asyncio.sleep(0.02)
     await source.close()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    await KeySource(provider(idp), clock).close()
+    await KeySource(provider(idp.url), clock).close()
 
 
 ED448 = OKPAlgorithm.to_jwk(ed448.Ed448PrivateKey.generate().public_key(), as_dict=True)

@@ -3,43 +3,19 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
 import pytest
 
 from addons.core.claims import RejectedToken
-from addons.core.identity_provider import IdentityProvider
 from addons.edge.jwks import MIN_INTERVAL, REFRESH_AFTER, USABLE_FOR
 from addons.edge.oidc import KeysUnavailable, Verifier
 from scripts.devenv.oidc import mint
-from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, Issuer, issuer, jwk, provider_process
+from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, Clock, Issuer, issuer, jwk, provider, provider_process
 
 NOW = 1_800_000_000.0
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def idp() -> Iterator[Issuer]:
-    with issuer() as found:
-        yield found
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-def provider(url: str, *algorithms: str, name: str = "idp") -> IdentityProvider:
-    allowed = frozenset(algorithms or ("RS256", "ES256"))
-    return IdentityProvider(name=name, issuer=url, audiences=("chaperone",), algorithms=allowed)
 
 
 @pytest.fixture
@@ -167,7 +143,7 @@ async def test_a_token_without_key_id_needs_an_issuer_with_one_key(
 @pytest.mark.parametrize(("key", "alg"), [(EC_1, "ES256"), (ED_1, "EdDSA"), (RSA_1, "PS256")])
 async def test_other_algorithms(idp: Issuer, clock: Clock, key: Any, alg: str) -> None:
     idp.publish(jwk(key))
-    verifier = Verifier([provider(idp.url, alg)], clock)
+    verifier = Verifier([provider(idp.url, algorithms=frozenset({alg}))], clock)
     assert await verifier.verify(idp.sign(NOW, key, alg), NOW)
     await verifier.close()
 

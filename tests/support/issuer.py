@@ -18,6 +18,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from addons.core.identity_provider import IdentityProvider
+
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 RSA_1 = rsa.generate_private_key(65537, 2048)
@@ -70,6 +72,23 @@ class Issuer:
     def fetches(self) -> int:
         """How often the keys were asked for."""
         return self.asked.count("/jwks")
+
+
+class Clock:
+    """Seconds that only move when told."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        """The time."""
+        return self.now
+
+
+def provider(issuer: str, **changes: Any) -> IdentityProvider:
+    """The identity provider at this address, as the rules would describe it."""
+    algorithms = frozenset({"RS256", "ES256"})
+    values = {"name": "idp", "issuer": issuer, "audiences": ("chaperone",), "algorithms": algorithms}
+    return IdentityProvider(**{**values, **changes})
 
 
 @contextmanager
