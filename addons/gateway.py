@@ -64,7 +64,7 @@ class Prepared:
 
     def summary(self) -> str:
         """One line for people."""
-        clusters = ", ".join(self.policy.connections)
+        clusters = ", ".join(f"{name} ({each.profile})" for name, each in self.policy.connections.items())
         return f"connections: {clusters}; {len(self.policy.guardrails.rules)} guardrails"
 
 

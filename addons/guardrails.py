@@ -61,7 +61,7 @@ class Guardrails:
             connection=connection.name, now=now, rate=exchange.rate, affected=found.affected,
             frozen=rules.frozen(request, connection.name, now) if needs.frozen else None,
         )  # fmt: skip
-        exchange.decision = rules.judge(candidates, facts, connection.thresholds)
+        exchange.decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
         exchange.warnings.extend(warnings_of(exchange.decision))
         if refusal := refusal_of(exchange.decision, request):
             refuse(flow, refusal)

@@ -17,6 +17,7 @@ from addons.core.decision import Thresholds
 from addons.core.explain import Judge, UnusableQuestion
 from addons.core.explain import explain as explain_request
 from addons.core.problem import InvalidConfiguration
+from addons.core.profile import THRESHOLDS, Profile
 from addons.core.resources import BUILTIN_AND_OPTIONAL
 from addons.edge.rulefiles import read_rules
 from addons.policy import load_judgement
@@ -29,13 +30,14 @@ def explain(
     content_type: str = "application/json",
     batch: bool = False,
     connection: str = "",
+    profile: Literal["observe", "standard", "strict"] | None = None,
     rules: list[Path] | None = None,
     output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
 ) -> int:
     """Explain one request, as in: chaperone explain "DELETE /api/v1/namespaces/shop".
 
-    Without a connection it needs no cluster: the built-in kinds of Kubernetes 1.37, the standard thresholds, and a
-    caller whose role may do everything, so that only reading and guardrails speak.
+    Without a connection it needs no cluster: the built-in kinds of Kubernetes 1.37, the profile standard, and a caller
+    whose role may do everything, so that only reading and guardrails speak.
 
     Parameters
     ----------
@@ -50,13 +52,15 @@ def explain(
         "old_object", "now", "frozen", "rate", "affected"}; the last six as in a rule's tests) from standard input and
         write one answer a line.
     connection
-        Judge by the thresholds and rules of this connection.
+        Judge by the profile, the thresholds and the rules of this connection.
+    profile
+        Judge as if the connection had this profile and no thresholds of its own.
     rules
         Folders of rule files, instead of the ones this command was shipped with.
     output
         "text" for people, "json" for programs.
     """
-    judge = _judge([str(folder) for folder in rules or [default_rules()]], connection)
+    judge = _judge([str(folder) for folder in rules or [default_rules()]], connection, profile)
     if batch:
         return _batch(judge)
     method, _, target = request.partition(" ")
@@ -68,25 +72,30 @@ def explain(
     return 0
 
 
-def _judge(folders: list[str], connection: str) -> Judge:
+def _judge(folders: list[str], connection: str, profile: str | None) -> Judge:
     guardrails, _ = load_judgement(folders, NO_SECRET_KEY)
+    chosen, thresholds = _stance(folders, connection)
+    if profile is not None:
+        chosen = Profile(profile)
+        thresholds = THRESHOLDS[chosen]
     return Judge(
         guardrails=guardrails,
         resources=BUILTIN_AND_OPTIONAL,
-        thresholds=_thresholds(folders, connection),
+        profile=chosen,
+        thresholds=thresholds,
         connection=connection,
     )
 
 
-def _thresholds(folders: list[str], connection: str) -> Thresholds:
+def _stance(folders: list[str], connection: str) -> tuple[Profile, Thresholds]:
     if not connection:
-        return Thresholds()
+        return Profile.STANDARD, THRESHOLDS[Profile.STANDARD]
     connections, problems = compile_connections(read_rules(folders)[0])
     if problems:
         raise InvalidConfiguration(problems)
     if connection not in connections:
         raise LookupError(f"no connection is named {connection}; known are: {', '.join(connections) or 'none'}")
-    return connections[connection].thresholds
+    return connections[connection].profile, connections[connection].thresholds
 
 
 def _batch(judge: Judge) -> int:
@@ -114,7 +123,8 @@ def _answer(line: bytes, judge: Judge) -> dict[str, Any]:
 
 
 def _text(answer: dict[str, Any]) -> str:
-    lines = [f"{answer['verdict']} (risk {answer['risk']})"]
+    instead = f", observed only: it would be {answer['observed']}" if answer["observed"] else ""
+    lines = [f"{answer['verdict']} (risk {answer['risk']}){instead}"]
     if answer["request"]:
         lines += [f"  {name}: {value}" for name, value in answer["request"].items() if value]
     lines += [f"  {name}: {answer[name]}" for name in ("rule", "reason", "hint") if answer[name]]

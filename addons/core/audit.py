@@ -151,6 +151,7 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
         values["risk"] = str(decision.risk)
         values["rule"] = decision.rule
         values["reason"] = decision.reason
+        values["observed"] = "" if decision.observed is None else decision.observed.word
         values["shadow"] = ",".join(match.rule for match in decision.matches if match.shadow)
     if (refusal := call.refusal) is not None:
         values.update(decision="refuse", rule=refusal.rule, reason=refusal.why)

@@ -6,17 +6,17 @@ The CA bundle is only named here; reading and checking it is `addons/edge/tls.py
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from addons.core.decision import Thresholds
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.problem import Problem
+from addons.core.profile import THRESHOLDS, Profile
 
 KIND = "Connection"
-_STANDARD = Thresholds()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,8 @@ class Connection:
     region: str = ""
     sts_endpoint_url: str = ""
     """Empty: the region's public STS endpoint."""
-    thresholds: Thresholds = _STANDARD
+    profile: Profile = Profile.STANDARD
+    thresholds: Thresholds = THRESHOLDS[Profile.STANDARD]
 
 
 _HOST = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])"
@@ -66,22 +67,15 @@ class EksSpec(SpecModel):
     )
 
 
+Risk = Annotated[int, Field(ge=0, le=101)]
+
+
 class ThresholdsSpec(SpecModel):
-    """Risk (0-100) from which this connection warns, asks a human, denies; 101 means never by risk."""
+    """Risk (0-100) from which this connection warns, asks a human, denies; left out, the profile's; 101 is never."""
 
-    warn: Annotated[int, Field(ge=0, le=101)] = Field(
-        default=_STANDARD.warn, description="from here the agent is warned"
-    )
-    approve: Annotated[int, Field(ge=0, le=101)] = Field(
-        default=_STANDARD.approve, description="from here a human is asked"
-    )
-    deny: Annotated[int, Field(ge=0, le=101)] = Field(default=_STANDARD.deny, description="from here it is denied")
-
-    @model_validator(mode="after")
-    def _ordered(self) -> ThresholdsSpec:
-        if not self.warn <= self.approve <= self.deny:
-            raise ValueError("must be ordered: warn <= approve <= deny")
-        return self
+    warn: Risk | None = Field(default=None, description="from here the agent is warned")
+    approve: Risk | None = Field(default=None, description="from here a human is asked")
+    deny: Risk | None = Field(default=None, description="from here it is denied")
 
 
 class ConnectionSpec(SpecModel):
@@ -96,6 +90,10 @@ class ConnectionSpec(SpecModel):
         description="the cluster's CA bundle (PEM); a relative path is taken from the folder of this file"
     )
     eks: EksSpec
+    profile: Literal["observe", "standard", "strict"] = Field(
+        default="standard",
+        description="how strictly it is judged: `observe` reports and stops nothing, `strict` asks a human earlier",
+    )
     thresholds: ThresholdsSpec = ThresholdsSpec()
 
 
@@ -139,6 +137,10 @@ def _connection(document: Document, spec: ConnectionSpec) -> tuple[Connection, l
         for key, value in (("host", spec.host), ("address", spec.address))
         if value is not None and _split(value)[1] > 65535
     ]
+    profile = Profile(spec.profile)
+    thresholds = replace(THRESHOLDS[profile], **spec.thresholds.model_dump(exclude_none=True))
+    if not thresholds.warn <= thresholds.approve <= thresholds.deny:
+        problems.append(document.problem(("spec", "thresholds"), f"thresholds: must be ordered, and are {thresholds}"))
     host, port = _split(spec.host)
     connection = Connection(
         name=document.name,
@@ -150,7 +152,8 @@ def _connection(document: Document, spec: ConnectionSpec) -> tuple[Connection, l
         eks_cluster=spec.eks.cluster,
         region=spec.eks.region,
         sts_endpoint_url=spec.eks.sts_endpoint,
-        thresholds=Thresholds(warn=spec.thresholds.warn, approve=spec.thresholds.approve, deny=spec.thresholds.deny),
+        profile=profile,
+        thresholds=thresholds,
     )
     return connection, problems
 

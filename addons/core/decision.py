@@ -50,11 +50,18 @@ class Match:
     shadow: bool = False
     retry_after_seconds: int | None = None
     """For a denial that passes by itself: when to try again."""
+    fixed: bool = False
+    """The rule names its verdict, whatever the thresholds."""
+    unevaluable: bool = False
+    """Nobody knows whether the rule matches; its verdict is a denial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The guardrails' answer; `rule`, `reason` and `hint` are the deciding match's, empty when nothing matched."""
+    """The guardrails' answer; `rule`, `reason` and `hint` are the deciding match's, empty when nothing matched.
+
+    `observed` is set where the profile only observes: the verdict it would have been.
+    """
 
     verdict: Verdict
     risk: int = 0
@@ -62,4 +69,5 @@ class Decision:
     reason: str = ""
     hint: str = ""
     retry_after_seconds: int | None = None
+    observed: Verdict | None = None
     matches: tuple[Match, ...] = ()

@@ -21,6 +21,7 @@ from addons.core.guardrails.models import Count, RateFacts
 from addons.core.headers import ForbiddenHeader, scrub_request_headers
 from addons.core.kube_request import KubeRequest
 from addons.core.patches import InapplicablePatch, json_patch, merge_patch
+from addons.core.profile import Profile
 from addons.core.reading import Reading, read
 from addons.core.refusal import Refusal
 from addons.core.resources import Resources
@@ -52,6 +53,7 @@ class Judge:
     guardrails: GuardrailSet
     resources: Resources
     thresholds: Thresholds = Thresholds()
+    profile: Profile = Profile.STANDARD
     connection: str = ""
 
 
@@ -91,7 +93,7 @@ def _judged(question: Mapping[str, Any], reading: Reading, judge: Judge, now: fl
         rate=given.rate.rate(request),
         affected=given.affected,
     )
-    return _answer(question, request, judge.guardrails.judge(candidates, facts, judge.thresholds))
+    return _answer(question, request, judge.guardrails.judge(candidates, facts, judge.thresholds, judge.profile))
 
 
 def _situation(question: Mapping[str, Any]) -> _Situation:
@@ -109,6 +111,7 @@ def _answer(question: Mapping[str, Any], request: KubeRequest, decision: Decisio
         "id": question.get("id"),
         "request": shown(request),
         "verdict": decision.verdict.word,
+        "observed": "" if decision.observed is None else decision.observed.word,
         "risk": decision.risk,
         "rule": decision.rule,
         "rules": [match.rule for match in decision.matches if not match.shadow],
@@ -123,6 +126,7 @@ def _refused(question: Mapping[str, Any], request: KubeRequest | None, refusal: 
         "id": question.get("id"),
         "request": None if request is None else shown(request),
         "verdict": Verdict.DENY.word if refusal.code == 403 else REFUSE,
+        "observed": "",
         "risk": 100,
         "rule": refusal.rule,
         "rules": [refusal.rule],

@@ -27,6 +27,13 @@ def test_explain_for_people() -> None:
     assert "rule: delete-namespace-needs-approval" in result.stdout
 
 
+def test_explain_under_a_profile() -> None:
+    answer = chaperone("explain", "DELETE /api/v1/namespaces/shop", "--profile", "observe")
+    assert answer.stdout.startswith("warn (risk 80), observed only: it would be require_approval\n")
+    answer = chaperone("explain", "DELETE /api/v1/namespaces/shop", "--profile", "lax")
+    assert answer.returncode != 0
+
+
 def test_explain_for_programs_and_with_a_body(tmp_path: Path) -> None:
     body = tmp_path / "pod.json"
     body.write_text('{"spec": {"hostNetwork": true, "containers": []}}')

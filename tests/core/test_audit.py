@@ -92,6 +92,12 @@ def test_the_whole_event() -> None:
     }
 
 
+def test_what_was_only_observed_says_what_it_would_have_been() -> None:
+    decision = Decision(verdict=Verdict.WARN, rule="r", risk=95, observed=Verdict.DENY)
+    annotations = _event(replace(CALL, decision=decision))["annotations"]
+    assert (annotations["chaperone.dev/decision"], annotations["chaperone.dev/observed"]) == ("warn", "deny")
+
+
 GARBAGE = Call(id="1", received_at=0, method="BREW", target="/x")
 
 

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from addons.core.connection import by_target, compile_connections, resolve_path
 from addons.core.decision import Thresholds
 from addons.core.documents import Document, parse_documents
+from addons.core.profile import THRESHOLDS, Profile
 
 FULL = """
 apiVersion: chaperone/v1
@@ -50,6 +53,15 @@ def test_every_field() -> None:
     assert by_target(connections) == {("api.prod.example", 443): prod, ("fd00::1", 6443): dev}
 
 
+def test_thresholds_take_precedence_over_those_of_the_profile() -> None:
+    text = FULL.replace("thresholds: {warn: 10, approve: 20, deny: 101}", "profile: strict\n  thresholds: {deny: 80}")
+    connections, problems = compile_connections(documents(text, SMALL))
+    assert not problems
+    assert connections["prod"].profile is Profile.STRICT
+    assert connections["prod"].thresholds == replace(THRESHOLDS[Profile.STRICT], deny=80)
+    assert connections["dev"].profile is Profile.STANDARD
+
+
 @pytest.mark.parametrize(
     ("old", "new", "line", "message"),
     [
@@ -69,6 +81,8 @@ def test_every_field() -> None:
         pytest.param("cluster: prod", "cluster: 'a b'", 10, "cluster", id="cluster name"),
         pytest.param("https://vpce", "http://vpce", 10, "stsEndpoint", id="STS in clear"),
         pytest.param("warn: 10", "warn: 21", 11, "ordered", id="thresholds out of order"),
+        pytest.param("warn: 10, approve: 20, deny: 101", "warn: 51", 11, "ordered", id="also with the profile's"),
+        pytest.param("thresholds:", "profile: lax\n  thresholds:", 11, "profile", id="unknown profile"),
         pytest.param("deny: 101", "deny: 102", 11, "deny", id="threshold too high"),
         pytest.param("deny: 101", "dney: 101", 11, "dney", id="unknown key"),
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from addons.core.documents import Document, parse_documents
 from addons.core.explain import Judge, UnusableQuestion, explain
 from addons.core.guardrails import compile_guardrails
+from addons.core.profile import THRESHOLDS, Profile
 from addons.core.resources import BUILTIN
 
 RULES = Path(__file__).parents[2] / "rules" / "guardrails"
@@ -154,6 +156,17 @@ def test_time_rate_and_extent_can_be_said(target: str, more: dict[str, Any], ver
     assert not problems
     judge = Judge(guardrails=guardrails, resources=BUILTIN)
     assert explain({"method": "DELETE", "target": target, **more}, judge, 0.0)["verdict"] == verdict
+
+
+@pytest.mark.parametrize(
+    ("profile", "verdict", "observed"),
+    [(Profile.OBSERVE, "warn", "require_approval"), (Profile.STANDARD, "require_approval", ""),
+     (Profile.STRICT, "deny", "")],
+)  # fmt: skip
+def test_profiles(profile: Profile, verdict: str, observed: str) -> None:
+    judge = replace(JUDGE, profile=profile, thresholds=THRESHOLDS[profile])
+    answer = explain({"method": "DELETE", "target": NS}, judge, 0.0)
+    assert (answer["verdict"], answer["observed"]) == (verdict, observed)
 
 
 @pytest.mark.parametrize(

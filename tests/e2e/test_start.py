@@ -162,6 +162,7 @@ def test_a_second_gateway_on_the_same_port_does_not_start(gateway: GatewayEnv, t
 def test_a_good_configuration_can_be_checked_beside_a_running_gateway(gateway: GatewayEnv) -> None:
     done = chaperone(gateway, "up", "--check")
     assert (done.returncode, "no problems" in done.stdout) == (0, True), done.stderr
+    assert f"connections: {gateway.connection} (standard)" in done.stdout
 
 
 def test_workers_share_the_port_and_all_serve(

@@ -58,11 +58,13 @@ def unanswered(error: Unanswered) -> Refusal:
 
 
 def warnings_of(decision: Decision) -> list[str]:
-    """One line per match that warns, and per shadow match whatever its verdict would have been."""
+    """One line per match that warns, and per match that only reports whatever its verdict would have been."""
     lines = []
     for match in decision.matches:
         if match.shadow:
             lines.append(f"shadow: {match.rule} would {match.verdict.word}: {match.reason}")
         elif match.verdict is Verdict.WARN:
             lines.append(f"{match.rule}: {match.reason}; {match.hint}")
+        elif decision.observed is not None:
+            lines.append(f"observed: {match.rule} would {match.verdict.word}: {match.reason}; {match.hint}")
     return lines

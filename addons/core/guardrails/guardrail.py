@@ -20,6 +20,9 @@ from addons.core.problem import Problem
 KIND = "Guardrail"
 _VERDICT_RISK = {Verdict.WARN: 30, Verdict.REQUIRE_APPROVAL: 50, Verdict.DENY: 100}
 """The risk shown for a rule that names its verdict: that of the standard thresholds, and the highest for a deny."""
+_UNEVALUABLE_HINT = (
+    "send the object complete and in the form its API documents; if it is, the rule needs has() or .?field"
+)
 _NO_REFERENCES: frozenset[str] = frozenset()
 
 
@@ -62,32 +65,33 @@ class Guardrail:
 
     def match(self, thresholds: Thresholds) -> Match:
         """This rule as one that matched."""
-        verdict = thresholds.verdict(self.risk) if self.verdict is None else self.verdict
-        return self._as_match(verdict, self.risk, self.reason, self.hint, self.retry_after_seconds)
+        return Match(
+            rule=self.name,
+            verdict=thresholds.verdict(self.risk) if self.verdict is None else self.verdict,
+            risk=self.risk,
+            reason=self.reason,
+            hint=self.hint,
+            covers=self.covers,
+            shadow=self.shadow,
+            retry_after_seconds=self.retry_after_seconds,
+            fixed=self.verdict is not None,
+        )
 
     def unevaluable(self, error: Unevaluable) -> Match:
         """This rule as one that could not be evaluated: a denial, because what is not known to be safe is not."""
-        return self._as_match(
-            Verdict.DENY,
-            100,
-            f"the expression of this rule could not be evaluated: {error}",
-            "send the object complete and in the form its API documents; if it is, the rule needs has() or .?field",
+        return Match(
+            rule=self.name,
+            verdict=Verdict.DENY,
+            risk=100,
+            reason=f"the expression of this rule could not be evaluated: {error}",
+            hint=_UNEVALUABLE_HINT,
+            covers=self.covers,
+            shadow=self.shadow,
+            unevaluable=True,
         )
 
     def _named_by_object(self, request: KubeRequest) -> bool:
         return bool(self.matcher.names) and not request.name and carries_object(request)
-
-    def _as_match(self, verdict: Verdict, risk: int, reason: str, hint: str, later: int | None = None) -> Match:
-        return Match(
-            rule=self.name,
-            verdict=verdict,
-            risk=risk,
-            reason=reason,
-            hint=hint,
-            covers=self.covers,
-            shadow=self.shadow,
-            retry_after_seconds=later,
-        )
 
 
 def compile_guardrail(document: Document) -> tuple[Guardrail | None, GuardrailSpec | None, list[Problem]]:

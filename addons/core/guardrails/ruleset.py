@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
-from addons.core.decision import Decision, Match, Thresholds, Verdict
+from addons.core.decision import Decision, Match, Thresholds
 from addons.core.documents import Document
 from addons.core.guardrails.cel import Unevaluable, activation
 from addons.core.guardrails.facts import Facts, Needs, variables
@@ -17,11 +17,12 @@ from addons.core.guardrails.freeze import KIND as FREEZE_WINDOW
 from addons.core.guardrails.freeze import FreezeWindow, compile_windows, frozen
 from addons.core.guardrails.guardrail import Guardrail, compile_guardrail
 from addons.core.guardrails.matching import effective_verb, reaches_many
+from addons.core.guardrails.outcome import outcome
 from addons.core.guardrails.selftest import failures
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
+from addons.core.profile import Profile
 
-_ALLOWED = Decision(verdict=Verdict.ALLOW)
 _NOTHING = Needs()
 _CACHE_LIMIT = 8192
 
@@ -58,14 +59,20 @@ class GuardrailSet:
         """The names of the freeze windows a request falls into at `now` (Unix seconds)."""
         return frozen(self.windows, request, connection, now)
 
-    def judge(self, candidates: Sequence[Guardrail], facts: Facts, thresholds: Thresholds) -> Decision:
+    def judge(
+        self,
+        candidates: Sequence[Guardrail],
+        facts: Facts,
+        thresholds: Thresholds,
+        profile: Profile = Profile.STANDARD,
+    ) -> Decision:
         """The strictest of what matches; ties go by risk, then name. Shadow matches never decide."""
         if not candidates:
-            return _ALLOWED
+            return outcome((), facts.request, profile)
         try:
             bound = activation(variables(facts, frozenset().union(*(rule.references for rule in candidates))))
         except Unevaluable as error:
-            return _decision([rule.unevaluable(error) for rule in candidates])
+            return outcome([rule.unevaluable(error) for rule in candidates], facts.request, profile)
         matches: list[Match] = []
         for rule in candidates:
             try:
@@ -73,7 +80,7 @@ class GuardrailSet:
                     matches.append(rule.match(thresholds))
             except Unevaluable as error:
                 matches.append(rule.unevaluable(error))
-        return _decision(matches)
+        return outcome(matches, facts.request, profile)
 
     def _shape(self, key: tuple[str, str, str, str, str]) -> tuple[tuple[Guardrail, ...], bool]:
         rules = tuple(rule for rule in self.rules.values() if rule.matcher.about(*key))
@@ -104,24 +111,3 @@ def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, lis
             problems.extend(failures(rule, spec, document))
             rules.append(rule)
     return GuardrailSet(rules, windows), problems
-
-
-def _precedence(match: Match) -> tuple[bool, int, bool, int, str]:
-    """Of denials, one for good comes before one that passes by itself: waiting would not help."""
-    return match.shadow, -match.verdict, match.retry_after_seconds is not None, -match.risk, match.rule
-
-
-def _decision(matches: list[Match]) -> Decision:
-    matches.sort(key=_precedence)
-    if not matches or matches[0].shadow:
-        return Decision(verdict=Verdict.ALLOW, matches=tuple(matches))
-    first = matches[0]
-    return Decision(
-        verdict=first.verdict,
-        risk=first.risk,
-        rule=first.rule,
-        reason=first.reason,
-        hint=first.hint,
-        retry_after_seconds=first.retry_after_seconds,
-        matches=tuple(matches),
-    )
