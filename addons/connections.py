@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Client
@@ -17,6 +18,16 @@ class Connections:
     def __init__(self, connections: Mapping[tuple[str, int], Connection]) -> None:
         self._registered = connections
         self._opened: WeakKeyDictionary[Client, Connection] = WeakKeyDictionary()
+
+    @contextmanager
+    def also(self, connection: Connection) -> Iterator[None]:
+        """Register one more meanwhile: for the gateway's attacks on itself, before anybody else can connect."""
+        registered = self._registered
+        self._registered = {**registered, (connection.host, connection.port): connection}
+        try:
+            yield
+        finally:
+            self._registered = registered
 
     def open(self, client: Client, host: str, port: int) -> Connection | None:
         """Bind a client connection to the cluster registered under a CONNECT target; None when there is none."""

@@ -14,7 +14,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,14 +35,17 @@ from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
 from addons.edge.oidc import Verifier
 from addons.edge.rates import RateTable
+from addons.edge.readiness import Readiness
 from addons.edge.recordings import Recordings
 from addons.edge.schema import approvals_url
+from addons.edge.self_check import self_check
 from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
 from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
+from addons.health import SELF_CHECK, SERVING, make_health, make_readiness
 from addons.logs import configure_logs
-from addons.master import drain, make_master, serve
+from addons.master import acceptor, drain, make_master, serve
 from addons.parts import Parts
 from addons.policy import Policy, load_policy
 from addons.question import Scrub
@@ -66,6 +69,14 @@ class Prepared:
         """One line for people."""
         clusters = ", ".join(f"{name} ({each.profile})" for name, each in self.policy.connections.items())
         return f"connections: {clusters}; {len(self.policy.guardrails.rules)} guardrails"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sockets:
+    """Where agents and probes connect to, bound."""
+
+    proxy: socket.socket
+    health: socket.socket
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -101,35 +112,64 @@ def fingerprint_key(state: Path) -> bytes:
         raise InvalidConfiguration([Problem(str(state), 0, f"the state folder cannot be used: {error}")]) from error
 
 
-async def run(settings: Settings, prepared: Prepared, listener: socket.socket, worker: int) -> int:
-    """Serve on a listening socket until SIGINT or SIGTERM; the exit status."""
+async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: int) -> int:
+    """Serve on bound sockets until SIGINT or SIGTERM; the exit status. Raises Bypass before anybody is served."""
     configure_logs(settings.log_format, settings.log_level)
     parts = make_parts(settings, prepared, worker)
+    readiness = make_readiness(parts)
+    health = make_health(parts, readiness)
     master = make_master(lambda disconnect: build_stack(parts, disconnect), settings.mitmproxy_options())
-    for issuer in await parts.verifier.prepare():
-        log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
-    server = await serve(master, listener)
+    try:
+        await health.start(sockets.health)
+        for issuer in await parts.verifier.prepare():
+            log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
+        await self_check(acceptor(master), parts.connections.also, prepared.authority.certificate_file)
+        readiness.holds.pop(SELF_CHECK)
+        await _serve(master, sockets, readiness, _about(prepared, sockets, worker))
+    finally:
+        health.close()
+        await readiness.close()
+        await _close(parts)
+    return 0
+
+
+async def _serve(master: Master, sockets: Sockets, readiness: Readiness, about: Mapping[str, str | int]) -> None:
+    """Agents are served from here until a signal comes."""
+    server = await serve(master, sockets.proxy)
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    stopping = asyncio.create_task(_stop(stopped, server, master))
+    stopping = asyncio.create_task(_stop(stopped, server, master, readiness))
     gc.collect()
     gc.freeze()  # what was made until here stays: no collection needs to look at it again
-    host, port = listener.getsockname()[:2]
-    log.info("ready", proxy=f"http://{host}:{port}", worker=worker, ca=str(prepared.authority.certificate_file),
-             policy=prepared.summary())  # fmt: skip
+    readiness.holds.pop(SERVING)
+    log.info("ready", **about)
     try:
         await master.run()
     finally:
         stopping.cancel()
         server.close()
-        await _close(parts)
-    return 0
 
 
-async def _stop(stopped: asyncio.Event, server: asyncio.Server, master: Master) -> None:
+def _about(prepared: Prepared, sockets: Sockets, worker: int) -> dict[str, str | int]:
+    return {
+        "proxy": _url(sockets.proxy),
+        "health": _url(sockets.health),
+        "worker": worker,
+        "ca": str(prepared.authority.certificate_file),
+        "policy": prepared.summary(),
+    }
+
+
+def _url(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+async def _stop(stopped: asyncio.Event, server: asyncio.Server, master: Master, readiness: Readiness) -> None:
     """On a signal: no new clients, an end for every open exchange so that its record is whole, then the master."""
     await stopped.wait()
+    readiness.holds[SERVING] = "the gateway is stopping"
     server.close()
     await drain(master, _DRAIN_SECONDS)
     master.shutdown()

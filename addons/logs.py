@@ -31,6 +31,7 @@ class Unfailing:
 def configure_logs(form: Literal["json", "console"], level: str) -> None:
     """Send every log line to standard error in one form. Only warnings of libraries are news."""
     shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,

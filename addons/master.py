@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 from mitmproxy import http, options
@@ -86,13 +86,18 @@ def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], v
     return master
 
 
-async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
-    """Accept clients on an already bound socket, so that "port in use" is known before anything starts."""
+def acceptor(master: Master) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """What handles a client's connection from its first byte to its last."""
     proxyserver = master.addons.get("proxyserver")
     instance: ServerInstance[Any] = ServerInstance.make(ProxyMode.parse("regular"), proxyserver)
     make_top_layer = instance.make_top_layer
     instance.make_top_layer = lambda context: OneWrite(make_top_layer(context))  # type: ignore[method-assign, assignment, return-value]
-    return await asyncio.start_server(instance.handle_stream, sock=listener)
+    return instance.handle_stream
+
+
+async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
+    """Accept clients on an already bound socket, so that "port in use" is known before anything starts."""
+    return await asyncio.start_server(acceptor(master), sock=listener, backlog=1024)
 
 
 async def drain(master: Master, seconds: float) -> None:

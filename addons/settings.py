@@ -46,6 +46,10 @@ class Settings(BaseModel):
     listen_host: str = "127.0.0.1"
     """Address agents reach the gateway at."""
     listen_port: Port = 8080
+    health_host: str = "127.0.0.1"
+    """Address that probes and monitoring reach `/healthz` and `/readyz` at."""
+    health_port: Port = 8082
+    """Its port."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that share the port; one uses about one core."""
     http2: bool = False
@@ -104,6 +108,9 @@ def read_settings(file: Path, overrides: dict[str, Any] | None = None) -> tuple[
             problems.append(Problem(str(file), lines.get((key,), 0), _explain(str(key), item)))
             content.pop(str(key), None)
         settings = Settings.model_validate(content)
+    if settings.listen_port == settings.health_port != 0:  # workers share their ports: they would share clients, too
+        line = lines.get(("health_port",), lines.get(("listen_port",), 0))
+        problems.append(Problem(str(file), line, "health_port must be another than listen_port"))
     return _absolute(settings, file.resolve().parent), sorted(problems, key=lambda problem: problem.line)
 
 

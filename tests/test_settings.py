@@ -56,6 +56,12 @@ def test_mitmproxy_options_are_not_passed_on(name: str, tmp_path: Path) -> None:
     assert line.startswith("1 ")
 
 
+def test_the_listener_of_probes_is_one_of_its_own(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, "listen_port: 8082\n") == ["1 health_port must be another than listen_port"]
+    (tmp_path / "mitm.conf").write_text("listen_port: 0\nhealth_port: 0\n")
+    assert load_settings(tmp_path / "mitm.conf").health_port == 0, "two free ones"
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match="cannot be read"):
         load_settings(tmp_path / "missing.conf")

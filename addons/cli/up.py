@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ from cyclopts import Parameter
 from addons import gateway
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.live import clear_live
+from addons.edge.self_check import Bypass
 from addons.settings import Settings, read_settings
 
 
@@ -26,6 +28,7 @@ def up(
     conf: Path = Path("mitm.conf"),
     workers: int | None = None,
     listen_port: int | None = None,
+    health_port: int | None = None,
     check: bool = False,
     worker: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
@@ -39,25 +42,37 @@ def up(
         Processes that share the port, instead of the number in the file.
     listen_port
         Port to listen on, instead of the one in the file; 0 takes a free one.
+    health_port
+        Port of /healthz and /readyz, instead of the one in the file; 0 takes a free one.
     check
         Only check the configuration and the rules; exit status 1 if there is a mistake.
     """
-    chosen: dict[str, Any] = {"workers": workers, "listen_port": listen_port}
+    chosen: dict[str, Any] = {"workers": workers, "listen_port": listen_port, "health_port": health_port}
     settings, problems = read_settings(conf, {key: value for key, value in chosen.items() if value is not None})
     prepared = _collected(problems, lambda: gateway.prepare(settings))
-    listener = _collected(problems, lambda: _listener(settings, conf))
-    if prepared is None or listener is None or problems:
+    bind = partial(_bind, shared=settings.workers > 1, conf=conf)
+    proxy = _collected(problems, lambda: bind("listen_port", settings.listen_host, settings.listen_port))
+    health = _collected(problems, lambda: bind("health_port", settings.health_host, settings.health_port))
+    if prepared is None or proxy is None or health is None or problems:
         raise InvalidConfiguration(problems)
-    with listener:
+    with proxy, health:
         if check:
             print(f"{conf}: no problems; {prepared.summary()}")
             return 0
         if worker is None:
             clear_live(Path(settings.state))
-        if worker is None and settings.workers > 1:  # bound but not listening: it keeps the port for the workers
-            return _supervise(conf, settings.workers, listener.getsockname()[1])
-        listener.listen(1024)
-        return asyncio.run(gateway.run(settings, prepared, listener, worker or 0))
+        if worker is None and settings.workers > 1:  # bound but not listening: it keeps the ports for the workers
+            ports = {"--listen-port": proxy.getsockname()[1], "--health-port": health.getsockname()[1]}
+            return _supervise(conf, settings.workers, ports)
+        return _run(settings, prepared, gateway.Sockets(proxy=proxy, health=health), worker or 0)
+
+
+def _run(settings: Settings, prepared: gateway.Prepared, sockets: gateway.Sockets, worker: int) -> int:
+    try:
+        return asyncio.run(gateway.run(settings, prepared, sockets, worker))
+    except Bypass as error:
+        print(f"chaperone: the gateway failed its attack on itself and serves nobody: {error}", file=sys.stderr)
+        return 1
 
 
 def _collected[T](problems: list[Problem], make: Callable[[], T]) -> T | None:
@@ -69,41 +84,27 @@ def _collected[T](problems: list[Problem], make: Callable[[], T]) -> T | None:
         return None
 
 
-def _listener(settings: Settings, conf: Path) -> socket.socket:
-    """A bound socket. Workers share their port; one alone does not, so no second gateway can slip in beside it."""
-    address = (settings.listen_host, settings.listen_port)
+def _bind(key: str, host: str, port: int, *, shared: bool, conf: Path) -> socket.socket:
+    """A bound socket. Workers share their ports; one alone does not, so no second gateway can slip in beside it."""
     try:
-        family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         # Named IPPROTO_TCP, because asyncio turns Nagle off for those only; with it each reply waits 40 ms.
-        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if settings.workers > 1:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind(address)
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind((host, port))
     except OSError as error:
-        why = (
-            "is in use: stop what listens there, or choose another listen_port"
-            if error.errno == errno.EADDRINUSE
-            else error
-        )
-        raise InvalidConfiguration([Problem(str(conf), 0, f"{address[0]}:{address[1]} {why}")]) from error
-    return listener
+        in_use = f"is in use: stop what listens there, or choose another {key}"
+        why = in_use if error.errno == errno.EADDRINUSE else error
+        raise InvalidConfiguration([Problem(str(conf), 0, f"{host}:{port} {why}")]) from error
+    return bound
 
 
-def _supervise(conf: Path, count: int, port: int) -> int:
+def _supervise(conf: Path, count: int, ports: Mapping[str, int]) -> int:
     """Run the workers until one ends; a gateway with a dead worker ends whole, for its supervisor to restart."""
-    command = [
-        sys.executable,
-        "-m",
-        "addons.cli",
-        "up",
-        "--conf",
-        str(conf),
-        "--workers",
-        str(count),
-        "--listen-port",
-        str(port),
-    ]
+    command = [sys.executable, "-m", "addons.cli", "up", "--conf", str(conf), "--workers", str(count)]
+    command += [str(part) for option in ports.items() for part in option]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = [subprocess.Popen([*command, "--worker", str(index)]) for index in range(count)]
     try:

@@ -7,6 +7,8 @@ import os
 import threading
 from pathlib import Path
 
+_PROBE_BYTES = 4096
+
 
 def make_folder(path: Path, description: bytes) -> None:
     """A folder only we can read, with `session.json` in it, all of it on disk. Safe when several processes do it."""
@@ -23,6 +25,19 @@ def make_folder(path: Path, description: bytes) -> None:
         partial.rename(path / "session.json")
         for folder in (path, path.parent, path.parent.parent):
             sync_folder(folder)
+
+
+def try_to_write(folder: Path) -> None:
+    """Returns if a block can be put on disk in this folder, which is made if need be; nothing of it stays."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / f".probe.{os.getpid()}"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        append(descriptor, b"\0" * _PROBE_BYTES)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+        file.unlink(missing_ok=True)
 
 
 def append(descriptor: int, data: bytes, separate_lines: bool = False) -> None:

@@ -99,6 +99,11 @@ class Journal:
         await done
 
     @property
+    def alive(self) -> bool:
+        """False once the writer has stopped, of itself or because it was closed."""
+        return not self._closed
+
+    @property
     def pressed(self) -> bool:
         """True while so much waits that whoever produces more should await `relieved()` first."""
         return self._queued > PRESSURE_BYTES

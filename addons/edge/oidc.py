@@ -74,6 +74,10 @@ class Verifier:
         """Fetch every issuer's keys; the issuers that could not be reached."""
         return [issuer for issuer, (_, source) in self._issuers.items() if not await source.fetch()]
 
+    def without_keys(self) -> list[str]:
+        """The issuers whose tokens cannot be judged now; being asked keeps the others' keys fresh."""
+        return [issuer for issuer, (_, source) in self._issuers.items() if not source.keep_fresh()]
+
     async def close(self) -> None:
         """Stop fetching keys."""
         for _, source in self._issuers.values():

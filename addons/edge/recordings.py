@@ -11,6 +11,8 @@ Requests of callers that proved no identity are in `unidentified-<connection>`.
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,6 +21,7 @@ from pathlib import Path
 import orjson
 
 from addons.core.session import Session
+from addons.edge.durable import try_to_write
 from addons.edge.journal import Entry, Folder, Journal, RecordUnavailable
 
 AUDIT_FILE = "audit.jsonl"
@@ -34,7 +37,7 @@ class Recordings:
 
     def __init__(self, state_dir: Path, worker: str, started_at: float) -> None:
         """`worker` and `started_at` (Unix seconds) together name this process; nothing is opened yet."""
-        self._sessions = state_dir / "sessions"
+        self._state_dir, self._sessions = state_dir, state_dir / "sessions"
         start = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
         self._flow_file = _safe(f"flows-{worker}-{start}.mitm")
         self._folders: dict[str, Folder] = {}
@@ -65,6 +68,20 @@ class Recordings:
     def cast(self, folder: Folder, exchange_id: str, data: bytes, on_error: OnError) -> None:
         """Queues part of the cast of an exec or attach."""
         self._journal.submit(Entry(folder, cast_name(exchange_id), data, on_error=on_error))
+
+    async def check(self) -> None:
+        """Returns if something can be recorded now. Raises RecordUnavailable."""
+        if not self._journal.alive:
+            raise RecordUnavailable(errno.EIO, "the writer of the record has stopped")
+        try:
+            await asyncio.to_thread(try_to_write, self._state_dir)
+        except OSError as error:
+            raise RecordUnavailable(error.errno, f"{self._state_dir} cannot be written: {error.strerror}") from error
+
+    @property
+    def alive(self) -> bool:
+        """False once nothing will ever be recorded again by this process."""
+        return self._journal.alive
 
     @property
     def pressed(self) -> bool:

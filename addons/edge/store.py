@@ -72,6 +72,11 @@ class Store:
         """Closes every connection."""
         self._engine.dispose()
 
+    def check(self) -> None:
+        """Returns if the store can be written to: writes what is there already."""
+        with _translated(), self._engine.begin() as connection:
+            connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
+
     def claim(self, digest: str, ask: Ask, now: float) -> Case:
         """The standing answer for a request, in one step: a granted approval comes back CONSUMED, exactly once.
 

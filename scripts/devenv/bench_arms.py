@@ -143,7 +143,8 @@ class Bench:
         shipped = [str(REPOSITORY / "rules" / kind) for kind in ("guardrails", "masking")]
         configuration = folder / "mitm.conf"
         # JSON is YAML.
-        configuration.write_text(json.dumps({"listen_port": port, "http2": http2, "rules": ["rules", *shipped]}))
+        settings = {"listen_port": port, "health_port": 0, "http2": http2, "rules": ["rules", *shipped]}
+        configuration.write_text(json.dumps(settings))
         with pinned(self.cores.gateway):
             child = self._python(folder.name, "addons.cli", "up", "--conf", configuration, env=_AWS)
         self._wait(child, port)

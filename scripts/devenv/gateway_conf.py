@@ -80,6 +80,7 @@ def write_configuration(
     own = [rules, *([extra_rules.resolve()] if extra_rules else [])]
     content: dict[str, Any] = {
         "listen_port": 0,
+        "health_port": 0,
         "rules": [str(each) for each in [*shipped, *own]],
         "certs": str(folder / "certs"),
         "state": str(folder / "state"),

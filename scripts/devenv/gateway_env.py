@@ -36,6 +36,8 @@ class GatewayEnv:
 
     folder: Path
     gateway_url: str
+    health_url: str
+    """Of /healthz and /readyz."""
     gateway_ca: Path
     api_url: str
     """What agents name as their cluster's server; it exists only behind the gateway."""
@@ -67,7 +69,8 @@ class GatewayEnv:
     def last_error(self) -> str:
         """The latest trouble in that log, "" if there was none."""
         events = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
-        troubles = [event for event in events if event.get("level") in ("warning", "error")]
+        real = [event for event in events if not event.get("self_check")]  # what it did to itself is no trouble
+        troubles = [event for event in real if event.get("level") in ("warning", "error")]
         return f"{troubles[-1]['event']}: {troubles[-1].get('error', '')}".rstrip(": ") if troubles else ""
 
     def stop(self) -> None:
@@ -169,6 +172,7 @@ def start_gateway(
     started = GatewayEnv(
         folder=folder,
         gateway_url=str(ready["proxy"]),
+        health_url=str(ready["health"]),
         gateway_ca=Path(ready["ca"]),
         api_url=f"https://{upstream.host}",
         connection=upstream.name,

@@ -154,6 +154,23 @@ async def test_issuers_that_cannot_be_reached_are_named(idp: Issuer, clock: Cloc
     await verifier.close()
 
 
+async def test_issuers_without_usable_keys_are_named_until_they_have_some(
+    idp: Issuer, verifier: Verifier, clock: Clock
+) -> None:
+    await verifier.prepare()
+    assert verifier.without_keys() == []
+    published = dict(idp.answers)
+    idp.answers.clear()
+    clock.now += USABLE_FOR
+    assert verifier.without_keys() == [idp.url], "all keys are too old"
+    await verifier.prepare()
+    idp.answers |= published
+    clock.now += MIN_INTERVAL
+    assert verifier.without_keys() == [idp.url], "asking has begun to fetch them"
+    await verifier.prepare()
+    assert verifier.without_keys() == []
+
+
 async def test_the_cache_is_bounded(idp: Issuer, verifier: Verifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("addons.edge.oidc._SEEN_TOKENS", 2)
     tokens = [idp.sign(NOW, jti=f"j{number}") for number in range(3)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,3 +81,20 @@ def test_known_folders_are_bounded(recordings: Recordings, monkeypatch: pytest.M
 async def test_pressure_is_the_journals(recordings: Recordings) -> None:
     assert not recordings.pressed
     await recordings.relieved()
+
+
+async def test_whether_something_can_be_recorded_is_tried(recordings: Recordings, tmp_path: Path) -> None:
+    await recordings.check()
+    assert recordings.alive
+    assert os.listdir(tmp_path) == [], "it leaves nothing behind"  # noqa: PTH208 - in a coroutine
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(RecordUnavailable, match="cannot be written: File too large"):
+            await recordings.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    recordings.close()
+    assert not recordings.alive
+    with pytest.raises(RecordUnavailable, match="has stopped"):
+        await recordings.check()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import multiprocessing
+import resource
 import sqlite3
 import stat
 from collections.abc import Iterator
@@ -55,6 +56,18 @@ def test_what_was_asked_comes_back(store: Store) -> None:
     assert (case.approval.state, case.approval.expires_at) == (State.PENDING, NOW + APPROVAL_SECONDS)
     assert store.get(f" {case.approval.id.upper()} ") == case
     assert store.pending(NOW) == [case] == store.latest()
+
+
+def test_whether_it_can_be_written_is_tried(store: Store, file: Path) -> None:
+    store.check()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        with pytest.raises(StoreUnavailable, match="cannot be used"):
+            store.check()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    store.check()
 
 
 def test_identical_requests_share_one_question(store: Store) -> None:
