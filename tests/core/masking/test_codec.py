@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from addons.core.masking.codec import Unmaskable, decode_copy, decode_json, decode_yaml, encode_json
@@ -60,8 +60,9 @@ def test_a_copy_must_be_unambiguous(text: str) -> None:
 
 @given(JSON)
 def test_yaml_reads_json(value: Any) -> None:
-    """JSON escapes are YAML too, except what YAML does not allow to be written at all."""
+    """JSON is YAML too, except what YAML does not allow to be written, or has for a line break within text."""
     text = encode_json(value, b"")
+    assume(not set("\x85\u2028\u2029") & set(text.decode()))
     try:
         yaml.compose(text.decode())
     except yaml.YAMLError:
