@@ -12,8 +12,9 @@ app = App(
     name="chaperone",
     help="Just-in-time, supervised access to Kubernetes for autonomous agents.",
     version="0.1.0",
+    help_format="markdown",
 )
-_COMMANDS = {  # imported when used; the help is here so that the overview needs none of them
+_COMMANDS = {  # imported when used; the help is here so that the overview needs none of them, and yields to their own
     "up": ("addons.cli.up:up", "Start the gateway."),
     "doctor": ("addons.cli.doctor:doctor", "Find what is wrong with a set-up."),
     "approvals": ("addons.cli.approvals:app", "See, grant and deny what waits for a human."),
@@ -21,10 +22,10 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "watch": ("addons.cli.watch:watch", "Look at live traffic in mitmweb, which cannot touch it."),
     "explain": ("addons.cli.explain:explain", "Say what the rules make of a request, without sending it."),
     "mask": ("addons.cli.mask:mask", "Show what an agent would see of a reply."),
-    "rules": ("addons.cli.rules:app", "Check, list and show rules."),
+    "rules": ("addons.cli.rules:app", "Check, test, find and explain rules."),
 }
 for _name, (_where, _help) in _COMMANDS.items():
-    app.command(_where, name=_name, help=_help)
+    app.command(_where, name=_name, help=None if sys.argv[1:2] == [_name] else _help)
 
 
 def main() -> None:
