@@ -9,7 +9,7 @@ import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from addons.core.access import AccessPolicy, compile_access, cross_check
+from addons.core.access import AccessPolicy, AccessRules, compile_access, cross_check
 from addons.core.connection import Connection, compile_connections
 from addons.core.documents import Document
 from addons.core.guardrails import GuardrailSet, compile_guardrails
@@ -46,18 +46,34 @@ def load_judgement(folders: Sequence[str], fingerprint_key: bytes) -> tuple[Guar
 def load_policy(folders: Sequence[str], fingerprint_key: bytes, now: datetime.datetime) -> Policy:
     """The whole policy. Raises InvalidConfiguration with every mistake in any file."""
     documents, problems = read_rules(folders)
-    problems += [_unknown(document) for document in documents if document.kind not in KINDS]
+    compiled, found = _compile(documents, fingerprint_key, now)
+    _raise(problems + found + _missing(folders, documents))
+    connections, providers, rules, guardrails, masker = compiled
+    access = AccessPolicy(rules, providers)
+    return Policy(connections=connections, providers=providers, access=access, guardrails=guardrails, masker=masker)
+
+
+def check_policy(
+    folders: Sequence[str], fingerprint_key: bytes, now: datetime.datetime
+) -> tuple[list[Document], list[Problem]]:
+    """What the folders hold, and every mistake in it; they need not hold all that a gateway needs."""
+    documents, problems = read_rules(folders)
+    return documents, _ordered(problems + _compile(documents, fingerprint_key, now)[1])
+
+
+_Compiled = tuple[Mapping[str, Connection], Sequence[IdentityProvider], AccessRules, GuardrailSet, Masker]
+
+
+def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) -> tuple[_Compiled, list[Problem]]:
+    problems = [_unknown(document) for document in documents if document.kind not in KINDS]
     connections, found = compile_connections(documents)
     problems += found + check_ca_files(documents, connections, now)
     providers, found = compile_identity(documents)
     problems += found
     rules, found = compile_access(documents)
     problems += found + cross_check(connections, providers, rules)
-    guardrails, masker, found = _judgement(documents, fingerprint_key)
-    problems += found + _missing(folders, documents)
-    _raise(problems)
-    access = AccessPolicy(rules, providers)
-    return Policy(connections=connections, providers=providers, access=access, guardrails=guardrails, masker=masker)
+    guardrails, masker, found = _judgement(documents, key)
+    return (connections, providers, rules, guardrails, masker), problems + found
 
 
 def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:
@@ -82,4 +98,8 @@ def _unknown(document: Document) -> Problem:
 
 def _raise(problems: list[Problem]) -> None:
     if problems:
-        raise InvalidConfiguration(sorted(set(problems), key=lambda problem: (problem.file, problem.line)))
+        raise InvalidConfiguration(_ordered(problems))
+
+
+def _ordered(problems: list[Problem]) -> list[Problem]:
+    return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.message))

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from addons.cli.mask import NO_SECRET_KEY
+from addons.cli.ruleset import NO_SECRET_KEY
 from addons.edge.probes import Finding, examine, healthy
 from addons.policy import load_policy
 from addons.settings import load_settings

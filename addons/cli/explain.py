@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from cyclopts import Parameter
 
-from addons.cli.mask import NO_SECRET_KEY, default_rules
+from addons.cli.ruleset import NO_SECRET_KEY, folders
 from addons.core.connection import compile_connections
 from addons.core.decision import Thresholds
 from addons.core.explain import Judge, UnusableQuestion
@@ -60,7 +60,7 @@ def explain(
     output
         "text" for people, "json" for programs.
     """
-    judge = _judge([str(folder) for folder in rules or [default_rules()]], connection, profile)
+    judge = _judge(folders(rules), connection, profile)
     if batch:
         return _batch(judge)
     method, _, target = request.partition(" ")
@@ -72,9 +72,9 @@ def explain(
     return 0
 
 
-def _judge(folders: list[str], connection: str, profile: str | None) -> Judge:
-    guardrails, _ = load_judgement(folders, NO_SECRET_KEY)
-    chosen, thresholds = _stance(folders, connection)
+def _judge(rules: list[str], connection: str, profile: str | None) -> Judge:
+    guardrails, _ = load_judgement(rules, NO_SECRET_KEY)
+    chosen, thresholds = _stance(rules, connection)
     if profile is not None:
         chosen = Profile(profile)
         thresholds = THRESHOLDS[chosen]
@@ -87,10 +87,10 @@ def _judge(folders: list[str], connection: str, profile: str | None) -> Judge:
     )
 
 
-def _stance(folders: list[str], connection: str) -> tuple[Profile, Thresholds]:
+def _stance(rules: list[str], connection: str) -> tuple[Profile, Thresholds]:
     if not connection:
         return Profile.STANDARD, THRESHOLDS[Profile.STANDARD]
-    connections, problems = compile_connections(read_rules(folders)[0])
+    connections, problems = compile_connections(read_rules(rules)[0])
     if problems:
         raise InvalidConfiguration(problems)
     if connection not in connections:

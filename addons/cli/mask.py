@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from addons.cli.ruleset import NO_SECRET_KEY, folders
 from addons.core.masking import mask_reply
 from addons.core.reading import read_request
 from addons.policy import load_judgement
@@ -27,20 +28,11 @@ def mask(*, request: str, content_type: str, rules: list[Path] | None = None) ->
         Folders of rule files, instead of the ones this command was shipped with.
     """
     method, _, target = request.partition(" ")
-    _, masker = load_judgement([str(folder) for folder in rules or [default_rules()]], NO_SECRET_KEY)
+    _, masker = load_judgement(folders(rules), NO_SECRET_KEY)
     for chunk in mask_reply(masker, read_request(method, target, ()), content_type, _chunks()):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()
     return 0
-
-
-def default_rules() -> Path:
-    """The shipped rules: beside the package in the repository, under the prefix where it is installed."""
-    beside = Path(__file__).parents[2] / "rules"
-    return beside if beside.is_dir() else Path(sys.prefix) / "share" / "chaperone" / "rules"
-
-
-NO_SECRET_KEY = b"fingerprints of a command are comparable with each other and with nothing else"
 
 
 def _chunks() -> Iterator[bytes]:

@@ -32,9 +32,13 @@ class Document:
 
     def problem(self, path: Path, message: str) -> Problem:
         """A problem at `path`, or at its nearest ancestor that has a line."""
+        return Problem(self.file, self.line_of(path), message)
+
+    def line_of(self, path: Path) -> int:
+        """The line of `path`, or of its nearest ancestor that has one."""
         while path and path not in self.lines:
             path = path[:-1]
-        return Problem(self.file, self.lines.get(path, self.line), message)
+        return self.lines.get(path, self.line)
 
 
 class SpecModel(BaseModel):

@@ -21,7 +21,7 @@ from typing import Any
 
 import httpx
 
-from addons.cli.mask import NO_SECRET_KEY
+from addons.cli.ruleset import NO_SECRET_KEY
 from addons.policy import load_judgement
 from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine
 from scripts.devenv.bench_arms import ARMS, Arm, Bench

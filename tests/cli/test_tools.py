@@ -110,22 +110,86 @@ def test_mask_refuses_what_it_cannot_mask() -> None:
 
 def test_rules_check_reports_every_mistake_with_its_line(tmp_path: Path) -> None:
     good = chaperone("rules", "check")
-    assert (good.returncode, good.stdout.startswith("no problems")) == (0, True)
-    rule = "apiVersion: chaperone/v1\nkind: Guardrail\nmetadata: {name: a}\nspec:\n  risk: 200\n  nonsense: 1\n"
-    (tmp_path / "bad.yaml").write_text(rule)
+    assert (good.returncode, good.stdout.startswith("no problems; ")) == (0, True)
+    head = "apiVersion: chaperone/v1\nkind: {}\nmetadata: {{name: a}}\nspec:\n".format
+    (tmp_path / "bad.yaml").write_text(
+        head("Guardrail")
+        + "  risk: 200\n  nonsense: 1\n---\n"
+        + head("Access")
+        + "  groups: [g]\n  role: arn:aws:iam::123456789012:role/r\n  connections: [nowhere]\n---\n"
+        + head("Connection")
+        + "  caFile: missing.pem\n  host: a:443\n  eks: {cluster: c, region: eu-central-1}\n---\n"
+        + head("Rule")
+        + "  x: 1\n"
+    )
     bad = chaperone("rules", "check", "--rules", str(tmp_path))
-    assert bad.returncode == 1
-    assert f"{tmp_path}/bad.yaml:5: risk" in bad.stderr
-    assert f"{tmp_path}/bad.yaml:6: nonsense" in bad.stderr
+    assert (bad.returncode, bad.stderr) == (1, "")
+    for line, words in {
+        5: "risk",
+        6: "nonsense",
+        14: "there is no connection nowhere",
+        20: "caFile",
+        25: "kind",
+    }.items():
+        assert any(
+            text.startswith(f"{tmp_path}/bad.yaml:{line}: ") and words in text for text in bad.stdout.splitlines()
+        )
+    problems = json.loads(chaperone("rules", "check", "--rules", str(tmp_path), "-o", "json").stdout)["problems"]
+    assert [f"{p['file']}:{p['line']}: {p['message']}" for p in problems] == bad.stdout.splitlines()[:-1]
+
+
+def test_rules_test_counts_the_tests_of_every_rule_and_shows_what_failed(tmp_path: Path) -> None:
+    shipped = json.loads(chaperone("rules", "test", "-o", "json").stdout)
+    assert {rule["kind"] for rule in shipped} == {"Guardrail", "Masking", "Detector"}
+    assert all(len(rule["tests"]) >= 2 and all(test["passed"] for test in rule["tests"]) for rule in shipped)
+    some = chaperone("rules", "test", "delete-*", "eks-token", "--verbose")
+    assert some.returncode == 0
+    assert "ok    Guardrail  delete-namespace-needs-approval" in some.stdout
+    assert "      ok  match DELETE /api/v1/namespaces/a\n" in some.stdout
+    assert "privileged" not in some.stdout
+
+    text = (ROOT / "rules" / "guardrails" / "destructive.yaml").read_text()
+    (tmp_path / "a.yaml").write_text(
+        text.replace("match, request: DELETE /api/v1/namespaces/a}", "match, request: GET /x}")
+    )
+    failing = chaperone("rules", "test", "--rules", str(tmp_path))
+    assert failing.returncode == 1
+    assert "FAIL  Guardrail  delete-namespace-needs-approval   1 of 3 failed" in failing.stdout
+    assert "a.yaml:14: test 1: expected match for GET /x" in failing.stdout
+    assert failing.stdout.splitlines()[-1].endswith(" 1 failed")
+    assert chaperone("rules", "test", "no-such-rule").returncode == 1
 
 
 def test_rules_list_and_show() -> None:
     rows = json.loads(chaperone("rules", "list", "-o", "json").stdout)
-    assert {"name", "verdict", "risk", "mode", "covers", "reason"} == rows[0].keys()
+    place = {"kind", "name", "description", "file", "line"}
+    for row in rows:
+        assert row.keys() - {"verdict", "risk", "mode", "covers", "reason"} == place
+        assert ("risk" in row) == (row["kind"] == "Guardrail")
     shown = chaperone("rules", "show", rows[0]["name"]).stdout
     assert shown.startswith("# ")
     assert shown.count("apiVersion:") == 1
+    (one,) = json.loads(chaperone("rules", "show", "secrets", "--kind", "Masking", "-o", "json").stdout)
+    assert one["spec"]["match"] == {"apiGroups": [""], "resources": ["secrets"]}
+    assert chaperone("rules", "show", "secrets", "--kind", "Guardrail").returncode == 1
     assert chaperone("rules", "show", "nothing").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("filters", "some", "none"),
+    [
+        (["delete-*"], "delete-namespace-needs-approval", "exec-shell"),
+        (["--kind", "Detector"], "eks-token", "exec-shell"),
+        (["--covers", "DST-01"], "delete-namespace-needs-approval", "delete-data-needs-approval"),
+        (["--resource", "pods/exec"], "exec-shell", "delete-namespace-needs-approval"),
+        (["--resource", "namespaces"], "delete-namespace-needs-approval", "exec-shell"),
+        (["--mode", "enforce"], "exec-shell", "eks-token"),
+    ],
+)
+def test_rules_list_filters(filters: list[str], some: str, none: str) -> None:
+    names = [line.split()[1] for line in chaperone("rules", "list", *filters).stdout.splitlines()]
+    assert some in names
+    assert none not in names
 
 
 def test_rules_schema_of_all_kinds_and_of_one() -> None:
@@ -134,6 +198,12 @@ def test_rules_schema_of_all_kinds_and_of_one() -> None:
     assert "risk" in one["properties"]["spec"]["properties"]
     unknown = chaperone("rules", "schema", "Guardrails")
     assert (unknown.returncode, unknown.stderr.startswith("chaperone: there is no kind Guardrails; known")) == (1, True)
+
+
+def test_the_overview_is_short_and_a_commands_own_help_has_examples() -> None:
+    assert "Check, test, find and explain rules." in chaperone("--help").stdout
+    assert "without a connection it needs no cluster" in " ".join(chaperone("explain", "--help").stdout.lower().split())
+    assert "\n chaperone rules test 'no-*' --verbose " in chaperone("rules", "test", "--help").stdout
 
 
 def test_a_wrong_command_is_a_sentence() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from addons.cli.mask import NO_SECRET_KEY
+from addons.cli.ruleset import NO_SECRET_KEY
 from addons.core.guardrails import GuardrailSet
 from addons.policy import load_judgement
 from scripts.devenv import bench, bench_batch, bench_decision, bench_report

@@ -25,11 +25,12 @@ _HOUR = 3600.0
 def failures(rule: Guardrail, spec: GuardrailSpec, document: Document) -> Iterator[Problem]:
     """One problem for each test that does not come out as expected, at the test's line."""
     for index, example in enumerate(spec.tests):
-        if failure := _failure(rule, example):
-            yield document.problem(("spec", "tests", index), f"test {index + 1} failed: {failure}")
+        if mistake := failure(rule, example):
+            yield document.problem(("spec", "tests", index), f"test {index + 1} failed: {mistake}")
 
 
-def _failure(rule: Guardrail, example: ExampleSpec) -> str:
+def failure(rule: Guardrail, example: ExampleSpec) -> str:
+    """Why a test does not come out as expected; "" when it does."""
     try:
         facts = _facts(example)
         matched = _matches(rule, facts)
