@@ -18,6 +18,8 @@ from addons.core.masking.detectors import compile_re2
 
 _LONG_NUMBER = compile_re2("[0-9]{19}")
 """orjson turns integers over 64 bits into floats, so a body with such digits is left to the slower decoder."""
+_NOT_IN_YAML = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
+"""JSON has these in strings alone, unescaped. Source: YAML 1.1, sections 5.1 and 5.4."""
 
 
 class Unmaskable(ValueError):
@@ -54,6 +56,12 @@ def encode_json(value: Any, like: bytes) -> bytes:
         return text.encode() + end
     except UnicodeEncodeError:  # a lone surrogate has no form but its escape
         return json.dumps(value, **layout).encode() + end
+
+
+def encode_yaml(value: Any) -> bytes:
+    """The value in JSON that YAML reads the same: what YAML forbids or takes for a line break is escaped."""
+    text = encode_json(value, like=b"{\n").decode()
+    return _NOT_IN_YAML.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
 
 
 def decode_copy(text: str) -> Any:

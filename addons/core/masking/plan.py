@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, Protocol
 
-from addons.core.masking.codec import Unmaskable, decode_json, decode_yaml, encode_json
+from addons.core.masking.codec import Unmaskable, decode_json, decode_yaml, encode_json, encode_yaml
 from addons.core.masking.detectors import Detectors, any_of, compile_re2
 from addons.core.masking.frames import FrameMasker
 from addons.core.masking.objects import ObjectMasker, RulesOfKind, hide_quoted
@@ -152,7 +152,7 @@ class MaskPlan:
     def _mask_yaml(self, body: bytes) -> bytes:
         masker = self._masker()
         value = decode_yaml(body)
-        return encode_json(value, like=b"{\n") if _apply(masker, masker.mask, value) else body
+        return encode_yaml(value) if _apply(masker, masker.mask, value) else body
 
     def _mask_plain(self, body: bytes) -> bytes:
         """The text of an error."""
