@@ -122,9 +122,15 @@ class TextMasker:
         match = detector.secret.match(self._buffer, begin, end)
         if match and (detector.then is None or detector.then.match(self._buffer, match.end(), end)):
             secret = match.group().decode("latin-1")
-            if secret and not PLAIN.fullmatch(secret):
+            if secret and not PLAIN.fullmatch(secret) and not self._within_placeholder(begin):
                 self._mask(begin, match.end(), self._fingerprints.placeholder(detector.name, secret))
         return _Next.GO_ON
+
+    def _within_placeholder(self, begin: int) -> bool:
+        """True if a start only ends here because a placeholder was put there, as in `://AKIAmasked:`."""
+        reach = len(NO_FINGERPRINT) - 1
+        around = self._buffer[max(self._base, begin - reach) : begin + reach]
+        return PLAIN.search(around.decode("latin-1")) is not None
 
     def _long_word(self, begin: int, limit: int, detector: Detector) -> _Next:
         match = detector.secret.match(self._buffer, begin, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from addons.core.masking.detectors import Detectors, UnsupportedPattern, compile_detector
@@ -62,6 +62,8 @@ def test_any_chunking_gives_the_same_output(text: bytes, cuts: list[int], max_wo
 
 @settings(max_examples=300)
 @given(TEXTS)
+@example(b"://AKIAIOSFODNN7EXAMPLE@")
+@example(b"://AKIAIOSFODNN7EXAMPLE{@")
 def test_masked_text_stays_as_it_is(text: bytes) -> None:
     masked = redact(text.decode(), DETECTORS, PRINTS)
     assert redact(masked, DETECTORS, PRINTS) == masked
