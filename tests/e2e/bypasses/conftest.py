@@ -9,10 +9,12 @@ import pytest
 
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
+from tests.e2e.bypasses.caller import Caller
 from tests.e2e.bypasses.oracle import Oracle
 from tests.e2e.conftest import Gateways
 from tests.e2e.records import ApiServer
 from tests.e2e.wiretap import Wiretap, wiretap
+from tests.support.kubernetes import Kubectl
 
 
 @pytest.fixture(scope="package")
@@ -38,3 +40,9 @@ def token(mint: Callable[..., str]) -> str:
 def oracle(gateway: GatewayEnv, token: str, wire: Wiretap, api_server: ApiServer) -> Oracle:
     """What reaches the API server from here on."""
     return Oracle(gateway, token, wire, api_server, f"fence-{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+def caller(gateway: GatewayEnv, token: str, oracle: Oracle, admin: Kubectl) -> Caller:
+    """The same, and a namespace of the module to ask about."""
+    return Caller(gateway, token, oracle, admin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import eventually
 from tests.e2e.raw import ask, request
+from tests.e2e.readings import agree, reading
 from tests.e2e.records import GATEWAY_AGENT, ApiServer, Event, by_role_session, gateway_events
 from tests.e2e.wiretap import Wiretap
 
@@ -39,6 +40,14 @@ class Oracle:
     def arrived(self) -> list[str]:
         """`verb requestURI` of each of them."""
         return [f"{event['verb']} {event['requestURI']}" for event in self.events()]
+
+    def readings(self) -> list[str]:
+        """How the API server read each request that arrived; the gateway's own record must say the same."""
+        arrived = {event["auditID"]: event for event in self.events()}
+        ours = {event["auditID"]: event for event in gateway_events(self._gateway) if event["auditID"] in arrived}
+        for key, theirs in arrived.items():
+            assert agree(ours[key], theirs), (reading(ours[key]), reading(theirs))
+        return [reading(event) for event in arrived.values()]
 
 
 def _own(event: Event) -> bool:
