@@ -14,8 +14,8 @@ from mitmproxy.http import HTTPFlow
 
 from addons.core.approval import State
 from addons.core.decision import Verdict
-from addons.core.question import CHANGED, TOO_MANY, refusal
-from addons.core.terminal import unrecordable
+from addons.core.declined import Declined
+from addons.core.question import CHANGED, DECLINED, TOO_MANY, refusal
 from addons.edge.answers import Answers
 from addons.edge.live import Live
 from addons.edge.store import Store, TooManyPending
@@ -34,6 +34,7 @@ class Approvals:
         self._store, self._now, self._scrub, self._live = store, now, scrub, live
         self._hold_seconds = hold_seconds
         self._answers = Answers(store, now)
+        self._declined = Declined()
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Approved at once, or after a human said so."""
@@ -48,26 +49,30 @@ class Approvals:
         exchange.approved = True
         return None
 
+    def responseheaders(self, flow: HTTPFlow) -> None:
+        """What the cluster declined is not asked about once more."""
+        exchange, response = exchange_of(flow), need(flow.response, "response")
+        if exchange.approval is not None and exchange.sealed and response.status_code != 101:
+            self._declined.add(exchange.approval.digest, self._now())
+
     def client_disconnected(self, client: Client) -> None:
         """Whoever asked is gone: stop waiting. The question stays, for when they come back."""
         self._answers.release(client)
 
     async def _require(self, flow: HTTPFlow, exchange: Exchange) -> None:
         digest, sent = digest_of(flow, exchange), as_sent(flow)
-        request, decision = need(exchange.request, "request"), need(exchange.decision, "decision")
-        if (hopeless := unrecordable(request)) is not None:
-            # kubectl's second try of an exec, over SPDY: it shows the agent how the first one stands, and asks nothing.
-            standing = await self._store.call(Store.standing, digest, self._now())
-            approval = None if standing is None else standing.approval
-            refuse(flow, hopeless if approval is None else refusal(approval, request, decision.rule, decision.reason))
+        request, decision, now = need(exchange.request, "request"), need(exchange.decision, "decision"), self._now()
+        again = request.upgrade == "spdy"  # or the only try of a client that speaks nothing else
+        if again and self._declined.lately(digest, now):
+            refuse(flow, DECLINED)
             return
         try:
-            case = await self._store.call(Store.claim, digest, question_of(exchange, self._scrub), self._now())
+            case = await self._store.call(Store.claim, digest, question_of(exchange, self._scrub), now)
         except TooManyPending:
             refuse(flow, TOO_MANY)
             return
         exchange.approval = approval = case.approval
-        if approval.state is State.PENDING:
+        if approval.state is State.PENDING and not (again and approval.asked_at < now):
             self._live.show(flow, exchange)
             exchange.approval = approval = await self._answers.hold(flow, approval, self._hold_seconds)
         if settled(flow):

@@ -12,7 +12,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage
 from addons.core.guardrails.announce import tells_of_the_cluster
-from addons.core.terminal import NOT_RECORDED, UnrecordableUpgrade, unrecordable
+from addons.core.terminal import NOT_RECORDED
 from addons.edge.evidence import Evidence
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
@@ -20,6 +20,7 @@ from addons.edge.recordings import Recordings
 from addons.edge.sample import Sample
 from addons.exchange import IncompleteExchange, begin, exchange_of, need
 from addons.refusal import Disconnect, refuse, settled
+from addons.upgrade_hooks import Passing
 
 
 class Capture:
@@ -40,8 +41,6 @@ class Capture:
         """One event, on disk before anything is forwarded."""
         exchange = exchange_of(flow)
         self._evidence.begin(flow)
-        if not settled(flow) and (refusal := unrecordable(need(exchange.request, "request"))):
-            refuse(flow, refusal)
         if settled(flow):
             if not await self._evidence.commit_refusal(flow, exchange) and tells_of_the_cluster(exchange.refusal):
                 refuse(flow, NOT_RECORDED)
@@ -59,28 +58,25 @@ class Capture:
             self._evidence.log(flow, exchange, Stage.RESPONSE_STARTED)
 
     def response(self, flow: HTTPFlow) -> None:
-        """The end of an exchange, or the start of a WebSocket."""
+        """The end of an exchange, or the start of a session on the upgraded connection."""
         exchange = exchange_of(flow)
         if need(flow.response, "response").status_code != 101 or flow.error is not None:
             self._evidence.finish(flow, exchange)
-        elif flow.websocket is None:
-            raise UnrecordableUpgrade("a 101 to something that is no WebSocket")
         else:
+            need(exchange.wire, "wire")
             self._evidence.log(flow, exchange, Stage.RESPONSE_STARTED)
 
-    def websocket_start(self, flow: HTTPFlow) -> None:
-        """Begin the cast."""
+    def upgrade_start(self, flow: HTTPFlow) -> None:
+        """Begin the cast, or the log of a port-forward."""
         self._evidence.start_tape(flow, exchange_of(flow), lambda: self._disconnect(flow.client_conn))
 
-    def websocket_message(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """Record, then forget the message: mitmproxy would keep all of them. Waits when the disk is behind."""
-        messages = need(flow.websocket, "websocket").messages
-        need(self._evidence.progress(flow).tape, "tape").message(messages[-1], self._now())
-        messages.clear()
+    def upgrade_message(self, passing: Passing) -> Awaitable[None] | None:
+        """Record a message as it is sent. Waits when the disk is behind."""
+        need(self._evidence.progress(passing.flow).tape, "tape").message(passing.message, self._now())
         return self._recordings.relieved() if self._recordings.pressed else None
 
-    def websocket_end(self, flow: HTTPFlow) -> None:
-        """The end of the cast and of the exchange."""
+    def upgrade_end(self, flow: HTTPFlow) -> None:
+        """The end of the record and of the exchange."""
         self._evidence.finish(flow, exchange_of(flow))
 
     def error(self, flow: HTTPFlow) -> None:

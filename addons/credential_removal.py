@@ -52,7 +52,7 @@ class CredentialRemoval:
         """A request that ended without a reply."""
         remove_credential(flow)
 
-    def websocket_start(self, flow: HTTPFlow) -> None:
+    def upgrade_start(self, flow: HTTPFlow) -> None:
         """A stream that goes on."""
         remove_credential(flow)
 

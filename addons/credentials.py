@@ -51,7 +51,7 @@ class Credentials:
         if not settled(flow):
             _write(flow, exchange, token)
 
-    responseheaders = response = error = websocket_start = staticmethod(remove_credential)
+    responseheaders = response = error = upgrade_start = staticmethod(remove_credential)
 
 
 def _write(flow: HTTPFlow, exchange: Exchange, token: Secret) -> None:

@@ -21,6 +21,7 @@ from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.secret import Secret
 from addons.core.session import Session
+from addons.core.wires import Wire
 
 
 class IncompleteExchange(RuntimeError):
@@ -50,6 +51,8 @@ class Exchange:
     masked: bool = False  # masking: a plan for the reply exists
     recorded: bool = False  # capture: the audit event is on disk
     credential: Secret | None = None  # credentials
+    wire: Wire | None = None  # upgrades: how to read the connection after a 101
+    ended: Refusal | None = None  # why a session was ended by the gateway
     sealed: bool = False  # seal
     refusal: Refusal | None = None
     warnings: list[str] = field(default_factory=list)  # sent to the agent as `Warning: 299` headers

@@ -1,4 +1,4 @@
-"""The two ways masked bytes leave piece by piece: a streamed body and WebSocket messages.
+"""The two ways masked bytes leave piece by piece: a streamed body and messages of an upgraded connection.
 
 mitmproxy's rules for a stream callable: return [] to withhold (an empty chunk would end the body), never raise (the
 stream would go on with a hole in it). So whatever happens here, nothing is sent after it and the connection is ended.
@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 
 from mitmproxy.http import HTTPFlow
-from mitmproxy.websocket import WebSocketMessage
 
-from addons.core.masking import MaskPlan, Reply, StreamMasker, Unmaskable
+from addons.core.channels import Channel
+from addons.core.masking import MaskPlan, StreamMasker, Unmaskable
+from addons.core.wires import Message
 from addons.exchange import need
 from addons.refusal import Disconnect
 
-_STATUS_CHANNEL = 3
-_CLOSE_CHANNEL = 255
-_WHOLE = -1
+_STREAMS = (Channel.STDOUT, Channel.STDERR)
+_OUTPUTS = (*_STREAMS, Channel.TEXT, Channel.BINARY)
+
+Outputs = dict[Channel, StreamMasker]
 
 
 class MaskedStream:
@@ -53,18 +55,14 @@ class MaskedStream:
                 asyncio.get_running_loop().call_soon(self._disconnect, self._client)
 
 
-def mask_message(message: WebSocketMessage, plan: MaskPlan, outputs: dict[int, StreamMasker]) -> None:
+def mask_message(message: Message, plan: MaskPlan, outputs: Outputs) -> None:
     """Mask one message from the server in place. `outputs` keeps a masker per channel."""
-    content = message.content
-    if message.from_client or not content:
-        return
-    channel, at = (content[0], 1) if plan.reply is Reply.CHANNELS else (_WHOLE, 0)
-    if channel in (_STATUS_CHANNEL, _CLOSE_CHANNEL) or len(content) == at:
+    channel = message.lane.channel
+    if message.from_client or channel not in _OUTPUTS:
         return
     if channel not in outputs:
         outputs[channel] = plan.channel()
-    masked = b"".join(outputs[channel].feed(content[at:]))
-    if not masked:
-        message.drop()
-    elif masked != content[at:]:
-        message.content = content[:at] + masked
+    masked = outputs[channel].feed(message.data)
+    if message.ends and channel in _STREAMS:
+        masked += outputs[channel].finish()
+    message.data = b"".join(masked)

@@ -1,7 +1,7 @@
 """Masks what goes to the agent: asks the server only for forms that can be masked, then masks them.
 
-Documents are replaced, watches and logs stream through a masker, output of WebSocket exec and attach is masked message
-by message. What cannot be masked becomes a 502. No policy here (it is in `core.masking`), no SPDY (refused).
+Documents are replaced, watches and logs stream through a masker, output of exec and attach is masked message by
+message, whatever protocol it comes in. What cannot be masked becomes a 502. No policy here: it is in `core.masking`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from weakref import WeakKeyDictionary
 
 from mitmproxy.http import HTTPFlow
 
-from addons.core.masking import Masker, MaskPlan, Reply, StreamMasker, Unmaskable, refuse_reply, refuse_request
+from addons.core.masking import Masker, MaskPlan, Reply, Unmaskable, refuse_reply, refuse_request
 from addons.exchange import exchange_of, need
-from addons.masked_stream import MaskedStream, mask_message
+from addons.masked_stream import MaskedStream, Outputs, mask_message
 from addons.refusal import Disconnect, refuse, settled
+from addons.upgrade_hooks import Passing
 
 
 class Masking:
@@ -24,7 +25,7 @@ class Masking:
         self._masker = masker
         self._disconnect = disconnect
         self._plans: WeakKeyDictionary[HTTPFlow, MaskPlan] = WeakKeyDictionary()
-        self._outputs: WeakKeyDictionary[HTTPFlow, dict[int, StreamMasker]] = WeakKeyDictionary()
+        self._outputs: WeakKeyDictionary[HTTPFlow, Outputs] = WeakKeyDictionary()
 
     def request(self, flow: HTTPFlow) -> None:
         """Plan the reply, ask for a form that can be masked, refuse what masking could not hold for."""
@@ -70,11 +71,10 @@ class Masking:
         except Unmaskable as error:
             refuse(flow, refuse_reply(str(error)))
 
-    def websocket_message(self, flow: HTTPFlow) -> None:
+    def upgrade_message(self, passing: Passing) -> None:
         """Mask what a command or a proxied pod sends."""
-        plan = self._plan(flow)
-        if not plan.passes and flow.websocket is not None:
-            mask_message(flow.websocket.messages[-1], plan, self._outputs.setdefault(flow, {}))
+        if not (plan := self._plan(passing.flow)).passes:
+            mask_message(passing.message, plan, self._outputs.setdefault(passing.flow, {}))
 
     def _plan(self, flow: HTTPFlow) -> MaskPlan:
         return need(self._plans.get(flow), "the plan for masking the reply")

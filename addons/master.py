@@ -28,6 +28,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from addons.core.refusal import Refusal
 from addons.refusal import STATUS_HEADERS, HookFunction, run_hooks
 from addons.speed import OneWrite, speed_up
+from addons.upgrade_layer import install
 
 _NO_HOOKS: tuple[HookFunction, ...] = ()
 
@@ -78,6 +79,7 @@ def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], v
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
     master.addons.__class__ = StrictAddonManager
     addons = cast(StrictAddonManager, master.addons)
+    install(addons.disconnect)
     addons.extend(Core(), Proxyserver())
     addons.extend(*stack(addons.disconnect))
     master.options.update(**values)

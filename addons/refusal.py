@@ -23,6 +23,7 @@ from mitmproxy.tls import ClientHelloData, TlsData
 
 from addons.core.refusal import Refusal
 from addons.exchange import IncompleteExchange, exchange_of
+from addons.upgrade_hooks import Passing
 
 log = structlog.get_logger()
 
@@ -86,9 +87,9 @@ def _fail_closed(name: str, subject: Any, disconnect: Disconnect, fault: Excepti
             refuse(subject, _FAULT)
         case http.HTTPFlow() if name in ("responseheaders", "response"):
             _withhold(subject, disconnect)
-        case http.HTTPFlow() if subject.websocket and subject.websocket.messages:
-            subject.websocket.messages[-1].drop()
-            disconnect(subject.client_conn)
+        case Passing():
+            subject.message.withheld = True
+            disconnect(subject.flow.client_conn)
         case tcp.TCPFlow() if subject.messages:
             subject.messages[-1].content = b""
             disconnect(subject.client_conn)

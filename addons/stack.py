@@ -21,6 +21,7 @@ from addons.rates import Rates
 from addons.refusal import Disconnect
 from addons.seal import Seal
 from addons.tls import Tls
+from addons.upgrades import Upgrades
 
 
 def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
@@ -32,6 +33,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
         Authentication(parts.verifier, parts.advice, now),  # bearer token -> Identity; removes it
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
+        Upgrades(),  # a 101 is what was asked for, in a protocol that can be read
         Access(lambda: policy.access, now),  # identity + connection + intent -> Grant
         Masking(lambda: policy.masker, disconnect),  # what may come back, and what may not be probed
         Rates(lambda: policy.guardrails, parts.rates, now),  # how much the caller asked lately

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mitmproxy.connection import ConnectionState
-from mitmproxy.http import HTTPFlow
+from mitmproxy.http import HTTPFlow, Response
 
 from addons.approvals import Approvals
 from addons.core.approval import Ask, State
@@ -63,10 +64,11 @@ class Gateway:
     """The addon around a real store, and a human beside it."""
 
     def __init__(self, file: Path, hold_seconds: float = 30) -> None:
+        self.now = NOW
         self.store = Store(sqlite_url(file))
         self.thread = StoreThread(Store(sqlite_url(file)))
         self.live = Live(file.parent, FlowRecords(_scrub), interval_seconds=0.01)
-        self.addon = Approvals(self.thread, lambda: NOW, _scrub, self.live, hold_seconds)
+        self.addon = Approvals(self.thread, lambda: self.now, _scrub, self.live, hold_seconds)
 
     async def send(self, flow: HTTPFlow) -> Exchange:
         waiting = self.addon.request(flow)
@@ -193,20 +195,45 @@ async def test_both_ways_to_open_an_exec_are_one_question(hasty: Gateway) -> Non
     assert (await hasty.send(_flow(post))).approved
 
 
-async def test_a_second_try_over_spdy_tells_how_the_first_stands_and_uses_up_nothing(hasty: Gateway) -> None:
-    spdy = KubeRequest(**{name: getattr(EXEC, name) for name in EXEC.__slots__} | {"method": "POST", "upgrade": "spdy"})
-    alone = _flow(spdy)
-    await hasty.send(alone)
-    assert "upgrade-not-recorded" in status(alone)["message"]
-    assert hasty.store.pending(NOW) == []
-    await hasty.send(_flow(EXEC))
+WEBSOCKET = replace(EXEC, upgrade="websocket")
+SPDY = replace(EXEC, method="POST", upgrade="spdy")
+
+
+async def test_a_second_try_over_spdy_tells_how_the_first_stands_without_waiting(gateway: Gateway) -> None:
+    first = asyncio.create_task(gateway.send(_flow(WEBSOCKET)))
+    approval = await gateway.asked()
+    gateway.now += 1
+    second = _flow(SPDY)
+    await asyncio.wait_for(gateway.send(second), 5)
+    assert f"chaperone approvals approve {approval}" in status(second)["message"]
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", gateway.now)
+    assert (await first).approved
+
+
+async def test_a_client_that_speaks_only_spdy_asks_and_is_let_in(hasty: Gateway) -> None:
+    await hasty.send(_flow(SPDY))
     [case] = hasty.store.pending(NOW)
-    second = _flow(spdy)
-    await hasty.send(second)
-    assert f"chaperone approvals approve {case.approval.id}" in status(second)["message"]
     hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
-    assert not (await hasty.send(_flow(spdy))).approved
-    assert (await hasty.send(_flow(EXEC))).approved
+    assert (await hasty.send(_flow(SPDY))).approved
+
+
+async def test_what_the_cluster_declined_is_not_asked_about_again(hasty: Gateway) -> None:
+    """kubectl tries it over SPDY, which would be a second question about what cannot succeed."""
+    await hasty.send(_flow(WEBSOCKET))
+    [case] = hasty.store.pending(NOW)
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    first = _flow(WEBSOCKET)
+    assert (await hasty.send(first)).approved
+    exchange_of(first).sealed = True
+    first.response = Response.make(403)
+    hasty.addon.responseheaders(first)
+    second = _flow(SPDY)
+    await hasty.send(second)
+    assert "declined-by-the-cluster" in status(second)["message"]
+    assert hasty.store.pending(NOW) == []
+    hasty.now += 60
+    await hasty.send(_flow(SPDY))
+    assert len(hasty.store.pending(hasty.now)) == 1
 
 
 async def test_two_identical_requests_that_wait_share_one_approval(gateway: Gateway) -> None:

@@ -30,7 +30,8 @@ from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.secret import Secret
 from addons.core.session import Session
-from addons.edge import recordings as edge_recordings
+from addons.core.spdy import Data, Frame, FrameReader, FrameWriter, SynReply, SynStream
+from addons.edge import tape
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live, live_folder
 from addons.edge.recordings import Recordings
@@ -39,6 +40,9 @@ from addons.perimeter import Perimeter
 from addons.refusal import refuse, settled
 from addons.seal import Seal
 from addons.tls import Tls
+from addons.upgrade_hooks import Passing
+from addons.upgrades import Upgrades
+from tests.core.spdy.test_frames import joined
 from tests.support.flows import records
 from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
 
@@ -75,7 +79,8 @@ class Gates:
         upgrade = flow.request.headers.get("upgrade", "").lower().partition("/")[0]
         connect: Any = {"resource": "pods", "subresource": "exec", "name": "p"} if "/exec" in path else {}
         exchange.request = KubeRequest(
-            method=flow.request.method, path=path, target=path, verb="get", upgrade=upgrade, argv=("sh",), **connect,
+            method=flow.request.method, path=path, target=path, verb="get", upgrade=upgrade, argv=("sh",), stdin=True,
+            stdout=True, **connect,
         )  # fmt: skip
         exchange.command, exchange.grant = Command(inferred="kubectl get"), _grant()
         exchange.decision = Decision(verdict=Verdict.ALLOW)
@@ -93,10 +98,8 @@ class Gates:
         if "/unmaskable" in flow.request.path:
             flow.kill()
 
-    def websocket_message(self, flow: HTTPFlow) -> None:
-        assert flow.websocket is not None
-        message = flow.websocket.messages[-1]
-        message.content = message.content.replace(PLAIN.encode(), b"*****")
+    def upgrade_message(self, passing: Passing) -> None:
+        passing.message.data = passing.message.data.replace(PLAIN.encode(), b"*****")
 
 
 class Inject:
@@ -169,6 +172,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
                     Perimeter(connections, time.time, 1024 * 1024),
                     Tls(connections, authority, time.time, False),
                     Gates(),
+                    Upgrades(),
                     Capture(recordings, time.time, disconnect, flow_records, live),
                     Inject(),
                     Seal(),
@@ -216,6 +220,9 @@ def _pause(handler: http.server.BaseHTTPRequestHandler) -> None:
 def _websocket(handler: http.server.BaseHTTPRequestHandler) -> None:
     key = handler.headers.get("Sec-WebSocket-Key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     handler.send_response(101)
+    if handler.headers["Upgrade"] == "SPDY/3.1":
+        _spdy(handler)
+        return
     handler.send_header("Upgrade", "foo" if "/strange" in handler.path else "websocket")
     handler.send_header("Connection", "Upgrade")
     handler.send_header("Sec-WebSocket-Accept", base64.b64encode(hashlib.sha1(key.encode()).digest()).decode())
@@ -229,6 +236,24 @@ def _websocket(handler: http.server.BaseHTTPRequestHandler) -> None:
         _pause(handler)
     handler.wfile.write(b"\x88\x02\x03\xe8")
     handler.wfile.flush()
+    handler.close_connection = True
+
+
+def _spdy(handler: http.server.BaseHTTPRequestHandler) -> None:
+    """Accepts the streams, and answers what was typed once it ends in a new line."""
+    assert handler.headers.get_all("X-Stream-Protocol-Version") == ["v4.channel.k8s.io", "v3.channel.k8s.io"]
+    handler.send_header("Upgrade", "SPDY/3.1")
+    handler.send_header("Connection", "Upgrade")
+    handler.send_header("X-Stream-Protocol-Version", "v4.channel.k8s.io")
+    handler.end_headers()
+    reader, writer, typed = FrameReader(), FrameWriter(), b""
+    while not typed.endswith(b"\n") and (read := handler.connection.recv(65536)):
+        for frame in reader.feed(read):
+            if isinstance(frame, SynStream):
+                handler.wfile.write(writer.write(SynReply(frame.stream)))
+            typed += frame.data if isinstance(frame, Data) else b""
+    for answer in [Data(5, PLAIN.encode() + b" " + typed, True), Data(1, b'{"status":"Success"}', True)]:
+        handler.wfile.write(writer.write(answer))
     handler.close_connection = True
 
 
@@ -431,7 +456,7 @@ def test_what_cannot_be_read_ends_the_session(start: Start, path: str) -> None:
 
 def test_b41_a_cast_that_cannot_be_written_ends_the_session(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     setup = start()
-    monkeypatch.setattr(edge_recordings, "cast_name", lambda _: "audit.jsonl/x")
+    monkeypatch.setattr(tape, "cast_name", lambda _: "audit.jsonl/x")
     begun = time.monotonic()
     assert b"***** id" not in _exec(setup, "/exec?command=sh")[-40:] or time.monotonic() - begun < 1
     assert setup.events(count=3)[-1]["stage"] == "ResponseComplete"
@@ -442,17 +467,48 @@ def test_an_upgrade_to_something_else_is_withheld(start: Start) -> None:
     assert b" 101 " not in _exec(setup, "/exec?strange=/strange").split(b"\r\n")[0]
 
 
-def test_spdy_is_refused_because_it_cannot_be_recorded(start: Start) -> None:
-    setup = start()
-    request = (
-        f"POST /exec HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n\r\n"
+OPENED = [SynStream(1, (("streamtype", "error"),)), SynStream(3, (("streamtype", "stdin"),)),
+          SynStream(5, (("streamtype", "stdout"),))]  # fmt: skip
+
+
+def _spdy_exec(setup: Setup, *typed: Frame, path: str = "/exec?command=sh") -> tuple[bytes, list[Frame]]:
+    """As `_exec`, over SPDY: the head of the answer and the frames that follow."""
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\nContent-Length: 0\r\n"
+        "X-Stream-Protocol-Version: v4.channel.k8s.io\r\nX-Stream-Protocol-Version: v3.channel.k8s.io\r\n\r\n"
     )
+    writer = FrameWriter()
     with setup.worker.tls() as tls:
-        tls.sendall(request.encode())
-        answer = everything(tls, 1)
-    assert b"upgrade-not-recorded" in answer
-    assert setup.upstream.connections == 0
-    assert setup.events(count=1)[0]["responseStatus"]["code"] == 403
+        tls.sendall(head.encode())
+        tls.sendall(b"".join(map(writer.write, [*OPENED, *typed])))
+        answer, _, frames = everything(tls, 5).partition(b"\r\n\r\n")
+    return answer, joined(FrameReader().feed(frames))
+
+
+def test_exec_over_spdy_has_a_cast(start: Start) -> None:
+    setup = start()
+    head, frames = _spdy_exec(setup, Data(3, b"id\r"), Data(3, b"\n", fin=True))
+    assert b" 101 " in head
+    assert Data(5, b"***** id\r\n", fin=True) in frames
+    assert frames[-1] == Data(1, b'{"status":"Success"}', fin=True)
+    assert setup.events(count=3)[-1]["annotations"]["chaperone.dev/exit-code"] == "0"
+    _, *events = _cast(setup)
+    assert "".join(text for _, code, text in events if code == "i") == "id\r\n"
+    assert {(code, text) for _, code, text in events if code != "i"} == {("o", "***** id\r\n"), ("x", "0")}
+    [flow] = setup.flows()
+    assert flow.websocket is not None
+    assert sorted({message.content[:1] for message in flow.websocket.messages}) == [b"\x00", b"\x01", b"\x03"]
+
+
+def test_b33_what_spdy_does_not_allow_ends_the_session(start: Start) -> None:
+    """And says why: in the record, and on the stream for errors."""
+    setup = start()
+    _, frames = _spdy_exec(setup, Data(3, b"id\r\n"), SynStream(7, (("streamtype", "stdout"),)))
+    said = json.loads(b"".join(frame.data for frame in frames if isinstance(frame, Data) and frame.stream == 1))
+    assert "a second stream of type stdout" in said["message"]
+    annotations = setup.events(count=3)[-1]["annotations"]
+    assert annotations["chaperone.dev/ended-by"] == "protocol-violation"
+    assert annotations["chaperone.dev/ended-because"] == "a second stream of type stdout"
 
 
 def test_many_workers_at_once_keep_whole_lines(start: Start) -> None:

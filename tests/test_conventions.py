@@ -17,8 +17,8 @@ THIN = [path for path in ALL if path.count("/") == 1]
 PURE = frozenset(
     "__future__ abc addons ast base64 binascii bisect cel_expr_python codecs collections contextlib copy dataclasses"
     " datetime decimal difflib enum fnmatch functools gzip hashlib hmac io ipaddress itertools json jsonpath_ng"
-    " math operator orjson pydantic pydantic_core re re2 string struct textwrap types typing unicodedata urllib yaml"
-    " zlib zoneinfo".split()  # zoneinfo: reads nothing but the system's time zone data, when rules are loaded
+    " math operator orjson pydantic pydantic_core re re2 string struct textwrap types typing unicodedata urllib"
+    " wsproto yaml zlib zoneinfo".split()  # zoneinfo: reads nothing but the system's time zone data, when rules load
 )
 IMPURE_CALLS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("date", "today")}
 
@@ -36,6 +36,7 @@ LARGER_ADDONS = {
     "addons/refusal.py": "fail-closed dispatch for every kind of event, not an addon",
     "addons/speed.py": "faster forms of mitmproxy's own functions, not an addon",
     "addons/tls.py": "two TLS ends",
+    "addons/upgrade_layer.py": "a protocol layer of mitmproxy's, not an addon",
     "addons/perimeter.py": "three hooks and the refusals they give",
 }
 LARGER_FILES = {"addons/core/builtin_resources.py": "a generated table"}

@@ -123,7 +123,7 @@ def sent(status_code: int = 200) -> tuple[HTTPFlow, Exchange]:
     return flow, exchange
 
 
-@pytest.mark.parametrize("event", ["responseheaders", "response", "error", "websocket_start"])
+@pytest.mark.parametrize("event", ["responseheaders", "response", "error", "upgrade_start"])
 @pytest.mark.parametrize("which", ["removal", "credentials"])
 def test_the_credential_is_off_the_flow_once_it_is_sent(event: str, which: str) -> None:
     flow, _ = sent()

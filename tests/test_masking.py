@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from mitmproxy.connection import Client
 from mitmproxy.http import Headers, HTTPFlow, Response
-from mitmproxy.websocket import WebSocketData, WebSocketMessage
-from wsproto.frame_protocol import Opcode
 
+from addons.core.channels import Channel
 from addons.core.refusal import Refusal
+from addons.core.wires import Lane, Message
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.masking import Masking
 from addons.refusal import refuse
+from addons.upgrade_hooks import Passing
 from tests.core.masking.support import AWS, JWT, compact, delivered, request, secret
 from tests.support.flows import begun, status
 
@@ -89,9 +90,11 @@ def test_without_a_request_there_is_no_plan(gateway: Harness) -> None:
     with pytest.raises(IncompleteExchange):
         gateway.addon.request(flow)
     flow.response = Response.make(200)
-    for hook in (gateway.addon.responseheaders, gateway.addon.response, gateway.addon.websocket_message):
+    for hook in (gateway.addon.responseheaders, gateway.addon.response):
         with pytest.raises(IncompleteExchange):
             hook(flow)
+    with pytest.raises(IncompleteExchange):
+        gateway.addon.upgrade_message(Passing(flow, Message(lane=Lane(Channel.STDOUT), from_client=False)))
 
 
 def test_placeholders_are_refused(gateway: Harness) -> None:
@@ -207,47 +210,47 @@ def test_a_reply_to_a_refused_request_is_left_alone(gateway: Harness) -> None:
     assert status(flow)["code"] == 403
 
 
-def said(gateway: Harness, flow: HTTPFlow, content: bytes, from_client: bool = False) -> bytes | None:
-    """What the other side gets of one message; None when it is dropped."""
-    assert flow.websocket is not None
-    message = WebSocketMessage(Opcode.BINARY, from_client, content)
-    flow.websocket.messages.append(message)
-    gateway.addon.websocket_message(flow)
-    return None if message.dropped else message.content
+def said(
+    gateway: Harness, flow: HTTPFlow, channel: Channel, data: bytes, from_client: bool = False, ends: bool = False
+) -> bytes:
+    """What the other side gets of one message."""
+    message = Message(lane=Lane(channel), from_client=from_client, data=data, size=len(data), ends=ends)
+    gateway.addon.upgrade_message(Passing(flow, message))
+    return message.data
 
 
 def opened(gateway: Harness, target: str) -> HTTPFlow:
     flow = gateway.answered(target, b"", 101)
     assert flow.response is not None
     assert not flow.response.stream
-    flow.websocket = WebSocketData()
     return flow
 
 
 def test_command_output_is_masked_per_channel(gateway: Harness) -> None:
     flow = opened(gateway, f"GET {NS}/pods/p/exec?command=sh")
-    assert said(gateway, flow, b"\x01$ ") == b"\x01$ "
-    assert said(gateway, flow, b"\x01id AKIAIOSF") != b"\x01id AKIAIOSF"
-    assert said(gateway, flow, b"\x01ODNN7EXAMPLE") is None
-    assert said(gateway, flow, b"\x02fine\n") == b"\x02fine\n"
-    assert said(gateway, flow, b"\x01 next\n") == b"\x01 next\n"
-    assert b"hbGci" not in (said(gateway, flow, b"\x02" + JWT.encode()) or b"")
+    assert said(gateway, flow, Channel.STDOUT, b"$ ") == b"$ "
+    assert said(gateway, flow, Channel.STDOUT, b"id AKIAIOSF") != b"id AKIAIOSF"
+    assert said(gateway, flow, Channel.STDOUT, b"ODNN7EXAMPLE") == b""
+    assert said(gateway, flow, Channel.STDERR, b"fine\n") == b"fine\n"
+    assert said(gateway, flow, Channel.STDOUT, b" next\n") == b" next\n"
+    assert b"hbGci" not in said(gateway, flow, Channel.STDERR, JWT.encode(), ends=True)
 
 
-@pytest.mark.parametrize("content", [b"", b"\x01", b'\x03{"status":"Success"}', b"\xff\x01", b"\x03" + JWT.encode()])
-def test_other_messages_pass(gateway: Harness, content: bytes) -> None:
-    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/exec"), content) == content
+@pytest.mark.parametrize("channel", [Channel.ERROR, Channel.DATA])
+def test_other_channels_pass(gateway: Harness, channel: Channel) -> None:
+    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/exec"), channel, JWT.encode()) == JWT.encode()
 
 
 def test_what_the_agent_types_passes(gateway: Harness) -> None:
-    content = b"\x00export A=" + AWS.encode()
-    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/exec"), content, from_client=True) == content
+    content = b"export A=" + AWS.encode()
+    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/exec"), Channel.STDIN, content, from_client=True) == content
 
 
-def test_messages_of_proxied_pods_are_masked(gateway: Harness) -> None:
-    assert AWS.encode()[4:] not in (said(gateway, opened(gateway, f"GET {NS}/pods/p/proxy/ws"), AWS.encode()) or b"")
+@pytest.mark.parametrize("channel", [Channel.TEXT, Channel.BINARY])
+def test_messages_of_proxied_pods_are_masked(gateway: Harness, channel: Channel) -> None:
+    flow = opened(gateway, f"GET {NS}/pods/p/proxy/ws")
+    assert AWS.encode()[4:] not in said(gateway, flow, channel, AWS.encode(), ends=True)
 
 
 def test_port_forwards_pass(gateway: Harness) -> None:
-    content = b"\x00" + AWS.encode()
-    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/portforward"), content) == content
+    assert said(gateway, opened(gateway, f"GET {NS}/pods/p/portforward"), Channel.DATA, AWS.encode()) == AWS.encode()

@@ -32,7 +32,7 @@ from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstrea
 SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
 STACK = (
-    "Perimeter CredentialRemoval Tls Authentication Commands Access Rates Guardrails Approvals Masking Capture"
+    "Perimeter CredentialRemoval Tls Authentication Commands Upgrades Access Rates Guardrails Approvals Masking Capture"
     " Credentials Seal"
 ).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.
@@ -183,7 +183,7 @@ def test_without_a_fault_everything_passes(behind: tuple[Worker, Upstream, str])
 
 # When these run the reply has been sent, or there is none. The same is true of `response` for a reply that is streamed:
 # streams are masked as they come, by what `responseheaders` decided.
-TOO_LATE = ("client_disconnected", "error", "websocket_end", "server_disconnected", "tls_failed_client")
+TOO_LATE = ("client_disconnected", "error", "upgrade_end", "server_disconnected", "tls_failed_client")
 FORWARDS_NOTHING = (
     "client_connected http_connect next_layer tls_clienthello tls_start_client tls_established_client requestheaders"
     " request server_connect tls_start_server"

@@ -13,7 +13,6 @@ from mitmproxy.proxy.layer import NextLayer, NextLayerHook
 from mitmproxy.proxy.layers.http._hooks import HttpConnectHook, HttpErrorHook, HttpRequestHook, HttpResponseHook
 from mitmproxy.proxy.layers.tcp import TcpMessageHook, TcpStartHook
 from mitmproxy.proxy.layers.tls import TlsStartClientHook
-from mitmproxy.proxy.layers.websocket import WebsocketMessageHook
 from mitmproxy.proxy.server_hooks import (
     ClientConnectedHook,
     ClientDisconnectedHook,
@@ -23,9 +22,12 @@ from mitmproxy.proxy.server_hooks import (
 from mitmproxy.test import tflow
 from mitmproxy.tls import TlsData
 
+from addons.core.channels import Channel
 from addons.core.refusal import Refusal
+from addons.core.wires import Lane, Message
 from addons.exchange import begin, exchange_of
 from addons.refusal import refuse, run_hooks, settled
+from addons.upgrade_hooks import Passing, UpgradeMessageHook
 from tests.support.flows import status
 
 
@@ -68,10 +70,9 @@ async def test_a_reply_is_withheld() -> None:
 
 
 async def test_a_message_is_dropped_and_its_client_disconnected() -> None:
-    flow = tflow.twebsocketflow()
-    assert flow.websocket is not None
-    assert await failing(WebsocketMessageHook(flow)) == [flow.client_conn]
-    assert flow.websocket.messages[-1].dropped
+    flow, message = live(), Message(lane=Lane(Channel.STDOUT), from_client=False, data=b"x", size=1)
+    assert await failing(UpgradeMessageHook(Passing(flow, message))) == [flow.client_conn]
+    assert message.withheld
     tcp = tflow.ttcpflow()
     assert await failing(TcpMessageHook(tcp)) == [tcp.client_conn]
     assert tcp.messages[-1].content == b""

@@ -87,6 +87,12 @@ CHANGED = Refusal(
     why="the request is not the one that was asked about any more",
     hint="send it again, unchanged",
 )
+DECLINED = Refusal(
+    code=403,
+    rule="declined-by-the-cluster",
+    why="the cluster itself refused this a moment ago, over WebSocket",
+    hint="see what it said: kubectl auth can-i create pods/exec, and -v=6, say more",
+)
 TOO_MANY = Refusal(
     code=403,
     rule="too-many-approvals",

@@ -1,27 +1,13 @@
-"""An exec or attach over WebSocket as a recording: its messages in, pieces of the cast out.
-
-Data on a channel that its sender may not use ends the session: what cannot be read one way is not forwarded.
-"""
+"""An exec or attach as a recording: its messages in, pieces of the cast out."""
 
 from __future__ import annotations
 
 from addons.core.cast import Cast
-from addons.core.channels import Channel, ExitStatus, MalformedMessage, Protocol, decode, exit_status, terminal_size
-from addons.core.kube_request import KubeRequest
+from addons.core.channels import Channel, ExitStatus, SizeReader, exit_status
 from addons.core.refusal import Refusal
+from addons.core.wires.message import Message
 
-_FROM_CLIENT = frozenset({Channel.STDIN, Channel.RESIZE, Channel.CLOSE})
-_FROM_SERVER = frozenset({Channel.STDOUT, Channel.STDERR, Channel.ERROR, Channel.CLOSE})
-
-
-class UnrecordableUpgrade(RuntimeError):
-    """The server switched to a protocol that nobody here can read."""
-
-
-def unrecordable(request: KubeRequest) -> Refusal | None:
-    """Why a session cannot be recorded and so must not be opened; None for everything else."""
-    return None if request.upgrade in ("", "websocket") else _UPGRADE
-
+_MAX_STATUS = 64 * 1024
 
 NOT_RECORDED = Refusal(
     code=503,
@@ -30,20 +16,14 @@ NOT_RECORDED = Refusal(
     hint="tell the people who run the gateway: its state folder is full, read-only or gone",
     retry_after_seconds=30,
 )
-_UPGRADE = Refusal(
-    code=403,
-    rule="upgrade-not-recorded",
-    why="only WebSocket sessions can be recorded, and what cannot be recorded is not forwarded",
-    hint="use kubectl 1.31 or newer, which opens exec, attach and port-forward over WebSocket; if yours is, its first\n"
-    "    try was refused by the cluster: kubectl auth can-i create pods/exec, and -v=6, say more",
-)
 
 
 class Terminal:
     """One session. Every method returns what to append to the cast's file; times are Unix seconds."""
 
-    def __init__(self, protocol: Protocol, cast: Cast) -> None:
-        self._protocol, self._cast = protocol, cast
+    def __init__(self, json_status: bool, cast: Cast) -> None:
+        self._json_status, self._cast = json_status, cast
+        self._sizes = SizeReader()
         self._error = b""
         self.status: ExitStatus | None = None
 
@@ -51,25 +31,18 @@ class Terminal:
         """The header."""
         return self._cast.header()
 
-    def message(self, content: bytes, from_client: bool, now: float) -> bytes:
-        """One WebSocket message. Raises MalformedMessage and CastFull: the session must end."""
-        decoded = decode(self._protocol, content)
-        if decoded is None or not decoded[1]:
-            return b""
-        channel, data = decoded
-        if channel not in (_FROM_CLIENT if from_client else _FROM_SERVER):
-            raise MalformedMessage(f"{channel} data came from the {'client' if from_client else 'server'}")
-        match channel:
-            case Channel.CLOSE:
-                return b""
+    def message(self, message: Message, now: float) -> bytes:
+        """One message, as it is sent. Raises MalformedMessage and CastFull: the session must end."""
+        match message.lane.channel:
             case Channel.RESIZE:
-                return self._cast.resize(*terminal_size(data), now)
+                sizes = self._sizes.feed(message.data)
+                return b"".join(self._cast.resize(columns, rows, now) for columns, rows in sizes)
             case Channel.ERROR:
-                self._error = (self._error + data)[:65536]
-                self.status = exit_status(self._protocol, self._error)
+                self._error = (self._error + message.data)[:_MAX_STATUS]
+                self.status = exit_status(self._json_status, self._error) if self._error else None
                 return b""
-            case _:
-                return self._cast.data(channel, data, now)
+            case channel:
+                return self._cast.data(channel, message.data, now) if message.data else b""
 
     def end(self, now: float) -> bytes:
         """The last piece."""

@@ -12,7 +12,7 @@ import structlog
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage, event, line
-from addons.edge.facts import call_of, outcome_of
+from addons.edge.facts import call_of, ended_by, outcome_of
 from addons.edge.flow_record import FlowRecords
 from addons.edge.journal import Folder, RecordUnavailable
 from addons.edge.live import Live
@@ -74,14 +74,14 @@ class Evidence:
         return self._progress.get(flow) or self.begin(flow)
 
     def start_tape(self, flow: HTTPFlow, exchange: Exchange, end: Callable[[], None]) -> None:
-        """Starts the tape of a WebSocket; `end` is called when it cannot be written any more."""
+        """Starts the tape of a session; `end` is called when it cannot be written any more."""
 
         def lost(fault: RecordUnavailable) -> None:
             if flow.client_conn.connected:  # it is told once, however many pieces of the cast are lost
-                log.error("session ended: its cast cannot be written", error=str(fault), reference=exchange.id)
+                log.error("session ended: its record cannot be written", error=str(fault), reference=exchange.id)
                 end()
 
-        tape = Tape(self._recordings, self.folder(exchange), flow, exchange, lost, self._now())
+        tape = Tape(self._recordings, self.folder(exchange), exchange, lost, self._now())
         self.progress(flow).tape = tape
 
     def finish(self, flow: HTTPFlow, exchange: Exchange) -> None:
@@ -90,7 +90,7 @@ class Evidence:
         self._live.over(flow)
         if not progress.told:
             progress.told = True
-            self.log(flow, exchange, Stage.RESPONSE_COMPLETE, progress.end(self._now()))
+            self.log(flow, exchange, Stage.RESPONSE_COMPLETE, {**progress.end(self._now()), **ended_by(exchange)})
         if not progress.over:
             progress.over = True
             self._recordings.flow(self.folder(exchange), self._records.of(flow, exchange, progress), _lost)

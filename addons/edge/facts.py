@@ -61,6 +61,12 @@ def outcome_of(flow: HTTPFlow, exchange: Exchange) -> tuple[int, str]:
     return (flow.response.status_code if flow.response is not None and not message else 0), message
 
 
+def ended_by(exchange: Exchange) -> dict[str, str]:
+    """Why the gateway ended a session, for its last audit event; nothing when it did not."""
+    ended = exchange.ended
+    return {} if ended is None else {"ended-by": ended.rule, "ended-because": ended.why}
+
+
 def summary_of(exchange: Exchange, over: bool) -> dict[str, str | int | bool]:
     """What a viewer shows with a flow; plain values only, or the flow file could not be written."""
     summary: dict[str, str | int | bool] = {"audit_id": exchange.id, "masked": exchange.masked, "over": over}

@@ -29,7 +29,7 @@ class Progress:
 
     @property
     def messages(self) -> Sequence[MessageState]:
-        """The first WebSocket messages."""
+        """The first messages of a session."""
         return () if self.tape is None else self.tape.messages
 
     @property

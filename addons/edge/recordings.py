@@ -4,7 +4,8 @@
 * `audit.jsonl`: the truth; written and synced before a request is forwarded, shared by all workers;
 * `flows-<worker>-<start>.mitm`: scrubbed copies of the exchanges, for mitmweb; one file per process, because whatever
   follows a torn record in such a file cannot be read;
-* `exec-<exchange id>.cast`: terminal sessions, in asciicast v3.
+* `exec-<exchange id>.cast`: terminal sessions, in asciicast v3;
+* `forward-<exchange id>.jsonl`: what a port-forward carried.
 
 Requests of callers that proved no identity are in `unidentified-<connection>`.
 """
@@ -65,9 +66,9 @@ class Recordings:
         """Queues one encoded, scrubbed flow."""
         self._journal.submit(Entry(folder, self._flow_file, record, on_error=on_error))
 
-    def cast(self, folder: Folder, exchange_id: str, data: bytes, on_error: OnError) -> None:
-        """Queues part of the cast of an exec or attach."""
-        self._journal.submit(Entry(folder, cast_name(exchange_id), data, on_error=on_error))
+    def tape(self, folder: Folder, name: str, data: bytes, on_error: OnError) -> None:
+        """Queues part of the record of a session: a file of its own, `cast_name` or `forward_name`."""
+        self._journal.submit(Entry(folder, name, data, on_error=on_error))
 
     async def check(self) -> None:
         """Returns if something can be recorded now. Raises RecordUnavailable."""
@@ -100,6 +101,11 @@ class Recordings:
 def cast_name(exchange_id: str) -> str:
     """The file of an exchange's cast."""
     return _safe(f"exec-{exchange_id}.cast")
+
+
+def forward_name(exchange_id: str) -> str:
+    """The file of an exchange's port-forward."""
+    return _safe(f"forward-{exchange_id}.jsonl")
 
 
 def _safe(name: str) -> str:

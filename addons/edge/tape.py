@@ -1,71 +1,88 @@
-"""One WebSocket on tape: the cast of an exec or attach, and the first messages of any, for viewers."""
+"""One session on tape: the cast of an exec or attach, the log of a port-forward, and first messages for viewers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from mitmproxy.http import HTTPFlow
-from mitmproxy.websocket import WebSocketMessage
+from wsproto.frame_protocol import Opcode
 
 from addons.core.cast import Cast
-from addons.core.channels import protocol
+from addons.core.channels import CHANNELS, Channel
+from addons.core.forward import ForwardLog
 from addons.core.terminal import Terminal
+from addons.core.wires import Message
 from addons.edge.flow_file import MessageState
 from addons.edge.journal import Folder, RecordUnavailable
-from addons.edge.recordings import Recordings, cast_name
+from addons.edge.recordings import Recordings, cast_name, forward_name
 from addons.edge.sample import MAX_SAMPLE
 from addons.exchange import Exchange, need
 
-_RECORDED = frozenset({"exec", "attach"})
+_MESSAGE_BYTES = 32
 
 
 class Tape:
-    """One WebSocket. `on_error` ends it when its cast cannot be written."""
+    """One session. `on_error` ends it when its record cannot be written."""
 
     def __init__(
         self,
         recordings: Recordings,
         folder: Folder,
-        flow: HTTPFlow,
         exchange: Exchange,
         on_error: Callable[[RecordUnavailable], None],
         now: float,
     ) -> None:
-        """Starts the cast of an exec or attach. Raises UnknownProtocol for one that could not be read."""
-        self._recordings, self._folder, self._id = recordings, folder, exchange.id
-        self._on_error = on_error
-        self._terminal = _terminal(flow, exchange, now)
+        """Starts the record."""
+        self._recordings, self._folder, self._on_error = recordings, folder, on_error
+        self._kind, self._name, self._log = _log(exchange, now)
         self._room = MAX_SAMPLE
+        self._over = False
         self.messages: list[MessageState] = []
-        if self._terminal is not None:
-            self._write(self._terminal.start())
+        if self._log is not None:
+            self._write(self._log.start())
 
-    def message(self, message: WebSocketMessage, now: float) -> None:
+    def message(self, message: Message, now: float) -> None:
         """Records a message as it will be sent. Raises MalformedMessage, CastFull, RecordUnavailable."""
-        if message.dropped:
+        if message.withheld or self._over:
             return
-        if self._terminal is not None:
-            self._write(self._terminal.message(message.content, message.from_client, now))
-        self._room -= len(message.content) + 32
-        if self._room > 0:
-            self.messages.append(message.get_state())
+        if self._log is not None:
+            self._write(self._log.message(message, now))
+        self._room -= len(message.data) + _MESSAGE_BYTES
+        if self._room > 0 and message.data:
+            self.messages.append(_state(message, now))
 
-    def end(self, now: float) -> dict[str, str]:
-        """Ends the cast; what the audit event says about it."""
-        if self._terminal is None:
+    def end(self, now: float) -> Mapping[str, str]:
+        """Ends the record; what the audit event says about it."""
+        self._over = True
+        if self._log is None:
             return {}
-        self._write(self._terminal.end(now))
-        return {"cast": cast_name(self._id), **self._terminal.summary()}
+        self._write(self._log.end(now))
+        return {self._kind: self._name, **self._log.summary()}
 
     def _write(self, data: bytes) -> None:
         if data:
-            self._recordings.cast(self._folder, self._id, data, self._on_error)
+            self._recordings.tape(self._folder, self._name, data, self._on_error)
 
 
-def _terminal(flow: HTTPFlow, exchange: Exchange, now: float) -> Terminal | None:
-    request = need(exchange.request, "request")
-    if not request.is_connect or request.subresource not in _RECORDED:
-        return None
-    chosen = need(flow.response, "response").headers.get("sec-websocket-protocol", "")
+def _log(exchange: Exchange, now: float) -> tuple[str, str, Terminal | ForwardLog | None]:
+    """What is recorded of a session: the kind of file, its name, and who writes it."""
+    request, wire = need(exchange.request, "request"), need(exchange.wire, "wire")
     title = f"{request.subresource} {request.namespace}/{request.name} {request.container}".rstrip()
-    return Terminal(protocol(chosen), Cast(now, request.argv, title, request.tty))
+    if request.subresource == "proxy":
+        return "", "", None
+    if request.subresource == "portforward":
+        return "forward", forward_name(exchange.id), ForwardLog(now, title)
+    terminal = Terminal(wire.json_status, Cast(now, request.argv, title, request.tty))
+    return "cast", cast_name(exchange.id), terminal
+
+
+def _state(message: Message, now: float) -> MessageState:
+    """A message as viewers of WebSockets show it: the number of its channel, then its bytes."""
+    lane = message.lane
+    if lane.channel in (Channel.TEXT, Channel.BINARY):
+        prefix = b""
+    elif lane.pair:
+        prefix = bytes([(2 * (lane.pair - 1) + (lane.channel is Channel.ERROR)) % 256])
+    else:
+        prefix = bytes([CHANNELS.index(lane.channel)])
+    kind = Opcode.TEXT if lane.channel is Channel.TEXT else Opcode.BINARY
+    return int(kind), message.from_client, prefix + message.data, now, False, False

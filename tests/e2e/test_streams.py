@@ -164,13 +164,18 @@ def test_attach_waits_for_an_approval(hasty: Agent, pod: str, api_server: ApiSer
     assert api_server.about(mark, f"/pods/{pod}/attach") == []
 
 
-def test_a_client_that_only_speaks_spdy_is_told_so(agent: Agent, pod: str, api_server: ApiServer) -> None:
-    """What cannot be recorded is not forwarded, approved or not."""
-    mark = api_server.mark()
+def test_an_exec_over_spdy_is_recorded_like_any_other(
+    agent: Agent, gateway: GatewayEnv, oncall: Person, pod: str
+) -> None:
     old = agent.setting(KUBECTL_REMOTE_COMMAND_WEBSOCKETS="false")
-    said = old.refused("exec", pod, "--", "date")
-    assert "WebSocket" in said
-    assert api_server.about(mark, f"/pods/{pod}/exec") == []
+    with old.stream("exec", pod, "--", "sh", "-c", "echo spdy-out; echo spdy-err >&2") as running:
+        oncall.approves(gateway, pending(gateway, name=pod)["id"])
+        assert running.finish()[0] == 0
+    ((_, *events),) = eventually("the recording", lambda: casts(gateway, "spdy-out"))
+    output = "".join(text for _, code, text in events if code == "o")
+    assert "spdy-out\r\n" in output
+    assert "spdy-err\r\n" in output
+    assert eventually("the exit status", lambda: casts(gateway, "spdy-out")[0][-1][1:]) == ["x", "0"]
 
 
 def test_an_exec_ends_when_its_caller_leaves(agent: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:

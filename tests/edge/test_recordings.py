@@ -14,7 +14,7 @@ from addons.core.identity import Identity
 from addons.core.session import Session
 from addons.edge import recordings as edge_recordings
 from addons.edge.journal import RecordUnavailable
-from addons.edge.recordings import Recordings, cast_name
+from addons.edge.recordings import Recordings, cast_name, forward_name
 
 IDENTITY = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=1, groups=("g",), owner="bob")
 SESSION = Session(id="5e551011", identity=IDENTITY, connection="prod", started_at=5.0, intent="INC-1")
@@ -36,7 +36,8 @@ async def test_one_folder_per_session(recordings: Recordings, tmp_path: Path) ->
     await recordings.commit(folder, b"{}\n")
     recordings.log(folder, b"{}\n", _unexpected)
     recordings.flow(folder, b"flow", _unexpected)
-    recordings.cast(folder, "abc", b"cast", _unexpected)
+    recordings.tape(folder, cast_name("abc"), b"cast", _unexpected)
+    recordings.tape(folder, forward_name("abc"), b"forward", _unexpected)
     recordings.close()
     files = {path.name: path.read_bytes() for path in (tmp_path / "sessions" / "5e551011").iterdir()}
     about = json.loads(files.pop("session.json"))
@@ -44,6 +45,7 @@ async def test_one_folder_per_session(recordings: Recordings, tmp_path: Path) ->
         "audit.jsonl": b"{}\n{}\n",
         "flows-w0-20251123T201640250.mitm": b"flow",
         "exec-abc.cast": b"cast",
+        "forward-abc.jsonl": b"forward",
     }
     assert about == {
         "id": "5e551011",

@@ -27,7 +27,7 @@ def refuse_request(
 
     `headers` finds names in lower case.
     """
-    return refuse_upgrade(plan, headers.get("upgrade", ""), headers.get("sec-websocket-protocol", "")) or refuse_write(
+    return refuse_upgrade(plan, headers.get("upgrade", "")) or refuse_write(
         plan, request, headers.get("content-type", ""), body, decoded
     )
 
@@ -64,21 +64,16 @@ def refuse_write(
     return None
 
 
-def refuse_upgrade(plan: MaskPlan, upgrade: str, protocols: str) -> Refusal | None:
-    """The refusal of an upgrade whose frames would not be masked, or None.
-
-    `upgrade` and `protocols` are the Upgrade and Sec-WebSocket-Protocol headers as sent, "" when absent. SPDY is left
-    to `core.terminal.unrecordable`, which refuses it once the approvals have had their say.
-    """
-    if plan.passes or not upgrade:
+def refuse_upgrade(plan: MaskPlan, upgrade: str) -> Refusal | None:
+    """The refusal of an upgrade whose messages would be objects, or None. `upgrade` is the header, "" when absent."""
+    if plan.passes or not upgrade or plan.reply is not Reply.OBJECTS:
         return None
-    if plan.reply is Reply.OBJECTS:
-        why, hint = "replies that are masked are not sent over an upgraded connection", "use plain HTTP: ?watch=true"
-    elif "base64" in protocols.lower():
-        why, hint = "the base64 subprotocols are not masked", "offer v5.channel.k8s.io or v4.channel.k8s.io"
-    else:
-        return None
-    return Refusal(code=403, rule="upgrade-not-masked", why=why, hint=hint)
+    return Refusal(
+        code=403,
+        rule="upgrade-not-masked",
+        why="replies that are masked are not sent over an upgraded connection",
+        hint="use plain HTTP: ?watch=true",
+    )
 
 
 def _refuse_patch(body: bytes) -> Refusal | None:

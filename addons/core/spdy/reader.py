@@ -6,7 +6,7 @@ Draft 3.1, sections 2.2 and 2.6. Deliberately absent: what a frame may do on its
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from addons.core.spdy.frames import (
     Data,
@@ -146,7 +146,7 @@ class FrameReader:
         return WindowUpdate(stream & _ID, delta & _ID)
 
 
-_PARSERS = {
+_PARSERS: Mapping[int, Callable[[FrameReader, int, bytes], Frame]] = {
     1: FrameReader._syn_stream,
     2: FrameReader._syn_reply,
     3: FrameReader._rst_stream,

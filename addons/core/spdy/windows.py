@@ -93,6 +93,11 @@ class Windows:
         self._waiting.append(made)
         yield from self._ready(made.stream)
 
+    def dropped(self, size: int) -> Iterator[Data | WindowUpdate]:
+        """`size` bytes came for a stream that is gone: the session's window is not theirs to keep."""
+        self._session.told -= size
+        yield from self._ready(SESSION)
+
     def _ready(self, stream: int) -> Iterator[Data | WindowUpdate]:
         held: deque[Data] = deque()
         blocked: set[int] = set()
@@ -105,9 +110,10 @@ class Windows:
                 blocked.add(made.stream)
                 held.append(rest)
         self._waiting = held
-        for number, window in ((SESSION, self._session), (stream, self._streams.get(stream))):
-            if window is not None and (more := window.credit()):
-                yield WindowUpdate(number, more)
+        if more := self._session.credit():
+            yield WindowUpdate(SESSION, more)
+        if stream in self._streams and (more := self._streams[stream].credit()):
+            yield WindowUpdate(stream, more)
 
     def _room(self, made: Data) -> int:
         if not self._kept:
