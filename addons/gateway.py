@@ -118,7 +118,8 @@ async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: 
     parts = make_parts(settings, prepared, worker)
     readiness = make_readiness(parts)
     health = make_health(parts, readiness)
-    master = make_master(lambda disconnect: build_stack(parts, disconnect), settings.mitmproxy_options())
+    options = settings.mitmproxy_options()
+    master = make_master(lambda disconnect: build_stack(parts, disconnect), options, settings.request_bytes)
     try:
         await health.start(sockets.health)
         for issuer in await parts.verifier.prepare():

@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
-from mitmproxy import http, options
+from mitmproxy import options
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons.core import Core
 from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client
 from mitmproxy.hooks import Hook
 from mitmproxy.master import Master
-from mitmproxy.net.http.http1.assemble import assemble_response
-from mitmproxy.proxy.layers.http import _http1, _http2
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from addons.core.refusal import Refusal
-from addons.refusal import STATUS_HEADERS, HookFunction, run_hooks
+from addons.http1 import be_strict
+from addons.refusal import HookFunction, run_hooks
 from addons.speed import OneWrite, speed_up
 from addons.upgrade_layer import install
 
@@ -68,13 +65,15 @@ class StrictAddonManager(AddonManager):
             handler.close_connection(client)
 
 
-def make_master(stack: Callable[[Callable[[Client], None]], Sequence[object]], values: dict[str, Any]) -> Master:
+def make_master(
+    stack: Callable[[Callable[[Client], None]], Sequence[object]], values: dict[str, Any], request_bytes: int
+) -> Master:
     """A master whose chain is `stack(disconnect)` between the server and nothing else. Needs a running loop.
 
-    `values` are mitmproxy options; an unknown one raises KeyError.
+    `values` are mitmproxy options; an unknown one raises KeyError. No body of a request is larger than `request_bytes`.
     """
     speed_up()
-    _speak_status()
+    be_strict(request_bytes)
     master = Master(options.Options(), event_loop=asyncio.get_running_loop())
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
     master.addons.__class__ = StrictAddonManager
@@ -112,30 +111,3 @@ async def drain(master: Master, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             while connections:  # noqa: ASYNC110 - mitmproxy tells nobody when the last one is gone
                 await asyncio.sleep(0.02)
-
-
-def _speak_status() -> None:
-    """mitmproxy answers protocol errors with an HTML page, which kubectl prints whole: answer with a Status."""
-    _http1.make_error_response = _status_response
-    _http2.format_error = _status_body  # type: ignore[attr-defined]
-
-
-def _status_body(status_code: int, message: str) -> bytes:
-    caller = status_code < 500
-    refusal = Refusal(
-        code=status_code if status_code in (400, 413, 502, 503) else 502,
-        rule="protocol-error" if caller else "upstream-unavailable",
-        why=message,
-        hint="send a well-formed, smaller request" if caller else "is the cluster reachable from the gateway?",
-    )
-    return refusal.status("none")
-
-
-def _status_response(status_code: int, message: str = "") -> bytes:
-    headers = http.Headers((*STATUS_HEADERS, (b"connection", b"close")))
-    return bytes(assemble_response(http.Response.make(status_code, _status_body(status_code, message), headers)))
-
-
-def quiet_mitmproxy() -> None:
-    """Only mitmproxy's warnings and errors are news: its per-connection lines are in the audit log, better told."""
-    logging.getLogger("mitmproxy").setLevel(logging.WARNING)

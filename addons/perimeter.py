@@ -66,13 +66,9 @@ class Perimeter:
             refuse(flow, Refusal(code=400, rule="ambiguous-header", why=str(error), hint="send it once, in ASCII"))
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Trailers come after the headers were judged: none is accepted. A chunked body shows its size only now."""
-        if settled(flow):
-            return
-        if flow.request.trailers:
+        """Trailers come after the headers were judged: none is accepted, in HTTP/2 either."""
+        if flow.request.trailers and not settled(flow):
             refuse(flow, Refusal(code=400, rule="trailers", why="request trailers are not accepted"))
-        elif len(flow.request.raw_content or b"") > self._limit:
-            refuse(flow, _too_large(self._limit))
 
     def _outside(self, flow: http.HTTPFlow, connection: Connection | None) -> Refusal | None:
         """Why a request is not one of an agent inside its tunnel (B-04, B-05), None when it is."""

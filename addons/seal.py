@@ -10,6 +10,7 @@ from addons.refusal import settled
 _DECIDED = (
     "connection", "identity", "session", "request", "grant", "decision", "approved", "masked", "recorded", "credential",
 )  # fmt: skip
+_FRAMES = ("content-length", "transfer-encoding")
 
 
 class Seal:
@@ -24,6 +25,8 @@ class Seal:
             raise IncompleteExchange(f"not decided: {', '.join(missing)}")
         if flow.request.stream:
             raise IncompleteExchange("the request was streamed past the gates")
+        if flow.request.raw_content and not any(name in flow.request.headers for name in _FRAMES):
+            raise IncompleteExchange("the body would be a request of its own, as nothing says how long it is")
         exchange.sealed = True
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -33,6 +33,7 @@ LARGER_ADDONS = {
     "addons/gateway.py": "the composition of a worker, not an addon",
     "addons/policy.py": "composition of the rule kinds, not an addon",
     "addons/settings.py": "the settings model, not an addon",
+    "addons/http1.py": "stricter forms of mitmproxy's own functions, not an addon",
     "addons/master.py": "the mitmproxy master, not an addon",
     "addons/refusal.py": "fail-closed dispatch for every kind of event, not an addon",
     "addons/speed.py": "faster forms of mitmproxy's own functions, not an addon",

@@ -39,7 +39,7 @@ class Notes:
 
 async def test_hooks_are_found_once() -> None:
     notes = Notes()
-    master = make_master(lambda _: [notes], OPTIONS)
+    master = make_master(lambda _: [notes], OPTIONS, 1 << 20)
     manager = master.addons
     for _ in range(2):
         await manager.handle_lifecycle(HttpRequestHook(tflow.tflow()))
@@ -49,7 +49,7 @@ async def test_hooks_are_found_once() -> None:
 
 async def test_an_unknown_option_is_a_mistake() -> None:
     with pytest.raises(KeyError):
-        make_master(lambda _: [], {**OPTIONS, "rawtpc": True})
+        make_master(lambda _: [], {**OPTIONS, "rawtpc": True}, 1 << 20)
 
 
 def test_drain_ends_open_exchanges_and_says_so(tmp_path: Path) -> None:

@@ -23,7 +23,10 @@ _STRIPPED = frozenset(
     ).split()
 )
 _STRIPPED_PREFIXES = (b"impersonate-", b"x-remote-", b"x-forwarded-", b"x-envoy-", b"x-chaperone-")
-_NEVER_NAMED_BY_CONNECTION = frozenset({b"host", b"upgrade", b"content-length", b"content-type", b"authorization"})
+_NEVER_NAMED_BY_CONNECTION = frozenset(
+    b"host upgrade content-length transfer-encoding content-type authorization".split()
+)
+"""Without them the request would be another: a body without its length is a request of its own."""
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PLAIN = re.compile(rb"[\t\x20-\x7e]*")
 
@@ -68,6 +71,8 @@ def _kept(fields: Fields, hop_by_hop: frozenset[bytes]) -> Iterable[tuple[bytes,
         if not _PLAIN.fullmatch(value):
             raise ForbiddenHeader(f"header {name.decode()} contains control or non-ASCII bytes")
         lower = name.lower()
+        if lower == b"transfer-encoding" and value.lower() != b"chunked":
+            raise ForbiddenHeader("header transfer-encoding is not chunked")
         if lower == b"connection":
             if options := [token for token in _tokens(value) if token in (b"close", b"upgrade")]:
                 yield name, b", ".join(options)

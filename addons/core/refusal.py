@@ -2,7 +2,8 @@
 
 Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
 (Response Status Kind). Codes: 403 policy, 429 while an approval is pending, 503 when the gateway cannot judge, 413 too
-large to inspect, 400 ambiguous, 401 only for the caller's own token. Never 422: clients treat it as their own mistake.
+large to inspect, 431 a head without end, 400 ambiguous, 401 only for the caller's own token. Never 422: clients treat
+it as their own mistake.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ _REASONS = {
     415: "UnsupportedMediaType",
     421: "BadRequest",
     429: "TooManyRequests",
+    431: "BadRequest",
     500: "InternalError",
     502: "InternalError",
     503: "ServiceUnavailable",

@@ -65,6 +65,7 @@ def test_what_remains(fields: list[tuple[bytes, bytes]], kept: tuple[tuple[bytes
         pytest.param([(b"Host", b"a"), (b"host", b"b")], id="two hosts"),
         pytest.param([(b"Authorization", b"a"), (b"AUTHORIZATION", b"b")], id="two authorizations"),
         pytest.param([(b"Sec-WebSocket-Version", b"13"), (b"Sec-WebSocket-Version", b"13")], id="B-30 two versions"),
+        pytest.param([(b"Transfer-Encoding", b"gzip, chunked")], id="B-07 not chunked alone"),
         pytest.param([(b"X Y", b"a")], id="name with a space"),
         pytest.param([(b"X-\xe9", b"a")], id="name not ASCII"),
         pytest.param([(b"X-A", b"a\rImpersonate-User: b")], id="carriage return"),

@@ -177,7 +177,7 @@ def worker(
     failed: list[BaseException] = []
 
     async def main() -> None:
-        master = make_master(lambda disconnect: stack(registered, authority, disconnect), OPTIONS)
+        master = make_master(lambda disconnect: stack(registered, authority, disconnect), OPTIONS, 1 << 20)
         server = await serve(master, listener)
         started.append(master)
         try:
