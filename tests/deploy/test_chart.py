@@ -1,0 +1,254 @@
+"""The chart: rendered by the real helm, and accepted by the real API server under Pod Security `restricted`."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from addons.settings import read_settings
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.places import REPOSITORY
+from tests.support.kubernetes import Kubectl
+
+CHART = REPOSITORY / "deploy" / "chart"
+RULES: dict[str, Any] = {
+    "rules": {"connections.yaml": "apiVersion: chaperone/v1\nkind: Connection\n"},
+    "clusterCAs": {"prod.pem": "-----BEGIN CERTIFICATE-----\n"},
+}
+CSI = {"driver": "secrets-store.csi.k8s.io", "volumeAttributes": {"secretProviderClass": "chaperone-ca"}}
+VARIANTS: dict[str, Mapping[str, Any]] = {
+    "minimal": {},
+    "secret": {"ca": {"source": "secret", "secretName": "chaperone-ca"}},
+    "csi": {"ca": {"source": "csi", "csi": CSI}},
+    "everything": {
+        "config": {"workers": 4, "hold_seconds": 5, "log_level": "warning"},
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/chaperone"}},
+        "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a/b": "c"}},
+        "persistence": {"size": "1Ti", "storageClassName": "gp3"},
+        "maxUnavailable": 0,
+        "networkPolicy": {
+            "extraIngress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8"}}], "ports": [{"port": "proxy"}]}],
+            "extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}], "ports": [{"port": 6443}]}],
+            "monitoring": {"app": "prometheus"},
+        },
+        "agents": {"extraEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.2/32"}}]}]},
+        "imagePullSecrets": [{"name": "registry"}],
+        "nodeSelector": {"role": "gateway"},
+        "tolerations": [{"key": "gateway", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "priorityClassName": "system-cluster-critical",
+        "podAnnotations": {"x": "y"},
+        "extraEnv": [{"name": "AWS_REGION", "value": "eu-central-1"}],
+        "image": {"repository": "registry.test/chaperone", "tag": "1.2.3", "pullPolicy": "Always"},
+    },
+}  # fmt: skip
+Command = list[str | Path]
+Objects = dict[str, dict[str, Any]]
+Render = Callable[..., Objects]
+
+
+@pytest.fixture
+def values_file(tmp_path: Path) -> Callable[..., Path]:
+    def write(**values: Any) -> Path:
+        file = tmp_path / "values.yaml"
+        file.write_text(json.dumps({**RULES, **values}))
+        return file
+
+    return write
+
+
+@pytest.fixture
+def render(helm: Path, values_file: Callable[..., Path]) -> Render:
+    """`render(namespace, **values)`: the objects by kind, or kind and name where there are several."""
+
+    def rendered(namespace: str = "gw", **values: Any) -> Objects:
+        command: Command = [
+            helm,
+            "template",
+            "chaperone",
+            CHART,
+            "--namespace",
+            namespace,
+            "--values",
+            values_file(**values),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found: Objects = {}
+        for each in filter(None, yaml.safe_load_all(done.stdout)):
+            key = each["kind"] if each["kind"] not in found else f"{each['kind']}/{each['metadata']['name']}"
+            found[key] = each
+        return found
+
+    return rendered
+
+
+@pytest.fixture
+def restricted(kubectl: Kubectl) -> Iterator[Kubectl]:
+    """A namespace that refuses what Pod Security `restricted` refuses, and warns of it in templates."""
+    name = f"deploy-{secrets.token_hex(4)}"
+    kubectl("create", "namespace", name)
+    modes = (f"pod-security.kubernetes.io/{mode}=restricted" for mode in ("enforce", "warn"))
+    kubectl("label", "namespace", name, *modes)
+    yield kubectl.within(name)
+    kubectl("delete", "namespace", name, "--wait=false")
+
+
+def try_all(kubectl: Kubectl, *objects: Mapping[str, Any]) -> str:
+    """What the API server says against these objects; it stores none of them."""
+    flags = ("--server-side", "--dry-run=server", "--validate=strict", "--warnings-as-errors")
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+    done = kubectl.run("apply", *flags, "-f", "-", stdin=text)
+    return done.stderr if done.returncode else ""
+
+
+def pod_of(deployment: Mapping[str, Any]) -> dict[str, Any]:
+    template = deployment["spec"]["template"]
+    metadata = {"name": "try", **template["metadata"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_lint(variant: str, helm: Path, values_file: Callable[..., Path]) -> None:
+    command: Command = [helm, "lint", "--strict", CHART, "--values", values_file(**VARIANTS[variant])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_api_server_takes_every_object(variant: str, render: Render, restricted: Kubectl) -> None:
+    values = {**VARIANTS[variant]}
+    values["agents"] = {**values.get("agents", {}), "namespaces": [restricted.namespace]}
+    objects = render(restricted.namespace, **values)
+    assert {key.partition("/")[0] for key in objects} == {
+        "ConfigMap", "Deployment", "NetworkPolicy", "PersistentVolumeClaim", "PodDisruptionBudget", "Service",
+        "ServiceAccount",
+    }  # fmt: skip
+    assert try_all(restricted, *objects.values()) == ""
+    restricted.apply(objects["ServiceAccount"])  # without it no pod is looked at
+    assert try_all(restricted, pod_of(objects["Deployment"])) == ""
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"privileged": True, "allowPrivilegeEscalation": True}, {"runAsUser": 0}, {"allowPrivilegeEscalation": True}],
+    ids=json.dumps,
+)
+def test_restricted_means_something(change: dict[str, Any], render: Render, restricted: Kubectl) -> None:
+    deployment = render(restricted.namespace)["Deployment"]
+    deployment["spec"]["template"]["spec"]["containers"][0]["securityContext"] |= change
+    restricted("create", "serviceaccount", "chaperone")
+    assert "violate PodSecurity" in try_all(restricted, deployment)
+    assert "violates PodSecurity" in try_all(restricted, pod_of(deployment))
+
+
+def test_helm_installs_it_and_an_uninstall_keeps_the_evidence(
+    helm: Path, values_file: Callable[..., Path], restricted: Kubectl, cluster: Cluster, tmp_path: Path
+) -> None:
+    def run(*arguments: str | Path) -> None:
+        env = {"KUBECONFIG": cluster.admin_kubeconfig, "HOME": str(tmp_path), "PATH": ""}
+        command = [helm, *arguments, "--namespace", restricted.namespace]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=env)
+        assert done.returncode == 0, done.stderr
+
+    values = values_file(agents={"namespaces": [restricted.namespace]})
+    for _ in ("install", "upgrade"):
+        run("upgrade", "--install", "chaperone", CHART, "--values", values)
+    assert restricted.get("deployment", "chaperone")["spec"]["replicas"] == 1
+    run("uninstall", "chaperone")
+    assert restricted("get", "deployment", "-o", "name") == ""
+    assert restricted("get", "persistentvolumeclaim", "-o", "name").strip() == "persistentvolumeclaim/chaperone"
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_gateway_takes_its_settings_and_writes_only_where_it_may(
+    variant: str, render: Render, tmp_path: Path
+) -> None:
+    objects = render(**VARIANTS[variant])
+    conf = tmp_path / "mitm.conf"
+    conf.write_text(objects["ConfigMap"]["data"]["mitm.conf"])
+    settings, problems = read_settings(conf)
+    assert problems == []
+    assert settings.workers == VARIANTS[variant].get("config", {}).get("workers", 1)
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    mounts = {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
+    assert {path for path, read_only in mounts.items() if not read_only} == {"/var/lib/chaperone", "/tmp"}
+    assert Path(settings.state).is_relative_to("/var/lib/chaperone")
+    certs = Path(settings.certs)
+    assert mounts.get(str(certs), False) or certs.is_relative_to("/var/lib/chaperone")
+    assert "/etc/chaperone/rules" in settings.rules
+    assert "/etc/chaperone/rules" in mounts
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"proxy": settings.listen_port, "health": settings.health_port}
+    assert settings.listen_host == settings.health_host == "0.0.0.0"
+    probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
+    assert {name: (probe["path"], probe["port"]) for name, probe in probes.items()} == {
+        "startup": ("/healthz", "health"), "liveness": ("/healthz", "health"), "readiness": ("/readyz", "health"),
+    }  # fmt: skip
+
+
+def test_a_change_of_rules_is_a_new_pod(render: Render) -> None:
+    def checksum(**values: Any) -> str:
+        annotations = render(**values)["Deployment"]["spec"]["template"]["metadata"]["annotations"]
+        return str(annotations["checksum/config"])
+
+    same, again, other = checksum(), checksum(), checksum(rules={"x.yaml": "other\n"})
+    assert same == again != other
+
+
+def test_agents_reach_names_and_the_gateway_and_nothing_else(render: Render) -> None:
+    objects = render("gw", agents={"namespaces": ["team-a", "team-b"]})
+    policies = [each for each in objects.values() if each["kind"] == "NetworkPolicy"]
+    ours = [each for each in policies if each["metadata"].get("namespace")]
+    assert [each["metadata"]["namespace"] for each in ours] == ["team-a", "team-b"]
+    labels = objects["Deployment"]["spec"]["template"]["metadata"]["labels"]
+    for policy in ours:
+        spec = policy["spec"]
+        assert (spec["podSelector"], spec["policyTypes"]) == ({}, ["Egress"])
+        dns, gateway = spec["egress"]
+        assert {port["port"] for port in dns["ports"]} == {53}
+        [to] = gateway["to"]
+        assert to["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "gw"}}
+        assert to["podSelector"]["matchLabels"].items() <= labels.items()
+        assert gateway["ports"] == [{"port": 8080}]
+    [gate] = [each for each in policies if each not in ours]
+    [entrance] = gate["spec"]["ingress"]
+    assert entrance["ports"] == [{"port": "proxy"}]
+    assert entrance["from"][0]["namespaceSelector"]["matchExpressions"][0]["values"] == ["team-a", "team-b"]
+
+
+def test_without_agents_nobody_gets_in(render: Render) -> None:
+    assert not render()["NetworkPolicy"]["spec"]["ingress"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"replicas": 2},
+        {"config": {"listen_port": 1}},
+        {"config": {"state": "/tmp"}},
+        {"ca": {"source": "secret"}},
+        {"ca": {"source": "csi", "csi": {}}},
+        {"ca": {"source": "none"}},
+        {"rules": {"connections.yml": "x"}},
+        {"clusterCAs": {"prod.pem": "nothing"}},
+        {"maxUnavailable": 2},
+    ],
+    ids=json.dumps,
+)
+def test_values_with_a_mistake_are_refused(
+    values: dict[str, Any], helm: Path, values_file: Callable[..., Path]
+) -> None:
+    command: Command = [helm, "template", "chaperone", CHART, "--values", values_file(**values)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "values don't meet the specifications of the schema" in done.stderr
