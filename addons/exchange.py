@@ -15,7 +15,7 @@ from addons.core.command import Command
 from addons.core.connection import Connection
 from addons.core.decision import Decision
 from addons.core.grant import Grant
-from addons.core.guardrails import Rate
+from addons.core.guardrails import Judged, Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
@@ -43,8 +43,7 @@ class Exchange:
     body_object: Mapping[str, Any] | None = None  # commands: what we decoded; None when the server must read it
     grant: Grant | None = None  # access
     rate: Rate | None = None  # rates: only when some rule reads it
-    object: Mapping[str, Any] | None = None  # guardrails: the effective object, when a rule needed it
-    old_object: Mapping[str, Any] | None = None  # guardrails
+    judged: Judged | None = None  # guardrails: what the decision is made of
     decision: Decision | None = None  # guardrails
     approval: Approval | None = None  # approvals: only when one was required
     approved: bool = False  # approvals: no approval was required, or this one was granted and consumed

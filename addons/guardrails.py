@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from mitmproxy.http import HTTPFlow, Response
 
-from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Objects, Sent, ServerRefusal, Unanswered
+from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Judged, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.announce import refusal_of, server_refusal, unanswered, warnings_of
 from addons.core.guardrails.effective import objects
 from addons.core.kube_request import KubeRequest
@@ -43,24 +43,24 @@ class Guardrails:
         rules = self._rules()
         candidates = rules.candidates(request, connection.name)
         needs = rules.needs(candidates, request)
-        found: Objects | ServerRefusal = Objects()
-        if candidates:
-            try:
-                found = await objects(self._effective, needs, grant, request, exchange.body_object, _sent(flow))
-            except Unanswered as error:
-                return refuse(flow, unanswered(error))
+        try:
+            found = await objects(self._effective, needs, grant, request, exchange.body_object, _sent(flow))
+        except Unanswered as error:
+            return refuse(flow, unanswered(error))
         if isinstance(found, ServerRefusal):
             body = self._scrub(request, found.body, found.content_type)
             exchange.refusal = server_refusal(found)
             flow.response = Response.make(found.status, body, {"content-type": found.content_type})
             return None
-        exchange.object, exchange.old_object = found.after, found.before
         now = self._clock()
         facts = Facts(
             request=request, object=found.after, old_object=found.before, identity=identity, grant=grant,
             connection=connection.name, now=now, rate=exchange.rate, affected=found.affected,
             frozen=rules.frozen(request, connection.name, now) if needs.frozen else None,
         )  # fmt: skip
+        exchange.judged = Judged(
+            facts=facts, needs=needs, thresholds=connection.thresholds, profile=connection.profile, rules=rules.digest
+        )
         exchange.decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
         exchange.warnings.extend(warnings_of(exchange.decision))
         if refusal := refusal_of(exchange.decision, request):

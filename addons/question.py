@@ -25,14 +25,15 @@ def question_of(exchange: Exchange, scrub: Scrub) -> Ask:
     def masked(value: Any) -> Any:
         return None if value is None else orjson.loads(scrub(request, orjson.dumps(value), "application/json"))
 
-    after = exchange.object if exchange.object is not None else exchange.body_object
+    facts = need(exchange.judged, "judged").facts
+    after = facts.object if facts.object is not None else exchange.body_object
     return question.ask(
         need(exchange.identity, "identity"),
         need(exchange.session, "session"),
         request,
         need(exchange.command, "command"),
         need(exchange.decision, "decision"),
-        difference(masked(exchange.old_object), masked(after)),
+        difference(masked(facts.old_object), masked(after)),
     )
 
 

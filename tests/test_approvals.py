@@ -27,7 +27,7 @@ from addons.edge.store import Store, StoreUnavailable, sqlite_url
 from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.refusal import refuse
-from tests.support.flows import NOW, begun, records, status
+from tests.support.flows import NOW, begun, judged, records, status
 
 AGENT = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=NOW + 60, owner="bob")
 ALICE = Identity(iss="https://idp", sub="alice", aud=("gw",), exp=NOW + 60)
@@ -54,6 +54,7 @@ def _flow(request: KubeRequest = DELETE, **changes: Any) -> HTTPFlow:
         "request": request,
         "command": Command(),
         "decision": REQUIRED,
+        "judged": judged(request),
     }
     flow, _ = begun(**(values | changes))
     flow.client_conn.state = ConnectionState.OPEN
@@ -386,7 +387,11 @@ async def test_the_store_is_asked_once_for_all_and_only_while_someone_waits(
     ("changes", "shown"),
     [
         pytest.param({"body_object": {"password": "hunter2"}}, '+  "password": "*****"', id="sent"),
-        pytest.param({"object": {"a": 2}, "old_object": {"a": 1}, "body_object": {}}, '-  "a": 1', id="effective"),
+        pytest.param(
+            {"judged": judged(DELETE, object={"a": 2}, old_object={"a": 1}), "body_object": {}},
+            '-  "a": 1',
+            id="effective",
+        ),
     ],
 )
 async def test_the_question_shows_the_change_masked(hasty: Gateway, changes: dict[str, Any], shown: str) -> None:

@@ -25,6 +25,7 @@ from addons.capture import Capture
 from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
 from addons.core.grant import Grant
+from addons.core.guardrails import record as decision_record
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
@@ -43,7 +44,7 @@ from addons.tls import Tls
 from addons.upgrade_hooks import Passing
 from addons.upgrades import Upgrades
 from tests.core.spdy.test_frames import joined
-from tests.support.flows import records
+from tests.support.flows import judged, records
 from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
 
 IDENTITY = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=9e9)
@@ -79,11 +80,12 @@ class Gates:
         upgrade = flow.request.headers.get("upgrade", "").lower().partition("/")[0]
         connect: Any = {"resource": "pods", "subresource": "exec", "name": "p"} if "/exec" in path else {}
         exchange.request = KubeRequest(
-            method=flow.request.method, path=path, target=path, verb="get", upgrade=upgrade, argv=("sh",), stdin=True,
-            stdout=True, **connect,
+            method=flow.request.method, path=path.partition("?")[0], target=path, verb="get", upgrade=upgrade,
+            argv=("sh",), stdin=True, stdout=True, **connect,
         )  # fmt: skip
         exchange.command, exchange.grant = Command(inferred="kubectl get"), _grant()
         exchange.decision = Decision(verdict=Verdict.ALLOW)
+        exchange.judged = judged(exchange.request, object={"data": SENT_PLAIN}, identity=IDENTITY)
         exchange.approved = exchange.masked = True
         if "/refused" in path:
             refuse(flow, Refusal(code=403, rule="no", why="because"))
@@ -330,6 +332,26 @@ def test_refused(start: Start, path: str, code: int) -> None:
     assert flow.response.status_code == code
 
 
+@pytest.mark.parametrize("path", ["/x?token=abc", "/refused"])
+def test_what_a_request_was_judged_by_is_recorded(start: Start, path: str) -> None:
+    setup = start()
+    setup.worker.ask(get(path))
+    [event] = setup.events(count=1)[:1]
+    [line] = (setup.state / "sessions" / "s1" / "decisions.jsonl").read_bytes().splitlines()
+    record = decision_record.read(line)
+    assert (record.id, record.judged.rules) == (event["auditID"], "digest")
+    assert record.judged.facts.object == {"data": "*****"}
+    assert record.judged.facts.identity == IDENTITY
+    assert b"abc" not in line
+
+
+def test_what_was_not_judged_has_no_decision(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(get("/garbage"))
+    setup.events(count=1)
+    assert not (setup.state / "sessions" / "s1" / "decisions.jsonl").exists()
+
+
 def test_nobody_knows_who_it_was(start: Start) -> None:
     setup = start()
     setup.worker.ask(b"GET /x HTTP/1.1\r\nHost: elsewhere\r\nConnection: close\r\n\r\n")
@@ -345,6 +367,16 @@ def test_b41_what_cannot_be_recorded_is_not_forwarded(start: Start) -> None:
     assert b" 503 " in setup.worker.ask(get("/x"))
     assert setup.upstream.connections == 0
     assert b" 403 " in setup.worker.ask(get("/refused"))
+
+
+def test_b41_without_the_decision_on_record_nothing_is_forwarded(start: Start) -> None:
+    setup = start()
+    setup.worker.ask(get("/x"))
+    (setup.state / "sessions" / "s1" / "decisions.jsonl").unlink()
+    setup.recordings._journal._files.clear()
+    (setup.state / "sessions" / "s1" / "decisions.jsonl").mkdir()
+    assert b" 503 " in setup.worker.ask(get("/x"))
+    assert len(setup.upstream.requests) == 1
 
 
 def test_streams_are_sampled(start: Start) -> None:

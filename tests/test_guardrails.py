@@ -87,8 +87,8 @@ async def test_a_decoded_create_is_judged_as_submitted_and_refused() -> None:
     server = await run(flow, loaded(OBJECT_RULE))
     exchange = exchange_of(flow)
     assert server.asked == []
-    assert exchange.object == {"bad": True}
-    assert exchange.decision is not None
+    assert exchange.judged is not None and exchange.decision is not None
+    assert exchange.judged.facts.object == {"bad": True}
     assert exchange.decision.verdict is Verdict.DENY
     assert exchange.refusal is not None
     assert (exchange.refusal.rule, exchange.refusal.what) == ("r", "create pods in namespace a")
@@ -101,7 +101,8 @@ async def test_a_patch_is_judged_by_the_servers_reading() -> None:
     server = await run(flow, loaded(OBJECT_RULE), Server({"bad": True}))
     headers = {"content-type": "application/merge-patch+json"}
     assert server.asked == [("g1", "PATCH", f"{PODS}/p?force=true", headers, b"the body")]
-    assert exchange_of(flow).object == {"bad": True}
+    judged = exchange_of(flow).judged
+    assert judged is not None and judged.facts.object == {"bad": True}
     assert flow.response is not None
 
 
@@ -109,7 +110,9 @@ async def test_what_is_there_now_is_read_when_a_rule_asks_for_it() -> None:
     flow = make_flow("DELETE", f"{PODS}/p?gracePeriodSeconds=1")
     server = await run(flow, loaded(OLD_RULE), Server({"bad": True}))
     assert server.asked == [("g1", f"{PODS}/p")]
-    assert exchange_of(flow).old_object == {"bad": True}
+    judged = exchange_of(flow).judged
+    assert judged is not None and judged.facts.old_object == {"bad": True}
+    assert judged.needs.old_object and not judged.needs.object
     assert flow.response is not None
 
 

@@ -7,7 +7,7 @@ Source: k8s.io/apiserver/pkg/apis/audit/v1/types.go.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -182,5 +182,7 @@ def _printable(value: Any) -> Any:
             return {_printable(key): _printable(item) for key, item in value.items()}
         case list() | tuple():
             return [_printable(item) for item in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return {field.name: _printable(getattr(value, field.name)) for field in fields(value)}
         case _:
             return value

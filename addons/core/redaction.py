@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 from urllib.parse import unquote_plus
 
 from addons.core.headers import BEARER_SUBPROTOCOL, Fields
@@ -46,9 +47,33 @@ def scrub_target(target: str) -> str:
     return scrub_text(f"{path}{mark}{query}")
 
 
+def scrub_pairs(query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The pairs of a query with the values of credential parameters replaced."""
+    if all(name.lower() not in _CREDENTIAL_PARAMETERS for name, _ in query):
+        return query
+    return tuple((name, SCRUBBED if name.lower() in _CREDENTIAL_PARAMETERS else value) for name, value in query)
+
+
 def scrub_text(text: str) -> str:
     """Text with JWTs and EKS tokens replaced."""
     return _TOKENS.sub(SCRUBBED, text) if "eyJ" in text or "k8s-aws-v1" in text else text
+
+
+def scrub_values(value: Any) -> Any:
+    """JSON's values with `scrub_text` applied to every text in them, keys included."""
+    match value:
+        case str():
+            return scrub_text(value)
+        case dict():
+            return {scrub_text(key): scrub_values(item) for key, item in value.items()}
+        case list():
+            return [scrub_values(item) for item in value]
+    return value
+
+
+def holds_token(raw: bytes) -> bool:
+    """False for most texts: in those nothing is shaped like a token."""
+    return b"eyJ" in raw or b"k8s-aws-v1" in raw
 
 
 def _scrub_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
@@ -59,7 +84,7 @@ def _scrub_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
         return name, _SCRUBBED
     if lower == b"sec-websocket-protocol":
         return name, _BEARER.sub(rb"\1" + _SCRUBBED, value)
-    if b"eyJ" in value or b"k8s-aws-v1" in value:
+    if holds_token(value):
         return name, scrub_text(value.decode("latin-1")).encode("latin-1")
     return name, value
 

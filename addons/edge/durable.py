@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -40,11 +41,20 @@ def try_to_write(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def append(descriptor: int, data: bytes, separate_lines: bool = False) -> None:
-    """All of `data` or nothing. With `separate_lines`, a torn last line (a killed process) is ended first."""
+def append_lines(descriptor: int, data: bytes) -> None:
+    """As `append`, to a file that other processes append to: locked, and a torn last line (of a killed one) ended."""
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    try:
+        size = os.fstat(descriptor).st_size
+        torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
+        append(descriptor, b"\n" + data if torn else data)
+    finally:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def append(descriptor: int, data: bytes) -> None:
+    """All of `data` or nothing."""
     size = os.fstat(descriptor).st_size
-    if separate_lines and size and os.pread(descriptor, 1, size - 1) != b"\n":
-        data = b"\n" + data
     if os.write(descriptor, data) != len(data):
         os.ftruncate(descriptor, size)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

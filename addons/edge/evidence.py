@@ -36,25 +36,22 @@ class Evidence:
 
     async def commit(self, flow: HTTPFlow, exchange: Exchange) -> bool:
         """True when it is on disk that the request came and will be forwarded, False if it cannot be put there."""
-        try:
-            event_line = self._event(flow, exchange, Stage.REQUEST_RECEIVED, _NONE)
-            await self._recordings.commit(self.folder(exchange), event_line)
-        except RecordUnavailable as fault:
-            log.error("request not recorded", error=str(fault), reference=exchange.id)
-            return False
-        return True
+        return await self._commit(flow, exchange, Stage.REQUEST_RECEIVED, "request")
 
     async def commit_refusal(self, flow: HTTPFlow, exchange: Exchange) -> bool:
         """As `commit`, of a request that is answered here; it stays refused if that cannot be written down."""
         if flow.response is None:
             return True  # it ended otherwise, which is told when it is over
         self.progress(flow).told = True
+        return await self._commit(flow, exchange, Stage.RESPONSE_COMPLETE, "refusal")
+
+    async def _commit(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, what: str) -> bool:
+        """The event with what the request was judged by, if it was."""
+        event_line = self._event(flow, exchange, stage, _NONE)
         try:
-            await self._recordings.commit(
-                self.folder(exchange), self._event(flow, exchange, Stage.RESPONSE_COMPLETE, _NONE)
-            )
+            await self._recordings.commit(self.folder(exchange), event_line, self._records.decision(exchange))
         except RecordUnavailable as fault:
-            log.error("refusal not recorded", error=str(fault), reference=exchange.id)
+            log.error(f"{what} not recorded", error=str(fault), reference=exchange.id)
             return False
         return True
 

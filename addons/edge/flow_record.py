@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from mitmproxy.http import HTTPFlow
 
-from addons.core.kube_request import KubeRequest
+from addons.core.guardrails import record
 from addons.edge.facts import MAX_BODY, comment_of, mark_of, response_body, summary_of
 from addons.edge.flow_file import FlowEncoder
 from addons.edge.progress import Progress
-from addons.exchange import Exchange
+from addons.exchange import Exchange, need
 
 NOT_UNDERSTOOD = b"[not recorded: the request was not understood, so nothing in it could be masked]"
-
-Scrub = Callable[[KubeRequest, bytes, str], bytes]
 
 
 class FlowRecords:
     """Makes records. `scrub` masks request bodies by what the request is and their content type."""
 
-    def __init__(self, scrub: Scrub) -> None:
+    def __init__(self, scrub: record.Scrub) -> None:
         self._encoder = FlowEncoder()
         self._scrub = scrub
 
@@ -35,6 +31,12 @@ class FlowRecords:
             mark_of(flow, exchange, over),
             progress.messages,
         )
+
+    def decision(self, exchange: Exchange) -> bytes:
+        """What the request was judged by, as a line; nothing of a request that was not judged."""
+        if exchange.decision is None:
+            return b""
+        return record.line(exchange.id, need(exchange.judged, "judged"), exchange.decision, self._scrub)
 
     def _request_body(self, flow: HTTPFlow, exchange: Exchange) -> bytes | None:
         body = flow.request.raw_content

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import fcntl
 import os
 import threading
 from collections import OrderedDict
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from addons.edge.durable import append, make_folder, sync_folder
+from addons.edge.durable import append, append_lines, make_folder, sync_folder
 
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 PRESSURE_BYTES = 4 * 1024 * 1024
@@ -41,7 +40,10 @@ class Folder:
 
 @dataclass(slots=True)
 class Entry:
-    """Bytes to append to `folder/name`. `done` is resolved after a sync; `on_error` is called in the loop instead."""
+    """Bytes to append to `folder/name`. `done` is resolved after a sync; `on_error` is called in the loop instead.
+
+    `before` is written first and shares the fate of this entry: without it, this one is not written.
+    """
 
     folder: Folder
     name: str
@@ -49,6 +51,12 @@ class Entry:
     shared: bool = False
     done: asyncio.Future[None] | None = None
     on_error: Callable[[RecordUnavailable], None] | None = None
+    before: Entry | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait with this entry."""
+        return len(self.data) + (len(self.before.data) if self.before is not None else 0)
 
 
 class Journal:
@@ -72,9 +80,9 @@ class Journal:
             self._thread.start()
         if self._closed:
             raise RecordUnavailable(errno.EBADF, "the record is closed")
-        if self._queued + len(entry.data) > self._max_queued_bytes:
+        if self._queued + entry.size > self._max_queued_bytes:
             raise RecordUnavailable(errno.ENOBUFS, "too much waits to be recorded")
-        self._queued += len(entry.data)
+        self._queued += entry.size
         if entry.done is None and len(self._unhurried) < _MAX_BATCH:
             self._put_off(entry)
         else:
@@ -92,10 +100,12 @@ class Journal:
             self._queue.put(entry)
         self._unhurried.clear()
 
-    async def commit(self, folder: Folder, name: str, data: bytes, shared: bool = False) -> None:
-        """Returns once `data` is on disk (fdatasync). Raises RecordUnavailable if it could not be."""
+    async def commit(
+        self, folder: Folder, name: str, data: bytes, shared: bool = False, before: Entry | None = None
+    ) -> None:
+        """Returns once `data` is on disk (fdatasync), and `before` written. Raises RecordUnavailable otherwise."""
         done = asyncio.get_running_loop().create_future()
-        self.submit(Entry(folder, name, data, shared, done))
+        self.submit(Entry(folder, name, data, shared, done, before=before))
         await done
 
     @property
@@ -162,32 +172,31 @@ class Journal:
             self._write_files(part)
 
     def _write_files(self, batch: list[Entry]) -> None:
+        early = self._append([entry.before for entry in batch if entry.before is not None])
+        faults = {id(entry): early[id(entry.before)] for entry in batch if id(entry.before) in early}
+        faults |= self._append([entry for entry in batch if id(entry) not in faults])
+        self._report([(entry, faults.get(id(entry))) for entry in batch])
+
+    def _append(self, entries: list[Entry]) -> dict[int, RecordUnavailable]:
+        """Writes each file's entries at once; the faults by the id of the entries that were not written."""
         by_file: dict[tuple[int, str], list[Entry]] = {}
-        for entry in batch:
+        for entry in entries:
             by_file.setdefault((id(entry.folder), entry.name), []).append(entry)
-        outcomes: list[tuple[Entry, RecordUnavailable | None]] = []
-        for entries in by_file.values():
-            path = entries[0].folder.path / entries[0].name
-            fault = None
+        faults: dict[int, RecordUnavailable] = {}
+        for together in by_file.values():
+            path = together[0].folder.path / together[0].name
             try:
-                self._write(path, entries)
+                self._write(path, together)
             except OSError as error:
                 fault = RecordUnavailable(error.errno, f"cannot record in {path.name}: {error.strerror}")
+                faults |= {id(entry): fault for entry in together}
                 self._forget(path)
-            outcomes.extend((entry, fault) for entry in entries)
-        self._report(outcomes)
+        return faults
 
     def _write(self, path: Path, entries: list[Entry]) -> None:
         descriptor = self._open(path, entries[0].folder)
         data = b"".join(entry.data for entry in entries)
-        if entries[0].shared:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            try:
-                append(descriptor, data, separate_lines=True)
-            finally:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-        else:
-            append(descriptor, data)
+        (append_lines if entries[0].shared else append)(descriptor, data)
         if any(entry.done is not None for entry in entries):
             os.fdatasync(descriptor)
 
@@ -226,7 +235,7 @@ class Journal:
 
     def _settle(self, outcomes: list[tuple[Entry, RecordUnavailable | None]]) -> None:
         for entry, fault in outcomes:
-            self._queued -= len(entry.data)
+            self._queued -= entry.size
             if entry.done is not None and not entry.done.done():
                 if fault is None:
                     entry.done.set_result(None)

@@ -2,6 +2,8 @@
 
 * `session.json`: whose job it was;
 * `audit.jsonl`: the truth; written and synced before a request is forwarded, shared by all workers;
+* `decisions.jsonl`: what each judged request was judged by, for other rules to be tried on (`core.guardrails.record`);
+  written with the audit event, and not synced itself: the event is the truth;
 * `flows-<worker>-<start>.mitm`: scrubbed copies of the exchanges, for mitmweb; one file per process, because whatever
   follows a torn record in such a file cannot be read;
 * `exec-<exchange id>.cast`: terminal sessions, in asciicast v3;
@@ -26,6 +28,7 @@ from addons.edge.durable import try_to_write
 from addons.edge.journal import Entry, Folder, Journal, RecordUnavailable
 
 AUDIT_FILE = "audit.jsonl"
+DECISIONS_FILE = "decisions.jsonl"
 SESSION_FILE = "session.json"
 _MAX_KNOWN_FOLDERS = 4096
 _SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
@@ -54,9 +57,10 @@ class Recordings:
             folder = self._folders[name] = Folder(self._sessions / _safe(name), description)
         return folder
 
-    async def commit(self, folder: Folder, line: bytes) -> None:
-        """Returns when the audit event is on disk. Raises RecordUnavailable if it cannot be put there."""
-        await self._journal.commit(folder, AUDIT_FILE, line, shared=True)
+    async def commit(self, folder: Folder, line: bytes, decision: bytes = b"") -> None:
+        """Returns when the audit event is on disk, and the decision written. Raises RecordUnavailable otherwise."""
+        before = Entry(folder, DECISIONS_FILE, decision, shared=True) if decision else None
+        await self._journal.commit(folder, AUDIT_FILE, line, shared=True, before=before)
 
     def log(self, folder: Folder, line: bytes, on_error: OnError) -> None:
         """Queues an audit event of something that has already happened."""

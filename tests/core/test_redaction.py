@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from addons.core.redaction import SCRUBBED, scrub_headers, scrub_target, scrub_text
+from addons.core.redaction import (
+    SCRUBBED,
+    holds_token,
+    scrub_headers,
+    scrub_pairs,
+    scrub_target,
+    scrub_text,
+    scrub_values,
+)
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2ln"
 EKS = "k8s-aws-v1.aHR0cHM6Ly9zdHMuYW1hem9uYXdzLmNvbS8"
@@ -50,3 +58,14 @@ def test_targets(target: str, kept: str) -> None:
 def test_other_text_is_left_alone(text: str) -> None:
     assert scrub_text(text) == text
     assert SCRUBBED not in scrub_text(text)
+
+
+def test_values_of_credential_parameters_and_tokens_anywhere_in_json_are_replaced() -> None:
+    query = (("a", "1"), ("Token", "secret"))
+    assert scrub_pairs(query) == (("a", "1"), ("Token", SCRUBBED))
+    assert scrub_pairs(query[:1]) == query[:1]
+    assert scrub_values({JWT: [JWT, 1, None, {"a": f"x {JWT}"}]}) == {
+        SCRUBBED: [SCRUBBED, 1, None, {"a": f"x {SCRUBBED}"}]
+    }
+    assert holds_token(JWT.encode())
+    assert not holds_token(b"plain")

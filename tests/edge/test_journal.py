@@ -105,6 +105,43 @@ async def test_one_broken_file_does_not_fail_another(journal: Journal, folder: F
     assert results[1] is None
 
 
+async def test_what_comes_before_is_written_first_and_not_synced(
+    journal: Journal, folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(
+        os, "fdatasync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
+    )
+    before = [Entry(folder, "early", b"%d\n" % number, shared=True) for number in range(20)]
+    await asyncio.gather(*(journal.commit(folder, "a", entry.data, before=entry) for entry in before))
+    assert (folder.path / "early").read_bytes() == (folder.path / "a").read_bytes()
+    assert set(synced) == {"a"}
+
+
+async def test_without_what_comes_before_there_is_no_commit(journal: Journal, folder: Folder) -> None:
+    folder.path.mkdir(parents=True)
+    (folder.path / "early").mkdir()
+    results = await asyncio.gather(
+        journal.commit(folder, "a", b"one\n", before=Entry(folder, "early", b"x\n")),
+        journal.commit(folder, "a", b"two\n"),
+        journal.commit(folder, "a", b"three\n", before=Entry(folder, "other", b"x\n")),
+        return_exceptions=True,
+    )
+    assert isinstance(results[0], RecordUnavailable)
+    assert str(results[0]).endswith("cannot record in early: Is a directory")
+    assert results[1] is results[2] is None
+    assert (folder.path / "a").read_bytes() == b"two\nthree\n"
+
+
+async def test_what_comes_before_counts_towards_the_limit(folder: Folder) -> None:
+    journal = Journal(max_queued_bytes=10)
+    with pytest.raises(RecordUnavailable, match="too much waits"):
+        await journal.commit(folder, "a", b"12345", before=Entry(folder, "early", b"123456"))
+    await journal.commit(folder, "a", b"12345", before=Entry(folder, "early", b"12345"))
+    await journal.commit(folder, "a", b"12345", before=Entry(folder, "early", b"12345"))
+    journal.close()
+
+
 async def test_a_link_is_not_followed(journal: Journal, folder: Folder, tmp_path: Path) -> None:
     folder.path.mkdir(parents=True)
     (folder.path / "audit.jsonl").symlink_to(tmp_path / "elsewhere")

@@ -11,6 +11,10 @@ from mitmproxy.io import FlowReader
 from mitmproxy.test import tflow, tutils
 
 from addons.core.connection import Connection
+from addons.core.decision import Thresholds
+from addons.core.guardrails import Facts, Judged, Needs
+from addons.core.kube_request import KubeRequest
+from addons.core.profile import Profile
 from addons.exchange import Exchange, begin
 
 NOW = 1_800_000_000.0
@@ -45,3 +49,14 @@ def status(flow: HTTPFlow) -> dict[str, Any]:
 def records(data: bytes) -> list[HTTPFlow]:
     """The flows of flow records, as stock mitmproxy reads them."""
     return [flow for flow in FlowReader(io.BytesIO(data)).stream() if isinstance(flow, HTTPFlow)]
+
+
+def judged(request: KubeRequest, **facts: Any) -> Judged:
+    """What the guardrails step leaves of a request that it judged by the standard profile."""
+    return Judged(
+        facts=Facts(request=request, **facts),
+        needs=Needs(),
+        thresholds=Thresholds(),
+        profile=Profile.STANDARD,
+        rules="digest",
+    )

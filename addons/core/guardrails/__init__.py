@@ -9,6 +9,7 @@ from addons.core.guardrails.effective import EffectiveObject, Objects, Sent, Ser
 from addons.core.guardrails.facts import Facts, Needs
 from addons.core.guardrails.guardrail import Guardrail
 from addons.core.guardrails.rate import Rate
+from addons.core.guardrails.record import Judged
 from addons.core.guardrails.ruleset import GuardrailSet, compile_guardrails
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Facts",
     "Guardrail",
     "GuardrailSet",
+    "Judged",
     "Needs",
     "Objects",
     "Rate",

@@ -16,6 +16,8 @@ from addons.core.guardrails.blast_radius import list_target
 from addons.core.guardrails.facts import Needs
 from addons.core.kube_request import KubeRequest
 
+_EXACT = ("create", "update")
+"""Verbs whose decoded body is the effective object."""
 MINTING = frozenset({("serviceaccounts", "token")})
 """Resources whose dry run answers with a working credential. Measured: a dry-run TokenRequest's token authenticates."""
 
@@ -77,11 +79,13 @@ async def objects(
     submitted: Mapping[str, Any] | None,
     sent: Sent,
 ) -> Objects | ServerRefusal:
-    """The objects that rules need, and no others; or the server's refusal to show one. Raises Unanswered.
+    """The objects that rules need, and what is known without asking; or the server's refusal to show one.
 
-    `submitted` is the body as decoded here, None when it was not.
+    `submitted` is the body as decoded here, None when it was not. Raises Unanswered.
     """
-    after = await _after(server, grant, request, submitted, sent) if needs.object else None
+    after: Mapping[str, Any] | ServerRefusal | None = submitted if request.verb in _EXACT else None
+    if after is None and needs.object:
+        after = await _after(server, grant, request, sent)
     if isinstance(after, ServerRefusal):
         return after
     before = await _before(server, grant, request, sent) if needs.old_object else None
@@ -94,11 +98,9 @@ async def objects(
 
 
 async def _after(
-    server: EffectiveObject, grant: Grant, request: KubeRequest, submitted: Mapping[str, Any] | None, sent: Sent
+    server: EffectiveObject, grant: Grant, request: KubeRequest, sent: Sent
 ) -> Mapping[str, Any] | ServerRefusal | None:
     """The object a write results in. None when nobody may say: a rule that reads it then denies."""
-    if submitted is not None and request.verb in ("create", "update"):
-        return submitted
     if (request.resource, request.subresource) in MINTING:
         return None
     return await server.effective(grant, sent.method, sent.target, {"content-type": sent.content_type}, sent.body)

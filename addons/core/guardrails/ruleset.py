@@ -6,7 +6,9 @@ condition reads them. Strictest wins, so the order of files and rules decides no
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from hashlib import sha256
 from types import MappingProxyType
 
 from addons.core.decision import Decision, Match, Thresholds
@@ -30,7 +32,9 @@ _CACHE_LIMIT = 8192
 class GuardrailSet:
     """Every rule that was loaded. Immutable but for a cache: a reload makes a new set and swaps it."""
 
-    def __init__(self, rules: Iterable[Guardrail] = (), windows: Iterable[FreezeWindow] = ()) -> None:
+    def __init__(self, rules: Iterable[Guardrail] = (), windows: Iterable[FreezeWindow] = (), digest: str = "") -> None:
+        self.digest = digest
+        """Of the documents the set was made of: equal for equal documents, whatever files they are in."""
         self.rules: Mapping[str, Guardrail] = MappingProxyType({rule.name: rule for rule in rules})
         self.windows = tuple(windows)
         self.counts = any("rate" in rule.references for rule in self.rules.values())
@@ -96,6 +100,7 @@ def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, lis
     With a mistake, use none of it.
     """
     rules: list[Guardrail] = []
+    digest = digest_of(documents)
     windows, problems = compile_windows([document for document in documents if document.kind == FREEZE_WINDOW])
     documents = [document for document in documents if document.kind != FREEZE_WINDOW]
     first: dict[str, Document] = {}
@@ -110,4 +115,12 @@ def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, lis
         if rule is not None and spec is not None:
             problems.extend(failures(rule, spec, document))
             rules.append(rule)
-    return GuardrailSet(rules, windows), problems
+    return GuardrailSet(rules, windows, digest), problems
+
+
+def digest_of(documents: Iterable[Document]) -> str:
+    """SHA-256 over kind, name and `spec` of the documents, in hexadecimal, whatever their order and layout."""
+    parts = sorted(
+        json.dumps([document.kind, document.name, document.spec], sort_keys=True, default=str) for document in documents
+    )
+    return sha256("\n".join(parts).encode()).hexdigest()
