@@ -15,16 +15,16 @@ from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.refusal import Refusal
 from addons.core.session import Session
-from addons.exchange import exchange_of, need
+from addons.exchange import Exchange, exchange_of, need
 from addons.refusal import refuse, settled
 
 _JOBS = 8192
 
 
 class Access:
-    """`policy` is asked on every request, so that a reload takes effect at once; `now` gives Unix seconds."""
+    """`policy` gives the one an exchange is judged by; `now` gives Unix seconds."""
 
-    def __init__(self, policy: Callable[[], AccessPolicy], now: Callable[[], float]) -> None:
+    def __init__(self, policy: Callable[[Exchange], AccessPolicy], now: Callable[[], float]) -> None:
         self._policy, self._now = policy, now
         self._compiled: AccessPolicy | None = None
         self._jobs: OrderedDict[tuple[str, Identity], tuple[Grant, ...]] = OrderedDict()
@@ -34,16 +34,16 @@ class Access:
         if settled(flow):
             return
         exchange = exchange_of(flow)
-        grants = self._grants(need(exchange.session, "session"))
+        grants = self._grants(self._policy(exchange), need(exchange.session, "session"))
         chosen = grants if isinstance(grants, Refusal) else choose(grants, need(exchange.request, "request"))
         if isinstance(chosen, Refusal):
             refuse(flow, chosen)
         else:
             exchange.grant = chosen
 
-    def _grants(self, session: Session) -> tuple[Grant, ...] | Refusal:
+    def _grants(self, policy: AccessPolicy, session: Session) -> tuple[Grant, ...] | Refusal:
         """The job's grants, worked out once per window; refusals are worked out each time."""
-        policy, now = self._policy(), self._now()
+        now = self._now()
         if policy is not self._compiled:
             self._jobs.clear()
             self._compiled = policy

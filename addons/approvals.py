@@ -20,8 +20,8 @@ from addons.edge.answers import Answers
 from addons.edge.live import Live
 from addons.edge.store import Store, TooManyPending
 from addons.edge.store_thread import StoreThread
-from addons.exchange import Exchange, IncompleteExchange, exchange_of, need
-from addons.question import Scrub, as_sent, digest_of, question_of
+from addons.exchange import Exchange, IncompleteExchange, Scrub, exchange_of, need
+from addons.question import as_sent, digest_of, question_of
 from addons.refusal import refuse, settled
 
 

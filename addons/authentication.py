@@ -22,10 +22,10 @@ from addons.refusal import refuse, settled
 
 
 class Authentication:
-    """`advice` tells a caller without a good token how to get one; `now` gives Unix seconds."""
+    """`now` gives Unix seconds."""
 
-    def __init__(self, verifier: Verifier, advice: str, now: Callable[[], float]) -> None:
-        self._verifier, self._advice, self._now = verifier, advice, now
+    def __init__(self, verifier: Verifier, now: Callable[[], float]) -> None:
+        self._verifier, self._now = verifier, now
 
     def requestheaders(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Write identity and session, or refuse. Waits only for a token that was not seen before."""
@@ -64,7 +64,7 @@ class Authentication:
         )
 
     def _reject(self, flow: HTTPFlow, error: RejectedToken) -> None:
-        refuse(flow, Refusal(code=401, rule="authentication", why=f"your token: {error}", hint=self._advice))
+        refuse(flow, Refusal(code=401, rule="authentication", why=f"your token: {error}", hint=self._verifier.advice))
         need(flow.response, "response").headers["WWW-Authenticate"] = 'Bearer realm="chaperone"'
 
 

@@ -29,6 +29,10 @@ class Connections:
         finally:
             self._registered = registered
 
+    def replace(self, connections: Mapping[tuple[str, int], Connection]) -> None:
+        """Register these instead. Tunnels to what is registered still go on, under what is said of it now."""
+        self._registered = connections
+
     def open(self, client: Client, host: str, port: int) -> Connection | None:
         """Bind a client connection to the cluster registered under a CONNECT target; None when there is none."""
         connection = self._registered.get((host.lower(), port))
@@ -37,12 +41,16 @@ class Connections:
         return connection
 
     def of(self, client: Client) -> Connection:
-        """The cluster of a client connection. Raises IncompleteExchange outside of a tunnel."""
+        """The cluster a client's tunnel was opened to. Raises IncompleteExchange outside of a tunnel."""
         try:
             return self._opened[client]
         except KeyError:
             raise IncompleteExchange("the client has not opened a tunnel to a registered cluster") from None
 
     def get(self, client: Client) -> Connection | None:
-        """As `of`, None outside of a tunnel."""
-        return self._opened.get(client)
+        """The same as it is registered now: None outside of a tunnel, or when it is registered no more."""
+        opened = self._opened.get(client)
+        if opened is None:
+            return None
+        connection = self._registered.get((opened.host, opened.port))
+        return connection if connection is not None and connection.name == opened.name else None

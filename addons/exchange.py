@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -22,6 +22,7 @@ from addons.core.refusal import Refusal
 from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.core.wires import Wire
+from addons.policy import Policy
 
 
 class IncompleteExchange(RuntimeError):
@@ -34,6 +35,7 @@ class Exchange:
 
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     received_at: float
+    policy: Policy | None = None  # perimeter: the one in force when it began; it is judged by no other
     connection: Connection | None = None  # perimeter
     identity: Identity | None = None  # authentication
     session: Session | None = None  # authentication
@@ -57,14 +59,17 @@ class Exchange:
     warnings: list[str] = field(default_factory=list)  # sent to the agent as `Warning: 299` headers
 
 
+Scrub = Callable[[Exchange, bytes, str], bytes]
+"""Masks, in a body of a content type, what neither a human who is asked nor a record may see."""
+
 _exchanges: WeakKeyDictionary[HTTPFlow, Exchange] = WeakKeyDictionary()
 
 
-def begin(flow: HTTPFlow, now: float) -> Exchange:
+def begin(flow: HTTPFlow, now: float, policy: Policy | None = None) -> Exchange:
     """A new exchange for a flow that has none: a second one would forget what was decided, so it raises."""
     if flow in _exchanges:
         raise IncompleteExchange("the exchange was begun twice")
-    exchange = _exchanges[flow] = Exchange(received_at=now)
+    exchange = _exchanges[flow] = Exchange(received_at=now, policy=policy)
     return exchange
 
 
@@ -74,6 +79,11 @@ def exchange_of(flow: HTTPFlow) -> Exchange:
         return _exchanges[flow]
     except KeyError:
         raise IncompleteExchange("the perimeter never saw this flow") from None
+
+
+def policy_of(exchange: Exchange) -> Policy:
+    """The policy an exchange is judged by. Raises IncompleteExchange when the perimeter never saw the flow."""
+    return need(exchange.policy, "the policy")
 
 
 def need[T](value: T | None, what: str) -> T:

@@ -13,23 +13,22 @@ from mitmproxy.http import HTTPFlow, Response
 from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Judged, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.announce import refusal_of, server_refusal, unanswered, warnings_of
 from addons.core.guardrails.effective import objects
-from addons.core.kube_request import KubeRequest
-from addons.exchange import exchange_of, need
+from addons.exchange import Exchange, Scrub, exchange_of, need
 from addons.refusal import refuse, settled
 
 
 class Guardrails:
-    """`rules` is asked on every request, so that a reload takes effect at once; `clock` gives Unix seconds.
+    """`rules` gives those that an exchange is judged by; `clock` gives Unix seconds.
 
     `scrub` masks the server's own refusal of a dry run, which may quote what was sent or what is stored (B-72).
     """
 
     def __init__(
         self,
-        rules: Callable[[], GuardrailSet],
+        rules: Callable[[Exchange], GuardrailSet],
         effective: EffectiveObject,
         clock: Callable[[], float],
-        scrub: Callable[[KubeRequest, bytes, str], bytes],
+        scrub: Scrub,
     ) -> None:
         self._rules, self._effective, self._clock, self._scrub = rules, effective, clock, scrub
 
@@ -40,7 +39,7 @@ class Guardrails:
         exchange = exchange_of(flow)
         request, connection = need(exchange.request, "request"), need(exchange.connection, "connection")
         identity, grant = need(exchange.identity, "identity"), need(exchange.grant, "grant")
-        rules = self._rules()
+        rules = self._rules(exchange)
         candidates = rules.candidates(request, connection.name)
         needs = rules.needs(candidates, request)
         try:
@@ -48,7 +47,7 @@ class Guardrails:
         except Unanswered as error:
             return refuse(flow, unanswered(error))
         if isinstance(found, ServerRefusal):
-            body = self._scrub(request, found.body, found.content_type)
+            body = self._scrub(exchange, found.body, found.content_type)
             exchange.refusal = server_refusal(found)
             flow.response = Response.make(found.status, body, {"content-type": found.content_type})
             return None

@@ -20,7 +20,8 @@ def make_readiness(parts: Parts) -> Readiness:
     """Everything that must be there; at first the self-check is missing, and nobody is served."""
 
     async def policy() -> str:
-        return "" if parts.policy.connections and parts.policy.guardrails.rules else "no connection or no guardrail"
+        found = parts.in_force.policy
+        return "" if found.connections and found.guardrails.rules else "no connection or no guardrail"
 
     async def identity_keys() -> str:
         without = parts.verifier.without_keys()

@@ -12,16 +12,16 @@ from weakref import WeakKeyDictionary
 from mitmproxy.http import HTTPFlow
 
 from addons.core.masking import Masker, MaskPlan, Reply, Unmaskable, refuse_reply, refuse_request
-from addons.exchange import exchange_of, need
+from addons.exchange import Exchange, exchange_of, need
 from addons.masked_stream import MaskedStream, Outputs, mask_message
 from addons.refusal import Disconnect, refuse, settled
 from addons.upgrade_hooks import Passing
 
 
 class Masking:
-    """`masker` gives the rules in force, asked once per request; `disconnect` ends a client's connection."""
+    """`masker` gives the rules an exchange is judged by; `disconnect` ends a client's connection."""
 
-    def __init__(self, masker: Callable[[], Masker], disconnect: Disconnect) -> None:
+    def __init__(self, masker: Callable[[Exchange], Masker], disconnect: Disconnect) -> None:
         self._masker = masker
         self._disconnect = disconnect
         self._plans: WeakKeyDictionary[HTTPFlow, MaskPlan] = WeakKeyDictionary()
@@ -33,7 +33,7 @@ class Masking:
             return
         exchange, headers = exchange_of(flow), flow.request.headers
         request = need(exchange.request, "the request")
-        plan = self._plans[flow] = self._masker().plan(request)
+        plan = self._plans[flow] = self._masker(exchange).plan(request)
         exchange.masked = True
         headers["accept-encoding"] = "identity"
         if plan.passes:

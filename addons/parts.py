@@ -1,26 +1,32 @@
-"""What the stack is built from: everything a worker judges by and reaches out with, composed in `gateway.py`."""
+"""What the stack is built from: everything a worker judges by and reaches out with."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from addons.connections import Connections
-from addons.core.connection import Connection
+from addons.core.connection import Connection, by_target
+from addons.core.refusal import Refusal
 from addons.core.resources import Resources
 from addons.core.session import Session
 from addons.edge.authority import Authority
+from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
 from addons.edge.oidc import Verifier
 from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
+from addons.edge.schema import approvals_url
+from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
 from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
+from addons.in_force import InForce
 from addons.policy import Policy
-from addons.question import Scrub
+from addons.scrub import scrubbed
 from addons.settings import Settings
 
 
@@ -29,11 +35,10 @@ class Parts:
     """One of each per worker."""
 
     settings: Settings
-    policy: Policy
+    in_force: InForce
     authority: Authority
     connections: Connections
     verifier: Verifier
-    advice: str
     credentials: Credentials
     upstream: Upstream
     resources_of: Callable[[Connection], Resources]
@@ -43,5 +48,53 @@ class Parts:
     recordings: Recordings
     records: FlowRecords
     live: Live
-    scrub: Scrub
     now: Callable[[], float] = time.time
+
+
+def make_parts(settings: Settings, policy: Policy, authority: Authority, worker: int) -> Parts:
+    """One of everything for a worker, opened. Needs a running loop."""
+    state = Path(settings.state)
+    known = dict(policy.connections)
+    credentials = Credentials(known, time.time)
+    records = FlowRecords(scrubbed)
+    upstream = Upstream(policy.connections, credentials)
+    verifier = Verifier(policy.providers, time.monotonic)
+    connections = Connections(by_target(policy.connections))
+    in_force = InForce(policy, time.time, connections, verifier, upstream, known)
+    return Parts(
+        settings=settings,
+        in_force=in_force,
+        authority=authority,
+        connections=connections,
+        verifier=verifier,
+        credentials=credentials,
+        upstream=upstream,
+        resources_of=upstream.resources_of,
+        refresh=_refresh_of(in_force, upstream),
+        rates=RateTable(state / "rates", max(settings.workers, worker + 1), worker, fingerprint_key(state)),
+        store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
+        recordings=Recordings(state, str(worker), time.time()),
+        records=records,
+        live=Live(state, records),
+    )
+
+
+def _refresh_of(in_force: InForce, upstream: Upstream) -> Callable[[Connection, Session], Awaitable[Resources]]:
+    """Asks a cluster what it serves, as a role this session may use; without one, nothing new is learnt."""
+
+    async def refresh(connection: Connection, session: Session) -> Resources:
+        grants = in_force.policy.access.grants(session, time.time())
+        return await upstream.refresh(connection, None if isinstance(grants, Refusal) else grants[0])
+
+    return refresh
+
+
+async def close_parts(parts: Parts) -> None:
+    """Close everything that was opened."""
+    await parts.verifier.close()
+    await parts.upstream.close()
+    parts.credentials.close()
+    parts.rates.close()
+    parts.store.close()
+    parts.recordings.close()
+    parts.live.close()

@@ -17,6 +17,7 @@ from addons.core.connection import Connection
 from addons.core.headers import ForbiddenHeader, host_matches, intent_of, scrub_request_headers
 from addons.core.refusal import Refusal
 from addons.exchange import begin
+from addons.policy import Policy
 from addons.refusal import refuse, settled
 from addons.tunnel import next_layer_of
 
@@ -24,12 +25,18 @@ log = structlog.get_logger()
 
 
 class Perimeter:
-    """First in the stack."""
+    """First in the stack. `policy` gives the one in force, which the exchange keeps to its end."""
 
     name = "nextlayer"  # it takes the place of mitmproxy's addon of this name
 
-    def __init__(self, connections: Connections, now: Callable[[], float], request_bytes: int) -> None:
-        self._connections, self._now, self._limit = connections, now, request_bytes
+    def __init__(
+        self,
+        connections: Connections,
+        policy: Callable[[], Policy | None],
+        now: Callable[[], float],
+        request_bytes: int,
+    ) -> None:
+        self._connections, self._policy, self._now, self._limit = connections, policy, now, request_bytes
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Refuse before dialling; agents see only the reason phrase of this answer, so it names the remedy."""
@@ -49,7 +56,7 @@ class Perimeter:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin the exchange, or refuse what cannot be one."""
-        exchange = begin(flow, self._now())
+        exchange = begin(flow, self._now(), self._policy())
         exchange.connection = self._connections.get(flow.client_conn)
         if flow.error:
             return

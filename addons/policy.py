@@ -8,16 +8,17 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from addons.core.access import AccessPolicy, AccessRules, compile_access, cross_check
-from addons.core.connection import Connection, compile_connections
+from addons.core.connection import Connection, compile_connections, moved
 from addons.core.documents import Document
 from addons.core.guardrails import GuardrailSet, compile_guardrails
 from addons.core.identity_provider import IdentityProvider, compile_identity
 from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
 from addons.core.problem import InvalidConfiguration, Problem
-from addons.edge.rulefiles import read_rules
+from addons.edge.rulefiles import parse_files, read_files, read_rules, version_of
 from addons.edge.tls import check_ca_files
 
 _MASKING_KINDS = ("Masking", "Detector")
@@ -26,13 +27,19 @@ _GUARDRAIL_KINDS = ("Guardrail", "FreezeWindow")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What `rules/` says."""
+    """What `rules/` says. `version` names the files it was made of: two policies of one version are the same."""
 
+    version: str
     connections: Mapping[str, Connection]
     providers: Sequence[IdentityProvider]
     access: AccessPolicy
     guardrails: GuardrailSet
     masker: Masker
+
+    def summary(self) -> str:
+        """One line for people."""
+        clusters = ", ".join(f"{name} ({each.profile})" for name, each in self.connections.items())
+        return f"connections: {clusters}; {len(self.guardrails.rules)} guardrails; version {self.version[:12]}"
 
 
 def load_judgement(folders: Sequence[str], fingerprint_key: bytes) -> tuple[GuardrailSet, Masker]:
@@ -43,14 +50,30 @@ def load_judgement(folders: Sequence[str], fingerprint_key: bytes) -> tuple[Guar
     return guardrails, masker
 
 
-def load_policy(folders: Sequence[str], fingerprint_key: bytes, now: datetime.datetime) -> Policy:
-    """The whole policy. Raises InvalidConfiguration with every mistake in any file."""
-    documents, problems = read_rules(folders)
+def load_policy(
+    folders: Sequence[str],
+    fingerprint_key: bytes,
+    now: datetime.datetime,
+    known: Mapping[str, Connection] = MappingProxyType({}),
+) -> Policy:
+    """The whole policy. Raises InvalidConfiguration with every mistake in any file.
+
+    `known` are clusters this process has known by name before: one that has moved is a mistake, too.
+    """
+    files, problems = read_files(folders)
+    documents, found = parse_files(files)
+    problems += found
     compiled, found = _compile(documents, fingerprint_key, now)
-    _raise(problems + found + _missing(folders, documents))
     connections, providers, rules, guardrails, masker = compiled
-    access = AccessPolicy(rules, providers)
-    return Policy(connections=connections, providers=providers, access=access, guardrails=guardrails, masker=masker)
+    _raise(problems + found + _missing(folders, documents) + moved(documents, connections, known))
+    return Policy(
+        version=version_of(files),
+        connections=connections,
+        providers=providers,
+        access=AccessPolicy(rules, providers),
+        guardrails=guardrails,
+        masker=masker,
+    )
 
 
 def check_policy(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -11,11 +10,7 @@ from mitmproxy.http import HTTPFlow
 from addons.core import question
 from addons.core.approval import Ask, canonical_method, digest
 from addons.core.difference import difference
-from addons.core.kube_request import KubeRequest
-from addons.exchange import Exchange, need
-
-Scrub = Callable[[KubeRequest, bytes, str], bytes]
-"""Masks, in a body of a content type, what neither a human who is asked nor a record may see."""
+from addons.exchange import Exchange, Scrub, need
 
 
 def question_of(exchange: Exchange, scrub: Scrub) -> Ask:
@@ -23,7 +18,7 @@ def question_of(exchange: Exchange, scrub: Scrub) -> Ask:
     request = need(exchange.request, "request")
 
     def masked(value: Any) -> Any:
-        return None if value is None else orjson.loads(scrub(request, orjson.dumps(value), "application/json"))
+        return None if value is None else orjson.loads(scrub(exchange, orjson.dumps(value), "application/json"))
 
     facts = need(exchange.judged, "judged").facts
     after = facts.object if facts.object is not None else exchange.body_object

@@ -16,16 +16,16 @@ from addons.exchange import Exchange, exchange_of
 
 
 class Rates:
-    """`rules` says whether anything needs to be counted; `now` gives Unix seconds."""
+    """`rules` gives those that an exchange is judged by; `now` gives Unix seconds."""
 
-    def __init__(self, rules: Callable[[], GuardrailSet], table: RateTable, now: Callable[[], float]) -> None:
+    def __init__(self, rules: Callable[[Exchange], GuardrailSet], table: RateTable, now: Callable[[], float]) -> None:
         self._rules, self._table, self._now = rules, table, now
 
     def request(self, flow: HTTPFlow) -> None:
         """Write the exchange's rate: what its caller did in the last minute, this request included."""
         exchange = exchange_of(flow)
         caller = _caller(exchange)
-        if caller is not None and self._rules().counts:
+        if caller is not None and self._rules(exchange).counts:
             request = exchange.request
             write, listing = (False, False) if request is None else (writes(request), lists(request))
             exchange.rate = self._table.count(caller, self._now(), write, listing)
@@ -34,7 +34,7 @@ class Rates:
         """Count a denial, whichever step it came from."""
         exchange = exchange_of(flow)
         refusal, caller = exchange.refusal, _caller(exchange)
-        if refusal is not None and refusal.code == 403 and caller is not None and self._rules().counts:
+        if refusal is not None and refusal.code == 403 and caller is not None and self._rules(exchange).counts:
             self._table.denied(caller, self._now())
 
 

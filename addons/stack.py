@@ -11,34 +11,42 @@ from addons.approvals import Approvals
 from addons.authentication import Authentication
 from addons.capture import Capture
 from addons.commands import Commands
+from addons.core.guardrails import GuardrailSet
 from addons.credential_removal import CredentialRemoval
 from addons.credentials import Credentials
+from addons.exchange import Exchange, policy_of
 from addons.guardrails import Guardrails
 from addons.masking import Masking
 from addons.parts import Parts
 from addons.perimeter import Perimeter
 from addons.rates import Rates
 from addons.refusal import Disconnect
+from addons.scrub import scrubbed
 from addons.seal import Seal
 from addons.tls import Tls
 from addons.upgrades import Upgrades
 
 
+def guardrails_of(exchange: Exchange) -> GuardrailSet:
+    """The guardrails that an exchange is judged by, whatever is in force by now."""
+    return policy_of(exchange).guardrails
+
+
 def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
     """The gates, in order; `parts` is what they judge by and reach out with."""
-    settings, policy, now = parts.settings, parts.policy, parts.now
+    settings, in_force, now = parts.settings, parts.in_force, parts.now
     return [
-        Perimeter(parts.connections, now, settings.request_bytes),  # only registered clusters, only HTTP in TLS
+        Perimeter(parts.connections, lambda: in_force.policy, now, settings.request_bytes),  # known clusters, by HTTPS
         CredentialRemoval(parts.credentials),  # replies and records never hold the upstream credential
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
-        Authentication(parts.verifier, parts.advice, now),  # bearer token -> Identity; removes it
+        Authentication(parts.verifier, now),  # bearer token -> Identity; removes it
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Upgrades(),  # a 101 is what was asked for, in a protocol that can be read
-        Access(lambda: policy.access, now),  # identity + connection + intent -> Grant
-        Masking(lambda: policy.masker, disconnect),  # what may come back, and what may not be probed
-        Rates(lambda: policy.guardrails, parts.rates, now),  # how much the caller asked lately
-        Guardrails(lambda: policy.guardrails, parts.upstream, now, parts.scrub),  # KubeRequest -> Decision
-        Approvals(parts.store, now, parts.scrub, parts.live, settings.hold_seconds),  # a human, where it has to be one
+        Access(lambda exchange: policy_of(exchange).access, now),  # identity + connection + intent -> Grant
+        Masking(lambda exchange: policy_of(exchange).masker, disconnect),  # what may come back, or be probed
+        Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
+        Guardrails(guardrails_of, parts.upstream, now, scrubbed),  # KubeRequest -> Decision
+        Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Seal(),  # undecided is refused

@@ -52,7 +52,7 @@ class World:
 
     def __init__(self) -> None:
         self.now, self.policy = NOW, policy()
-        self.addon = Access(lambda: self.policy, lambda: self.now)
+        self.addon = Access(lambda _: self.policy, lambda: self.now)
 
     def grant(self, **values: Any) -> Any:
         flow, exchange = begun(**{"session": session(), "request": request(), **values})

@@ -43,7 +43,7 @@ EXEC = KubeRequest(
 )  # fmt: skip
 
 
-def _scrub(_: KubeRequest, body: bytes, __: str) -> bytes:
+def _scrub(_: Exchange, body: bytes, __: str) -> bytes:
     return body.replace(b"hunter2", b"*****")
 
 

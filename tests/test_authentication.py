@@ -10,7 +10,6 @@ from mitmproxy.http import HTTPFlow
 from addons.authentication import Authentication
 from addons.core.identity_provider import IdentityProvider
 from addons.core.session import session_id
-from addons.core.token import expected_tokens
 from addons.edge.oidc import Verifier
 from tests.support.flows import CONNECTION, NOW, begun, status
 from tests.support.issuer import Issuer, issuer
@@ -26,7 +25,7 @@ def idp() -> Iterator[Issuer]:
 async def authentication(idp: Issuer) -> AsyncIterator[Authentication]:
     provider = IdentityProvider(name="idp", issuer=idp.url, audiences=("chaperone",), algorithms=frozenset({"RS256"}))
     verifier = Verifier([provider], time.monotonic)
-    yield Authentication(verifier, expected_tokens([provider]), lambda: NOW)
+    yield Authentication(verifier, lambda: NOW)
     await verifier.close()
 
 

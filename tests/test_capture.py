@@ -36,7 +36,7 @@ from addons.edge import tape
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live, live_folder
 from addons.edge.recordings import Recordings
-from addons.exchange import exchange_of
+from addons.exchange import Exchange, exchange_of
 from addons.perimeter import Perimeter
 from addons.refusal import refuse, settled
 from addons.seal import Seal
@@ -117,7 +117,7 @@ def _grant() -> Grant:
     return Grant(id="g", identity=IDENTITY, connection="test", role="r", not_before_at=0, expires_at=9e9)
 
 
-def _scrub(_: KubeRequest, body: bytes, __: str) -> bytes:
+def _scrub(_: Exchange, body: bytes, __: str) -> bytes:
     return body.replace(SENT_PLAIN.encode(), b"*****")
 
 
@@ -171,7 +171,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
             def addons(connections: Any, authority: Any, disconnect: Callable[[Client], None]) -> Sequence[object]:
                 return [
-                    Perimeter(connections, time.time, 1024 * 1024),
+                    Perimeter(connections, lambda: None, time.time, 1024 * 1024),
                     Tls(connections, authority, time.time, False),
                     Gates(),
                     Upgrades(),

@@ -70,7 +70,7 @@ def make_flow(method: str, target: str, body_object: Mapping[str, Any] | None = 
 
 async def run(flow: HTTPFlow, rules: GuardrailSet, server: Server | None = None) -> Server:
     server = server or Server()
-    await Guardrails(lambda: rules, server, lambda: 2.0, lambda _, body, __: body).request(flow)
+    await Guardrails(lambda _: rules, server, lambda: 2.0, lambda _, body, __: body).request(flow)
     return server
 
 
@@ -209,7 +209,7 @@ async def test_a_list_that_is_refused_is_the_servers_answer() -> None:
 
 async def test_the_rules_are_asked_for_each_time() -> None:
     current = GuardrailSet()
-    addon = Guardrails(lambda: current, Server(), lambda: 2.0, lambda _, body, __: body)
+    addon = Guardrails(lambda _: current, Server(), lambda: 2.0, lambda _, body, __: body)
     await addon.request(first := make_flow("POST", PODS, {"bad": True}))
     current = loaded(OBJECT_RULE)
     await addon.request(second := make_flow("POST", PODS, {"bad": True}))

@@ -22,7 +22,7 @@ LIMIT = 1 << 20  # of a body
 
 
 def stack(connections: Connections, authority: Authority, _: Callable[[Client], None]) -> Sequence[object]:
-    return [Perimeter(connections, time.time, LIMIT), Tls(connections, authority, time.time, http2=False)]
+    return [Perimeter(connections, lambda: None, time.time, LIMIT), Tls(connections, authority, time.time, http2=False)]
 
 
 def answer(handler: http.server.BaseHTTPRequestHandler) -> None:

@@ -28,7 +28,7 @@ class Harness:
 
     def __init__(self) -> None:
         self.disconnected: list[Client] = []
-        self.addon = Masking(delivered, self.disconnected.append)
+        self.addon = Masking(lambda _: delivered(), self.disconnected.append)
 
     def asked(self, text: str, *headers: tuple[bytes, bytes], body: bytes = b"", **values: Any) -> HTTPFlow:
         """A flow whose request went through the addon."""

@@ -56,7 +56,8 @@ def test_drain_ends_open_exchanges_and_says_so(tmp_path: Path) -> None:
     notes = Notes()
 
     def stack(connections: Connections, authority: Authority, _: Callable[[Client], None]) -> Sequence[object]:
-        return [Perimeter(connections, time.time, 1 << 20), Tls(connections, authority, time.time, http2=False), notes]
+        perimeter = Perimeter(connections, lambda: None, time.time, 1 << 20)
+        return [perimeter, Tls(connections, authority, time.time, http2=False), notes]
 
     with (
         upstream(tmp_path, lambda _: time.sleep(2)) as server,

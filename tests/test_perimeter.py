@@ -42,7 +42,8 @@ GATES = PassAll()
 
 
 def stack(connections: Connections, authority: Authority, _: Callable[[Client], None]) -> Sequence[object]:
-    return [Perimeter(connections, time.time, 1 << 20), Tls(connections, authority, time.time, http2=False), GATES]
+    perimeter = Perimeter(connections, lambda: None, time.time, 1 << 20)
+    return [perimeter, Tls(connections, authority, time.time, http2=False), GATES]
 
 
 @pytest.fixture(scope="module")

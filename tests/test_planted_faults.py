@@ -21,8 +21,8 @@ from mitmproxy.hooks import all_hooks
 
 from addons.connections import Connections
 from addons.edge.authority import Authority
-from addons.gateway import make_parts, prepare
-from addons.parts import Parts
+from addons.gateway import prepare
+from addons.parts import Parts, make_parts
 from addons.settings import Settings
 from addons.stack import build_stack
 from scripts.devenv.cluster import Cluster
@@ -135,7 +135,7 @@ def behind(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         prepared = prepare(settings)
 
         def stack(_: Connections, __: Authority, disconnect: Callable[[Client], None]) -> Sequence[object]:
-            parts: Parts = make_parts(settings, prepared, 0)
+            parts: Parts = make_parts(settings, prepared.policy, prepared.authority, 0)
             return PLANT.wrap(build_stack(parts, disconnect))
 
         with worker(folder, list(prepared.policy.connections.values()), stack) as gateway:

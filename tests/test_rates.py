@@ -31,7 +31,7 @@ def table(tmp_path: Path) -> RateTable:
 
 
 def step(table: RateTable, rules: GuardrailSet = COUNTING) -> Rates:
-    return Rates(lambda: rules, table, lambda: NOW)
+    return Rates(lambda _: rules, table, lambda: NOW)
 
 
 def test_every_request_is_counted_by_what_it_is(table: RateTable) -> None:

@@ -73,7 +73,7 @@ def session(folder: Path, behave: Behaviour, steps: Steps, *more: object) -> Ite
 
     def stack(connections: Any, authority: Any, disconnect: Callable[[Client], None]) -> Sequence[object]:
         tls = Tls(connections, authority, time.time, False)
-        return [Perimeter(connections, time.time, 1 << 20), tls, steps, *(more or (Upgrades(),))]
+        return [Perimeter(connections, lambda: None, time.time, 1 << 20), tls, steps, *(more or (Upgrades(),))]
 
     with (
         upstream(folder, answer) as server,

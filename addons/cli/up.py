@@ -47,6 +47,7 @@ def up(
     check
         Only check the configuration and the rules; exit status 1 if there is a mistake.
     """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload; workers inherit it
     chosen: dict[str, Any] = {"workers": workers, "listen_port": listen_port, "health_port": health_port}
     settings, problems = read_settings(conf, {key: value for key, value in chosen.items() if value is not None})
     prepared = _collected(problems, lambda: gateway.prepare(settings))
@@ -107,6 +108,12 @@ def _supervise(conf: Path, count: int, ports: Mapping[str, int]) -> int:
     command += [str(part) for option in ports.items() for part in option]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = [subprocess.Popen([*command, "--worker", str(index)]) for index in range(count)]
+
+    def reload(*_: object) -> None:
+        for worker in workers:
+            worker.send_signal(signal.SIGHUP)
+
+    signal.signal(signal.SIGHUP, reload)
     try:
         while all(worker.poll() is None for worker in workers):
             time.sleep(0.2)

@@ -25,6 +25,8 @@ from addons.core.redaction import scrub_target, scrub_text
 from addons.core.refusal import Refusal
 
 MAX_TEXT = 16384
+POLICY_DIGITS = 12
+"""Of a policy's version, where people read it."""
 _PREFIX = "chaperone.dev/"
 
 
@@ -58,6 +60,8 @@ class Call:
     approval: Approval | None = None
     refusal: Refusal | None = None
     masked: bool = False
+    policy: str = ""
+    """Version of the rules it was judged by."""
 
 
 def event(
@@ -146,6 +150,7 @@ def _status(refusal: Refusal | None, code: int, message: str) -> dict[str, Any]:
 
 def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {"connection": call.connection, "session": call.session, "intent": call.intent}
+    values["policy"] = call.policy[:POLICY_DIGITS]
     if (decision := call.decision) is not None:
         values["decision"] = decision.verdict.word
         values["risk"] = str(decision.risk)

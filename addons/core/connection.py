@@ -120,6 +120,27 @@ def compile_connections(documents: Iterable[Document]) -> tuple[dict[str, Connec
     return connections, problems
 
 
+def moved(
+    documents: Iterable[Document], connections: Mapping[str, Connection], known: Mapping[str, Connection]
+) -> list[Problem]:
+    """A problem for each connection that is another cluster, or another way to one, than it was by that name before."""
+    return [
+        document.problem(
+            ("spec",),
+            f"{document.name}: all but profile and thresholds of a connection in use can only change with a restart",
+        )
+        for document in documents
+        if document.kind == KIND
+        and document.name in connections
+        and document.name in known
+        and _place(connections[document.name]) != _place(known[document.name])
+    ]
+
+
+def _place(connection: Connection) -> Connection:
+    return replace(connection, profile=Profile.STANDARD, thresholds=THRESHOLDS[Profile.STANDARD])
+
+
 def by_target(connections: Mapping[str, Connection]) -> dict[tuple[str, int], Connection]:
     """The same connections by what agents dial: the CONNECT target."""
     return {(connection.host, connection.port): connection for connection in connections.values()}

@@ -8,15 +8,15 @@ from addons.core.guardrails import record
 from addons.edge.facts import MAX_BODY, comment_of, mark_of, response_body, summary_of
 from addons.edge.flow_file import FlowEncoder
 from addons.edge.progress import Progress
-from addons.exchange import Exchange, need
+from addons.exchange import Exchange, Scrub, need
 
 NOT_UNDERSTOOD = b"[not recorded: the request was not understood, so nothing in it could be masked]"
 
 
 class FlowRecords:
-    """Makes records. `scrub` masks request bodies by what the request is and their content type."""
+    """Makes records. `scrub` masks the request body of an exchange, by its content type."""
 
-    def __init__(self, scrub: record.Scrub) -> None:
+    def __init__(self, scrub: Scrub) -> None:
         self._encoder = FlowEncoder()
         self._scrub = scrub
 
@@ -36,7 +36,11 @@ class FlowRecords:
         """What the request was judged by, as a line; nothing of a request that was not judged."""
         if exchange.decision is None:
             return b""
-        return record.line(exchange.id, need(exchange.judged, "judged"), exchange.decision, self._scrub)
+
+        def scrub(_: object, body: bytes, content_type: str) -> bytes:
+            return self._scrub(exchange, body, content_type)
+
+        return record.line(exchange.id, need(exchange.judged, "judged"), exchange.decision, scrub)
 
     def _request_body(self, flow: HTTPFlow, exchange: Exchange) -> bytes | None:
         body = flow.request.raw_content
@@ -44,4 +48,4 @@ class FlowRecords:
             return body
         if exchange.request is None:
             return NOT_UNDERSTOOD
-        return self._scrub(exchange.request, body, flow.request.headers.get("content-type", ""))[:MAX_BODY]
+        return self._scrub(exchange, body, flow.request.headers.get("content-type", ""))[:MAX_BODY]

@@ -97,6 +97,12 @@ class KeySource:
             await asyncio.shield(self._flight)  # a waiter that goes away takes nobody else's answer with it
         return not self._failed
 
+    async def retire(self) -> None:
+        """Stop fetching once the fetch under way, which somebody may wait for, is over."""
+        if self._flight is not None:
+            await asyncio.wait([self._flight])
+        await self.close()
+
     async def close(self) -> None:
         """Stop fetching."""
         if self._flight is not None:

@@ -7,8 +7,9 @@ Source: RFC 8725 (JWT Best Current Practices).
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -18,13 +19,17 @@ from jwt.api_jws import PyJWS
 from addons.core.claims import RejectedToken, identity_from_claims
 from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider
-from addons.core.token import UnverifiedToken, decode_object, read_token
+from addons.core.token import UnverifiedToken, decode_object, expected_tokens, read_token
 from addons.edge.jwks import Key, KeySource, KeysUnavailable
 
 __all__ = ["KeysUnavailable", "Verifier"]
 
 _SEEN_TOKENS = 8192
 _JWS = PyJWS(options={"verify_signature": True, "enforce_minimum_key_length": True})
+
+
+Issuers = Mapping[str, tuple[IdentityProvider, KeySource]]
+"""By `iss`: what is demanded of its tokens, and its keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +45,9 @@ class Verifier:
 
     def __init__(self, providers: Iterable[IdentityProvider], monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._issuers = {provider.issuer: (provider, KeySource(provider, monotonic)) for provider in providers}
+        self._issuers: Issuers = {each.issuer: (each, KeySource(each, monotonic)) for each in providers}
         self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._retiring: set[asyncio.Task[None]] = set()
 
     def cached(self, token: str, now: float) -> Identity | None:
         """The identity of a token that was verified before and still holds at `now` (Unix seconds); else None."""
@@ -70,6 +76,35 @@ class Verifier:
         self._remember(token, identity, provider, source)
         return identity
 
+    @property
+    def advice(self) -> str:
+        """Which tokens are accepted, for a caller without one."""
+        return expected_tokens([provider for provider, _ in self._issuers.values()])
+
+    async def prepare_for(self, providers: Iterable[IdentityProvider]) -> tuple[Issuers, list[str]]:
+        """The keys of other providers, for `use`, and the issuers that could not be reached.
+
+        Keys that come from where they came from stay; the others are fetched.
+        """
+        known = {_where(provider): source for provider, source in self._issuers.values()}
+        issuers = {
+            provider.issuer: (provider, known.get(_where(provider)) or KeySource(provider, self._monotonic))
+            for provider in providers
+        }
+        added = {issuer: source for issuer, (_, source) in issuers.items() if source not in known.values()}
+        fetched = await asyncio.gather(*(source.fetch() for source in added.values()))
+        return issuers, [issuer for issuer, reached in zip(added, fetched, strict=True) if not reached]
+
+    def use(self, issuers: Issuers) -> None:
+        """Judge by these from now on. Tokens seen before are verified again."""
+        kept = {source for _, source in issuers.values()}
+        dropped = [source for _, source in self._issuers.values() if source not in kept]
+        self._issuers, self._seen = issuers, OrderedDict()
+        for source in dropped:  # who waits for one of them still gets its answer
+            task = asyncio.ensure_future(source.retire())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
     async def prepare(self) -> list[str]:
         """Fetch every issuer's keys; the issuers that could not be reached."""
         return [issuer for issuer, (_, source) in self._issuers.items() if not await source.fetch()]
@@ -82,14 +117,21 @@ class Verifier:
         """Stop fetching keys."""
         for _, source in self._issuers.values():
             await source.close()
+        await asyncio.gather(*self._retiring)
 
     def _remember(self, token: str, identity: Identity, provider: IdentityProvider, source: KeySource) -> None:
+        if self._issuers.get(provider.issuer) != (provider, source):
+            return  # judged by what was replaced meanwhile
         starts = [identity.claims[claim] for claim in ("nbf", "iat") if claim in identity.claims]
         not_before_at = max(starts, default=0) - provider.leeway_seconds
         digest = sha256(token.encode("utf-8", "surrogateescape")).digest()
         self._seen[digest] = _Seen(identity, not_before_at, source, source.generation)
         if len(self._seen) > _SEEN_TOKENS:
             self._seen.popitem(last=False)
+
+
+def _where(provider: IdentityProvider) -> tuple[str, str]:
+    return provider.issuer, provider.jwks_uri
 
 
 def _verified(token: str, unverified: UnverifiedToken, keys: tuple[Key, ...]) -> bytes:

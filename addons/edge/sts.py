@@ -84,7 +84,7 @@ class _Minted:
 
 
 class Credentials:
-    """Credentials by grant. Belongs to one event loop; `now` gives Unix seconds."""
+    """Credentials by grant, for clusters that may become more. Belongs to one event loop; `now` gives Unix seconds."""
 
     def __init__(self, connections: Mapping[str, Connection], now: Callable[[], float]) -> None:
         self._connections, self._now = connections, now

@@ -63,9 +63,18 @@ class Upstream:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reads each cluster's CA file."""
-        self._connections, self._credentials, self._monotonic = connections, credentials, monotonic
-        self._servers = {name: ApiServer(connection) for name, connection in connections.items()}
-        self._known = {name: _Known() for name in connections}
+        self._credentials, self._monotonic = credentials, monotonic
+        self._connections: Mapping[str, Connection] = {}
+        self._servers: dict[str, ApiServer] = {}
+        self._known: dict[str, _Known] = {}
+        self.register(connections)
+
+    def register(self, connections: Mapping[str, Connection]) -> None:
+        """Ask these clusters, too; what a name stands for never changes. Reads the CA file of each new one."""
+        self._connections = {**self._connections, **connections}
+        for name in connections.keys() - self._servers.keys():
+            self._servers[name] = ApiServer(connections[name])
+            self._known[name] = _Known()
 
     async def dry_run(
         self, connection: Connection, token: Secret, method: str, target: str, headers: Mapping[str, str], body: bytes

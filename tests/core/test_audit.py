@@ -37,7 +37,7 @@ CALL = Call(
     approval=Approval(
         id="abcdefgh", digest="d", state=State.CONSUMED, asked_at=1, expires_at=2, approver="idp#alice", note="ok"
     ),
-    masked=True,
+    masked=True, policy="0123456789abcdef",
 )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def test_the_whole_event() -> None:
         "stageTimestamp": "2025-11-23T20:16:41.000000Z",
         "annotations": {
             "chaperone.dev/connection": "prod",
+            "chaperone.dev/policy": "0123456789ab",
             "chaperone.dev/session": "s1",
             "chaperone.dev/intent": "INC-1",
             "chaperone.dev/decision": "require_approval",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -195,3 +196,33 @@ def test_a_real_provider_process() -> None:
 
     with provider_process() as url:
         asyncio.run(check(url))
+
+
+async def test_other_providers_are_used_at_once_and_keys_that_stay_are_not_fetched_again(
+    idp: Issuer, verifier: Verifier
+) -> None:
+    token = idp.sign(NOW)
+    await verifier.verify(token, NOW)
+    stricter = provider(idp.url, audiences=("other",))
+    issuers, unreachable = await verifier.prepare_for([stricter, provider("http://127.0.0.1:1", name="down")])
+    assert (unreachable, verifier.cached(token, NOW) is not None) == (["http://127.0.0.1:1"], True)
+    verifier.use(issuers)
+    assert verifier.cached(token, NOW) is None
+    with pytest.raises(RejectedToken, match="audience"):
+        await verifier.verify(token, NOW)
+    assert idp.fetches == 1
+    verifier.use((await verifier.prepare_for([]))[0])
+    with pytest.raises(RejectedToken, match="issuer"):
+        await verifier.verify(token, NOW)
+
+
+async def test_a_token_that_waits_for_keys_while_its_provider_goes_is_judged_and_not_remembered(
+    idp: Issuer, verifier: Verifier
+) -> None:
+    idp.delay = 0.2
+    token = idp.sign(NOW)
+    waiting = asyncio.ensure_future(verifier.verify(token, NOW))
+    await asyncio.sleep(0.05)
+    verifier.use((await verifier.prepare_for([]))[0])
+    assert (await waiting).sub == "agent"
+    assert verifier.cached(token, NOW) is None

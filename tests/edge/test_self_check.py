@@ -57,7 +57,8 @@ def check(folder: Path, perimeter: type[Perimeter], nobody: object, **options: b
 
     def stack(connections: Connections, authority: Authority, _: Callable[[Client], None]) -> Sequence[object]:
         known.append(connections)
-        return [perimeter(connections, time.time, 1 << 20), Tls(connections, authority, time.time, False), nobody]
+        outer = perimeter(connections, lambda: None, time.time, 1 << 20)
+        return [outer, Tls(connections, authority, time.time, False), nobody]
 
     with worker(folder, [], stack) as gateway:
         gateway.master.options.update(**options)
