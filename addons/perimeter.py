@@ -73,9 +73,16 @@ class Perimeter:
             refuse(flow, Refusal(code=400, rule="ambiguous-header", why=str(error), hint="send it once, in ASCII"))
 
     def request(self, flow: http.HTTPFlow) -> None:
-        """Trailers come after the headers were judged: none is accepted, in HTTP/2 either."""
-        if flow.request.trailers and not settled(flow):
+        """Trailers come after the headers were judged: none is accepted. A body has the length that is said."""
+        if settled(flow):
+            return
+        body = flow.request.raw_content or b""
+        if body and flow.request.is_http2:  # which needs no length, but what goes on may be HTTP/1
+            flow.request.headers.setdefault("content-length", str(len(body)))
+        if flow.request.trailers:
             refuse(flow, Refusal(code=400, rule="trailers", why="request trailers are not accepted"))
+        elif flow.request.headers.get("content-length", str(len(body))) != str(len(body)):
+            refuse(flow, Refusal(code=400, rule="wrong-length", why="the body is not as long as its Content-Length"))
 
     def _outside(self, flow: http.HTTPFlow, connection: Connection | None) -> Refusal | None:
         """Why a request is not one of an agent inside its tunnel (B-04, B-05), None when it is."""
