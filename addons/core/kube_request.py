@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from addons.core.delete_options import NO_OPTIONS, DeleteOptions
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KubeRequest:
@@ -34,6 +36,8 @@ class KubeRequest:
     label_selector: str = ""
     dry_run: bool = False
     """Nothing is stored. In a DELETE with a body the body decides, and the query does not count."""
+    delete_options: DeleteOptions = NO_OPTIONS
+    """Of a DELETE: those of its body, without a body those of its query."""
     upgrade: str = ""
     """The protocol the connection becomes: `websocket`, `spdy`, or `""`."""
     argv: tuple[str, ...] = ()

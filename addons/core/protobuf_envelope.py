@@ -19,6 +19,16 @@ _LENGTH_DELIMITED = 2
 
 def read_envelope(raw: bytes) -> tuple[str, str]:
     """`(apiVersion, kind)`, "" where the envelope leaves one out. Raises UnreadableBody."""
+    meta = _fields(_envelope(raw).get(_TYPE_META, b""), {_API_VERSION, _KIND})
+    return _text(meta.get(_API_VERSION, b"")), _text(meta.get(_KIND, b""))
+
+
+def message_of(raw: bytes) -> bytes:
+    """The object itself, still encoded. Raises UnreadableBody."""
+    return _envelope(raw).get(_RAW, b"")
+
+
+def _envelope(raw: bytes) -> dict[int, bytes]:
     if not raw.startswith(MAGIC):
         raise UnreadableBody("the body is not Kubernetes protobuf")
     envelope = _fields(raw[len(MAGIC) :], {_TYPE_META, _RAW, _CONTENT_ENCODING, _CONTENT_TYPE})
@@ -26,8 +36,7 @@ def read_envelope(raw: bytes) -> tuple[str, str]:
         raise UnreadableBody("the protobuf envelope has a content encoding")
     if envelope.get(_CONTENT_TYPE) not in (None, b"", b"application/vnd.kubernetes.protobuf"):
         raise UnreadableBody("the protobuf envelope has a content type of its own")
-    meta = _fields(envelope.get(_TYPE_META, b""), {_API_VERSION, _KIND})
-    return _text(meta.get(_API_VERSION, b"")), _text(meta.get(_KIND, b""))
+    return envelope
 
 
 def _fields(message: bytes, known: set[int]) -> dict[int, bytes]:

@@ -13,7 +13,9 @@ from functools import lru_cache
 
 from addons.core.bodies import NO_BODY, Body, UnreadableBody, UnsupportedBody, body_of, is_dry_run
 from addons.core.command import Command, command_of
+from addons.core.delete_options import options_of_object, options_of_protobuf
 from addons.core.kube_request import KubeRequest
+from addons.core.protobuf_envelope import message_of
 from addons.core.refusal import Refusal
 from addons.core.request_info import request_info
 from addons.core.request_line import AmbiguousRequest, canonical_target, parse_target
@@ -46,13 +48,22 @@ def read(method: str, target: str, headers: Headers, raw: bytes, resources: Reso
     try:
         request = _upgraded(request, headers)
         body = body_of(method, headers, raw, opaque=request.is_connect)
+        if body is not NO_BODY:
+            request = _decided_by_body(request, body, raw)
     except AmbiguousRequest as error:
         return Reading(request=request, command=command, refusal=_ambiguous(error))
     except UnreadableBody as error:
         return Reading(request=request, command=command, refusal=_unreadable(error))
-    if body is not NO_BODY and (dry_run := is_dry_run(request, body)) != request.dry_run:
-        request = replace(request, dry_run=dry_run)
     return Reading(request=request, command=command, body=body, refusal=refusal_of(request, resources))
+
+
+def _decided_by_body(request: KubeRequest, body: Body, raw: bytes) -> KubeRequest:
+    """With the options that a DELETE has in its body: its query does not count then. Raises UnreadableBody."""
+    if request.verb not in ("delete", "deletecollection"):
+        return request
+    protobuf = body.format == "protobuf"
+    options = options_of_protobuf(message_of(raw)) if protobuf else options_of_object(body.mapping or {})
+    return replace(request, dry_run=is_dry_run(request, body), delete_options=options)
 
 
 def read_request(method: str, target: str, headers: Headers) -> KubeRequest:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from addons.core.delete_options import NO_OPTIONS, DeleteOptions
 from addons.core.kube_request import KubeRequest
 from addons.core.request_line import AmbiguousRequest, Query
 from addons.core.selectors import InvalidSelector, check_label_selector, is_int64, required_value
@@ -25,6 +26,7 @@ VERBS = {
 """Method to verb. Any other method has the verb "" and is refused."""
 _PATH_VERBS = frozenset({"proxy", "watch"})
 _NAMESPACE_SUBRESOURCES = frozenset({"status", "finalize"})
+_DELETING = frozenset({"delete", "deletecollection"})
 _VERBS_WITH_SELECTORS = frozenset({"list", "watch", "deletecollection"})
 _PORT = re.compile(r"0*[0-9]{1,5}")
 
@@ -62,6 +64,7 @@ def request_info(method: str, path: str, query: Query = ()) -> KubeRequest:
         field_selector=(_first(query, "fieldSelector") or "") if selectable else "",
         label_selector=(_first(query, "labelSelector") or "") if selectable else "",
         dry_run=_dry_run(query),
+        delete_options=_delete_options(query) if query and verb in _DELETING else NO_OPTIONS,
         **_stream_options(group, parts[0], subresource, query),
     )
 
@@ -127,6 +130,16 @@ def _list_options(query: Query) -> tuple[bool, str]:
 def _dry_run(query: Query) -> bool:
     values = [value for key, value in query if key == "dryRun"]
     return bool(values) and all(value == "All" for value in values)
+
+
+def _delete_options(query: Query) -> DeleteOptions:
+    grace = _first(query, "gracePeriodSeconds") or ""
+    return DeleteOptions(
+        grace_period_seconds=int(grace) if is_int64(grace) else None,
+        propagation_policy=_first(query, "propagationPolicy") or "",
+        orphan_dependents=is_true(_first(query, "orphanDependents")),
+        ignore_store_read_error=is_true(_first(query, "ignoreStoreReadErrorWithClusterBreakingPotential")),
+    )
 
 
 def _stream_options(group: str, resource: str, subresource: str, query: Query) -> dict[str, Any]:

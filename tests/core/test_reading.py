@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ EXEC = f"{NS}/pods/web/exec?command=ls"
 WEBSOCKET = (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13"))
 SPDY = (("Upgrade", "SPDY/3.1"), ("Connection", "Upgrade"))
 JSON = ("Content-Type", "application/json")
+PROTOBUF = ("Content-Type", "application/vnd.kubernetes.protobuf")
 
 
 @pytest.mark.parametrize(
@@ -106,6 +109,29 @@ def test_everything_about_a_create() -> None:
 def test_b67_the_body_of_a_delete_decides_about_dry_run() -> None:
     reading = read("DELETE", f"{NS}/pods/a?dryRun=All", [JSON], b'{"gracePeriodSeconds":0}', BUILTIN)
     assert reading.request and not reading.request.dry_run
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "body", "options"),
+    [
+        ("?gracePeriodSeconds=0", [], b"", {"gracePeriodSeconds": 0}),
+        ("?gracePeriodSeconds=0", [JSON], b"{}", {}),
+        ("", [JSON], b'{"propagationPolicy":"Orphan"}', {"propagationPolicy": "Orphan"}),
+        ("", [PROTOBUF], b"k8s\x00\x12\x02\x08\x00", {"gracePeriodSeconds": 0}),
+        ("", [PROTOBUF], b"k8s\x00", {}),
+    ],
+)
+def test_b67_the_body_of_a_delete_decides_how(
+    query: str, headers: Headers, body: bytes, options: dict[str, Any]
+) -> None:
+    reading = read("DELETE", f"{NS}/pods/a{query}", headers, body, BUILTIN)
+    assert reading.refusal is None
+    assert reading.request and reading.request.delete_options.named() == options
+
+
+def test_delete_options_in_protobuf_that_cannot_be_read_are_refused() -> None:
+    reading = read("DELETE", f"{NS}/pods/a", [PROTOBUF], b"k8s\x00\x12\x01\x08", BUILTIN)
+    assert reading.refusal and reading.refusal.rule == "unreadable-body"
 
 
 def test_what_goes_to_a_backend_is_not_read() -> None:

@@ -172,6 +172,21 @@ def test_a_verb_without_a_resource_is_an_error_of_the_server(target: str) -> Non
 
 
 @pytest.mark.parametrize(
+    ("target", "options"),
+    [
+        ("pods/p?gracePeriodSeconds=0&gracePeriodSeconds=5", {"gracePeriodSeconds": 0}),
+        ("pods/p?gracePeriodSeconds=soon", {}),
+        ("pods?propagationPolicy=Orphan&orphanDependents=", {"propagationPolicy": "Orphan", "orphanDependents": True}),
+        ("pods/p?orphanDependents=false&gracePeriodSeconds=30", {"gracePeriodSeconds": 30}),
+        ("pods/p", {}),
+    ],
+)
+def test_delete_options(target: str, options: dict[str, object]) -> None:
+    assert request_info("DELETE", *parse_target(f"{NS}/{target}")).delete_options.named() == options
+    assert request_info("GET", *parse_target(f"{NS}/{target}")).delete_options.named() == {}
+
+
+@pytest.mark.parametrize(
     ("query", "dry"),
     [("", False), ("dryRun=All", True), ("dryRun=All&dryRun=All", True), ("dryRun=", False), ("dryRun=all", False)],
 )

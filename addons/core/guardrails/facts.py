@@ -90,6 +90,7 @@ def _request(facts: Facts) -> dict[str, Any]:
         "namespace": request.namespace,
         "name": request.name,
         "dryRun": request.dry_run,
+        "options": request.delete_options.named(),
         "userInfo": _user_info(facts.identity),
         "verb": request.verb,
         "method": request.method,
