@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from addons.core.argv import read_command_line
 from addons.core.guardrails.pod_shape import mapping
 from addons.core.guardrails.pod_specs import Pod
 
@@ -28,7 +29,7 @@ def container_changes(pods: Iterable[Pod], old: Iterable[Pod]) -> list[dict[str,
     """What the containers of an existing object will run instead: `container` and `field`, one item per change.
 
     `field` is `added` (there was no such container), `image` (from another repository), `tag` (another tag or digest),
-    `command`, `args`, `lifecycle` or `probe` (other commands that the kubelet runs in it).
+    `command` (with a shell, its arguments too), `args`, `lifecycle` or `probe` (what the kubelet runs in it).
     """
     before = _by_name(old)
     return [
@@ -58,8 +59,18 @@ def _changed(new: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[
         yield "image"
     elif image != old_image:
         yield "tag"
-    yield from (field for field in ("command", "args") if new.get(field) != old.get(field))
+    if _program(new) != _program(old):
+        yield "command"
+    elif new.get("args") != old.get("args"):
+        yield "args"
     yield from (field for field, places in _HANDLERS.items() if any(_runs_other(new, old, place) for place in places))
+
+
+def _program(container: Mapping[str, Any]) -> Any:
+    """What is run, arguments apart; with a shell or an interpreter the arguments are what is run."""
+    command, args = container.get("command"), container.get("args")
+    words = [word for part in (command, args) if isinstance(part, list) for word in part if isinstance(word, str)]
+    return words if read_command_line(words).shell else command
 
 
 def _repository(image: str) -> str:
