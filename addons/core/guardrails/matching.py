@@ -49,8 +49,9 @@ def reaches_many(request: KubeRequest) -> bool:
 class Matcher:
     """One rule's `match`, compiled. Empty patterns leave that dimension open."""
 
-    groups: frozenset[str]
+    groups: Patterns
     resources: frozenset[tuple[str, str]]
+    excluded: frozenset[tuple[str, str]]
     verbs: frozenset[str]
     namespaces: Patterns
     names: Patterns
@@ -63,9 +64,10 @@ class Matcher:
         """
         return (
             bool(resource)
-            and ("*" in self.groups or group in self.groups)
+            and fits(self.groups, group)
             and ("*" in self.verbs or verb in self.verbs)
-            and self._resource(resource, subresource)
+            and _named(self.resources, resource, subresource)
+            and not _named(self.excluded, resource, subresource)
             and (not self.connections or fits(self.connections, connection))
         )
 
@@ -85,21 +87,13 @@ class Matcher:
         """True if an object of this name is meant."""
         return not self.names or fits(self.names, name)
 
-    def _resource(self, resource: str, subresource: str) -> bool:
-        wanted = self.resources
-        return (
-            (resource, subresource) in wanted
-            or ("*", subresource) in wanted
-            or (resource, "*") in wanted
-            or ("*", "*") in wanted
-        )
-
 
 def compile_match(spec: MatchSpec) -> Matcher:
     """The compiled `match` of a valid rule."""
     return Matcher(
-        groups=frozenset(spec.api_groups),
+        groups=compile_patterns(spec.api_groups),
         resources=frozenset(split_resource(resource) for resource in spec.resources),
+        excluded=frozenset(split_resource(resource) for resource in spec.exclude_resources),
         verbs=frozenset(spec.verbs),
         namespaces=compile_patterns(spec.namespaces),
         names=compile_patterns(spec.names),
@@ -111,6 +105,15 @@ def split_resource(text: str) -> tuple[str, str]:
     """`pods/exec` as (`pods`, `exec`); a plain resource has subresource `""`."""
     resource, _, subresource = text.partition("/")
     return resource, subresource
+
+
+def _named(wanted: frozenset[tuple[str, str]], resource: str, subresource: str) -> bool:
+    return (
+        (resource, subresource) in wanted
+        or ("*", subresource) in wanted
+        or (resource, "*") in wanted
+        or ("*", "*") in wanted
+    )
 
 
 def names_connect(groups: Iterable[str], resource: str) -> bool:

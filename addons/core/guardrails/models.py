@@ -26,9 +26,14 @@ Verb = Literal["get", "list", "watch", "create", "update", "patch", "delete", "d
 class MatchSpec(SpecModel):
     """Which requests the rule is about. Every list is "any of"; what is left out does not restrict."""
 
-    api_groups: list[str] = Field(min_length=1, description='API groups; "" is the core group, "*" is every group')
+    api_groups: list[str] = Field(
+        min_length=1, description='API groups, with `*` as wildcard; "" is the core group, "*" is every group'
+    )
     resources: list[Resource] = Field(
         min_length=1, description="`pods`, `pods/exec`, `pods/*`, `*/scale`, `*` (no subresources), `*/*` (everything)"
+    )
+    exclude_resources: list[Resource] = Field(
+        default=[], description="resources of `resources` that it is not about, written alike"
     )
     verbs: list[Verb] = Field(
         min_length=1, description="Kubernetes verbs; `connect` for exec, attach, portforward, proxy"

@@ -28,6 +28,9 @@ def matches(compiled: Matcher, text: str, connection: str = "prod") -> bool:
         pytest.param("apps", "pods", "get", f"GET {POD}", False, id="other group"),
         pytest.param("apps ", "pods", "get", f"GET {POD}", True, id="one of the groups"),
         pytest.param("*", "pods", "get", f"GET {POD}", True, id="any group"),
+        pytest.param("*.x.io", "a", "get", "GET /apis/b.x.io/v1/a/n", True, id="one of a family of groups"),
+        pytest.param("*.x.io", "a", "get", "GET /apis/x.io/v1/a/n", False, id="a family has one name more"),
+        pytest.param("*.x.io", "pods", "get", f"GET {POD}", False, id="the core group is of no family"),
         pytest.param("", "pods", "get", f"GET {POD}/log", False, id="a resource is not its subresource"),
         pytest.param("", "pods/log", "get", f"GET {POD}/log", True, id="subresource"),
         pytest.param("", "pods/*", "get", f"GET {POD}/log", True, id="any subresource"),
@@ -50,6 +53,20 @@ def matches(compiled: Matcher, text: str, connection: str = "prod") -> bool:
 )
 def test_structure(groups: str, resources: str, verbs: str, request_text: str, expected: bool) -> None:
     assert matches(matcher(groups, resources, verbs), request_text) is expected
+
+
+@pytest.mark.parametrize(
+    ("excluded", "request_text", "expected"),
+    [
+        (["pods"], f"GET {POD}", False),
+        (["pods"], f"GET {POD}/log", True),
+        (["pods/*"], f"GET {POD}/log", False),
+        (["*/log"], f"GET {POD}/log", False),
+        (["secrets", "*/log"], f"GET {POD}", True),
+    ],
+)
+def test_exclusion(excluded: list[str], request_text: str, expected: bool) -> None:
+    assert matches(matcher(resources="*/*", excludeResources=excluded), request_text) is expected
 
 
 @pytest.mark.parametrize(
