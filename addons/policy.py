@@ -14,6 +14,7 @@ from addons.core.access import AccessPolicy, AccessRules, compile_access, cross_
 from addons.core.connection import Connection, compile_connections, moved
 from addons.core.documents import Document
 from addons.core.guardrails import GuardrailSet, compile_guardrails
+from addons.core.guardrails.catalogue import compile_catalogue, uncatalogued
 from addons.core.identity_provider import IdentityProvider, compile_identity
 from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
@@ -101,6 +102,8 @@ def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) 
 
 def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:
     guardrails, problems = compile_guardrails([document for document in documents if document.kind in _GUARDRAIL_KINDS])
+    catalogue, found = compile_catalogue(documents)
+    problems += [*found, *uncatalogued(documents, catalogue)]
     masker, found = compile_masking([document for document in documents if document.kind in _MASKING_KINDS], key)
     return guardrails, masker, problems + found
 

@@ -8,7 +8,8 @@ from addons.core import access_rule, connection, identity_provider
 from addons.core.access_rule import AccessSpec
 from addons.core.connection import ConnectionSpec
 from addons.core.documents import SpecModel
-from addons.core.guardrails import freeze, guardrail
+from addons.core.guardrails import catalogue, freeze, guardrail
+from addons.core.guardrails.catalogue import CatalogueSpec
 from addons.core.guardrails.freeze import FreezeWindowSpec
 from addons.core.guardrails.models import GuardrailSpec
 from addons.core.identity_provider import IdentityProviderSpec
@@ -20,6 +21,7 @@ KINDS: Mapping[str, type[SpecModel]] = {
     access_rule.KIND: AccessSpec,
     guardrail.KIND: GuardrailSpec,
     freeze.KIND: FreezeWindowSpec,
+    catalogue.KIND: CatalogueSpec,
     "Masking": MaskingSpec,
     "Detector": DetectorSpec,
 }

@@ -51,7 +51,7 @@ def test_explain_batch_answers_every_line_in_order() -> None:
     result = chaperone("explain", "--batch", stdin="\n".join(map(json.dumps, questions)) + "\n\n")
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     verdicts = [(answer["id"], answer["verdict"]) for answer in answers]
-    assert verdicts == [(1, "allow"), (2, "refuse"), (3, "require_approval"), (4, "deny")]
+    assert verdicts == [(1, "allow"), (2, "refuse"), (3, "deny"), (4, "deny")]
     assert result.returncode == 0
 
 
@@ -154,7 +154,7 @@ def test_rules_test_counts_the_tests_of_every_rule_and_shows_what_failed(tmp_pat
     )
     failing = chaperone("rules", "test", "--rules", str(tmp_path))
     assert failing.returncode == 1
-    assert "FAIL  Guardrail  delete-namespace-needs-approval   1 of 3 failed" in failing.stdout
+    assert "FAIL Guardrail delete-namespace-needs-approval 1 of 3 failed" in " ".join(failing.stdout.split())
     assert "a.yaml:14: test 1: expected match for GET /x" in failing.stdout
     assert failing.stdout.splitlines()[-1].endswith(" 1 failed")
     assert chaperone("rules", "test", "no-such-rule").returncode == 1
@@ -204,6 +204,37 @@ def test_the_overview_is_short_and_a_commands_own_help_has_examples() -> None:
     assert "Check, test, find and explain rules." in chaperone("--help").stdout
     assert "without a connection it needs no cluster" in " ".join(chaperone("explain", "--help").stdout.lower().split())
     assert "\n chaperone rules test 'no-*' --verbose " in chaperone("rules", "test", "--help").stdout
+
+
+def test_rules_coverage_names_what_answers_each_danger() -> None:
+    result = chaperone("rules", "coverage", "-o", "json")
+    assert (result.returncode, result.stderr) == (0, "")
+    rows = {row["id"]: row for row in json.loads(result.stdout)}
+    assert rows["PSS-01"]["rules"] == ["no-privileged-containers"]
+    assert rows["SEC-01"]["elsewhere"]["evidence"][0] == "rules/masking/secrets.yaml"
+    lines = chaperone("rules", "coverage").stdout.splitlines()
+    assert len(lines) == len(rows)
+    assert "PSS-01   deny          no-privileged-containers" in lines
+
+
+def test_rules_coverage_fails_on_a_gap_and_on_an_unknown_id(tmp_path: Path) -> None:
+    catalogue = """apiVersion: chaperone/v1
+kind: Catalogue
+metadata: {name: own}
+spec:
+  description: Our own
+  entries: [{id: OWN-01, title: something of ours, default: [deny]}]
+"""
+    (tmp_path / "catalogue.yaml").write_text(catalogue)
+    gap = chaperone("rules", "coverage", "--rules", str(tmp_path))
+    assert gap.returncode == 1
+    assert gap.stdout == "OWN-01   deny          NOTHING: something of ours\n"
+    assert gap.stderr == "chaperone: nothing answers OWN-01\n"
+    rule = (ROOT / "rules" / "guardrails" / "nodes.yaml").read_text()
+    (tmp_path / "nodes.yaml").write_text(rule)
+    unknown = chaperone("rules", "coverage", "--rules", str(tmp_path))
+    assert unknown.returncode == 1
+    assert f"{tmp_path}/nodes.yaml:9: covers: no Catalogue document has NOD-01" in unknown.stderr
 
 
 def test_a_wrong_command_is_a_sentence() -> None:

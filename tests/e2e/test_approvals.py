@@ -57,7 +57,7 @@ def test_an_exec_waits_for_another_person_and_then_runs(
 
 
 def test_what_is_asked_shows_who_what_and_why(hasty: Agent, impatient: GatewayEnv, pod: str) -> None:
-    hasty.refused("exec", pod, "-c", "main", "--", "cat", "/etc/hostname")
+    hasty.refused("exec", pod, "-c", "main", "--", "ls", "/etc/hostname")
     question = pending(impatient, name=pod)
     (listed,) = [
         each
@@ -65,10 +65,10 @@ def test_what_is_asked_shows_who_what_and_why(hasty: Agent, impatient: GatewayEn
         if each["id"] == question["id"]
     ]
     assert listed["requester_sub"] == hasty.user
-    assert listed["argv"] == ["cat", "/etc/hostname"]
+    assert listed["argv"] == ["ls", "/etc/hostname"]
     assert listed["rule"] == "exec-needs-approval"
     shown = chaperone(impatient, "approvals", "show", question["id"]).stdout
-    for part in (hasty.user, "cat /etc/hostname", pod, hasty.namespace, "exec-needs-approval", "kubectl exec"):
+    for part in (hasty.user, "ls /etc/hostname", pod, hasty.namespace, "exec-needs-approval", "kubectl exec"):
         assert part in shown, part
 
 
@@ -158,26 +158,27 @@ def test_two_at_once_share_a_question_and_one_of_them_runs(
     assert len(execs(api_server, mark, pod)) == 1
 
 
-def test_secrets_of_all_namespaces_wait_and_kubectl_comes_back_by_itself(
+def test_a_secret_of_the_cluster_waits_and_kubectl_comes_back_by_itself(
     impatient: GatewayEnv, as_user: Callable[..., Agent], oncall: Person, admin: Kubectl
 ) -> None:
     """The 429 of this gateway, which does not wait, is repeated by client-go until it is approved."""
-    admin("create", "secret", "generic", "somewhere")
-    reader = as_user(impatient, "secret-reader", "agents")
-    with reader.stream("get", "secrets", "-A") as running:
+    name = f"{admin.namespace}-system"
+    admin.within("kube-system")("create", "secret", "generic", name)
+    reader = as_user(impatient, "secret-reader", "agents").within("kube-system")
+    with reader.stream("get", "secret", name) as running:
         oncall.approves(impatient, pending(impatient, requester_sub="secret-reader")["id"])
         code, printed = running.finish()
     assert code == 0, printed
-    assert f"{admin.namespace} " in printed
+    assert f"{name} " in printed
 
 
 def test_the_429_says_when_to_come_back(impatient: GatewayEnv, as_user: Callable[..., Agent]) -> None:
     with as_user(impatient, "curl", "agents").http() as http:
-        reply = http.get("/api/v1/secrets")
+        reply = http.get("/api/v1/namespaces/kube-system/secrets/any")
     status = reply.json()
     assert (reply.status_code, status["reason"]) == (429, "TooManyRequests")
     assert int(reply.headers["retry-after"]) == status["details"]["retryAfterSeconds"] > 0
-    assert "list-all-secrets-needs-approval" in status["message"]
+    assert "system-secrets-need-approval" in status["message"]
     assert "chaperone approvals approve" in status["message"]
 
 

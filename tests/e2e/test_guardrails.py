@@ -186,7 +186,7 @@ DENIED = {
         ["create", "--raw", "/api/v1/namespaces/NAMESPACE/serviceaccounts/default/token?dryRun=All", "-f", "-"],
         "no-service-account-tokens",
     ),
-    "node proxy": (["get", "--raw", "/api/v1/nodes/node-1/proxy/pods"], "no-node-proxy"),
+    "node proxy": (["get", "--raw", "/api/v1/nodes/node-1/proxy/run/a/p/c"], "no-node-proxy"),
     "service proxy": (["get", "--raw", "/api/v1/namespaces/NAMESPACE/services/web/proxy/"], "no-workload-proxy"),
     "token Secret": (["create", "-f", "-"], "no-credential-secrets"),
 }

@@ -178,7 +178,7 @@ def test_the_same_over_http2(gateways: Gateways, as_user: Callable[..., Agent], 
         agent("create", "configmap", "over-http2")
         watch.until("over-http2", 2)
     assert agent("get", "pods", "-o", "json") == admin("get", "pods", "-o", "json")
-    assert "rule: no-node-proxy" in agent.refused("get", "--raw", "/api/v1/nodes/node-1/proxy/pods")
+    assert "rule: no-node-proxy" in agent.refused("get", "--raw", "/api/v1/nodes/node-1/proxy/run/a")
 
     def versions() -> set[str]:
         found = set()

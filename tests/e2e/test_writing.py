@@ -187,7 +187,7 @@ def test_what_the_cluster_refuses_is_told_in_its_own_words(agent: Agent, admin: 
     bad = DEPLOYMENT.format(name="invalid", replicas=1, version=1).replace("main", "NOT_A_NAME")
     mine, theirs = agent.refused("apply", "-f", "-", stdin=bad), admin.run("apply", "-f", "-", stdin=bad).stderr
     assert "spec.template.spec.containers[0].name: Invalid value" in mine
-    assert mine == theirs
+    assert [line for line in mine.splitlines() if not line.startswith("Warning: ")] == theirs.splitlines()
     exists = ["create", "serviceaccount", "default"]
     assert agent.refused(*exists) == admin.run(*exists).stderr
 

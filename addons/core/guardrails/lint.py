@@ -32,6 +32,9 @@ def mistakes(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
     for outcome in ("match", "no-match"):
         if outcome not in expected:
             yield ("spec", "tests"), f"tests: at least one test must expect {outcome}"
+    for index, test in enumerate(spec.tests):
+        if test.harmless and test.expect == "match":
+            yield ("spec", "tests", index, "harmless"), "tests: what a rule must match is not harmless"
 
 
 def _connect(match: MatchSpec) -> Iterator[tuple[Path, str]]:

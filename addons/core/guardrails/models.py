@@ -82,6 +82,9 @@ class ExampleSpec(SpecModel):
     request: Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S*$")] = Field(
         description="`METHOD TARGET`, as on the wire"
     )
+    harmless: bool = Field(
+        default=False, description="ordinary work, at which no rule may ask or deny; goes with `no-match`"
+    )
     object: dict[str, Any] | None = Field(default=None, description="what the write results in")
     old_object: dict[str, Any] | None = Field(default=None, description="what is there before")
     identity: IdentityFacts = IdentityFacts()

@@ -32,7 +32,7 @@ def failures(rule: Guardrail, spec: GuardrailSpec, document: Document) -> Iterat
 def failure(rule: Guardrail, example: ExampleSpec) -> str:
     """Why a test does not come out as expected; "" when it does."""
     try:
-        facts = _facts(example)
+        facts = facts_of(example)
         matched = _matches(rule, facts)
     except ValueError as error:
         return f"the request cannot be read: {error}"
@@ -51,7 +51,8 @@ def _matches(rule: Guardrail, facts: Facts) -> bool:
     return matcher.within(request) and rule.holds(facts, activation(variables(facts, rule.references)))
 
 
-def _facts(example: ExampleSpec) -> Facts:
+def facts_of(example: ExampleSpec) -> Facts:
+    """What an example says of its request. Raises ValueError when the request cannot be read."""
     request, now = request_of(example.request), _NOW
     if example.now is not None:
         now = (example.now if example.now.tzinfo else example.now.replace(tzinfo=UTC)).timestamp()

@@ -20,7 +20,8 @@ DESCRIPTIONS: Mapping[str, str] = {
     "newSecrets": "Secrets and other credentials that pods name and did not before, as `name` and `through`: `env`,"
     " `envFrom`, `volumes`, `imagePullSecrets`, `serviceAccountToken` (for another audience), `podCertificate`",
     "request": '`operation` (CREATE, UPDATE, DELETE, CONNECT or `""`), `resource.group`, `.version`, `.resource`,'
-    " `subResource`, `namespace`, `name`, `dryRun`, `options` (of a delete: `gracePeriodSeconds`, `propagationPolicy`, `orphanDependents`),"
+    " `subResource`, `namespace`, `name`, `dryRun`, `options` (of a delete: `gracePeriodSeconds`, `propagationPolicy`,"
+    " `orphanDependents`),"
     " `userInfo` (`username`, `groups`); and `verb`, `method`, `path`,"
     " `parts`, `fieldSelector`, `labelSelector`, `query` (lists of values by key), `upgrade` (`websocket`, `spdy` or"
     ' `""`)',

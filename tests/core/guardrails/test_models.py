@@ -48,6 +48,9 @@ CONNECT = "apiGroups: [''], resources: [pods/exec], verbs: [get, create]"
         ),
         pytest.param(rule(body="when: object.bad ==\n  risk: 1"), 7, "when: at 1:14: Syntax error", id="CEL syntax"),
         pytest.param(rule(body="when: '\"a\"'\n  risk: 1"), 7, "when: gives STRING", id="CEL type"),
+        pytest.param(
+            rule(tests=TESTS.replace("match, ", "match, harmless: true, ", 1)), 11, "is not harmless", id="harmless"
+        ),
         pytest.param(rule(tests=""), 4, "tests: at least one test must expect match", id="no tests"),
         pytest.param(
             rule(tests=TESTS.replace("expect: no-match", "expect: perhaps")),

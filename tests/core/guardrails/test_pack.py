@@ -1,4 +1,4 @@
-"""The rules that come with Chaperone: they load, and an agent's ordinary work passes under the standard thresholds.
+"""The rules that come with Chaperone: they load, answer the whole catalogue, and let an agent's ordinary work pass.
 
 Each rule's own examples are in its file; here is what no single rule can say.
 """
@@ -6,53 +6,88 @@ Each rule's own examples are in its file; here is what no single rule can say.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from addons.core.documents import Document, parse_documents
 from addons.core.guardrails import GuardrailSet, compile_guardrails
-from tests.core.guardrails.support import judged
+from addons.core.guardrails.catalogue import EntrySpec, compile_catalogue, coverage, uncatalogued
+from addons.core.guardrails.facts import Facts
+from addons.core.guardrails.rate import rate_of_one
+from addons.core.guardrails.recall import examples_of, judged_example, recall
+from tests.core.guardrails.support import facts
 
-FILES = sorted((Path(__file__).parents[3] / "rules" / "guardrails").glob("*.yaml"))
+ROOT = Path(__file__).parents[3]
 A = "/api/v1/namespaces/a"
 APPS = "/apis/apps/v1/namespaces/a"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
-PLAIN_SPEC = {
-    "containers": [{"name": "web", "image": "nginx:1.29", "ports": [{"containerPort": 80}], "resources": {}}],
-    "volumes": [{"name": "c", "configMap": {"name": "c"}}],
-    "securityContext": None,
-}
-DEPLOYMENT = {"metadata": {"name": "web"}, "spec": {"replicas": 2, "template": {"spec": PLAIN_SPEC}}}
 ROOT_SPEC = {"containers": [{"name": "web", "securityContext": {"privileged": True}}]}
 
 
-def read_pack() -> tuple[list[Document], list[Any]]:
+def read_pack() -> list[Document]:
     documents: list[Document] = []
-    problems: list[Any] = []
-    for file in FILES:
+    for file in sorted((ROOT / "rules" / "guardrails").glob("*.yaml")):
         found, mistakes = parse_documents(file.read_text(), file.name)
+        assert mistakes == []
         documents += found
-        problems += mistakes
-    return documents, problems
+    return documents
+
+
+DOCUMENTS = read_pack()
+EXAMPLES = examples_of(DOCUMENTS)
 
 
 @pytest.fixture(scope="module")
 def pack() -> GuardrailSet:
-    documents, problems = read_pack()
-    guardrails, mistakes = compile_guardrails(documents)
-    assert problems + mistakes == []
+    guardrails, mistakes = compile_guardrails([document for document in DOCUMENTS if document.kind == "Guardrail"])
+    assert mistakes == []
     return guardrails
 
 
-def test_the_pack_covers_what_it_promises(pack: GuardrailSet) -> None:
-    covered = {identifier for rule in pack.rules.values() for identifier in rule.covers}
-    assert covered >= set(
-        "EXE-01 EXE-02 EXE-03 EXE-04 EXE-05 EXE-06 EXE-07 EXE-08 EXE-09 EXE-10 PSS-01 PSS-02 PSS-03 PSS-04 PSS-05"
-        " RBA-01 RBA-02 RBA-03 RBA-04 SEC-02 SEC-06 SEC-07 SEC-08 NOD-01 DST-01 DST-02".split()
-    )
-    assert all(rule.covers for rule in pack.rules.values())
+@pytest.fixture(scope="module")
+def catalogue() -> dict[str, EntrySpec]:
+    entries, mistakes = compile_catalogue(DOCUMENTS)
+    assert [*mistakes, *uncatalogued(DOCUMENTS, entries)] == []
+    return entries
+
+
+def test_every_danger_is_answered(pack: GuardrailSet, catalogue: dict[str, EntrySpec]) -> None:
+    assert [item.entry.id for item in coverage(catalogue, pack.rules.values()) if item.gap] == []
+    assert [rule.name for rule in pack.rules.values() if not rule.covers] == []
+
+
+def test_what_is_answered_elsewhere_can_be_looked_up(catalogue: dict[str, EntrySpec]) -> None:
+    for entry in catalogue.values():
+        for evidence in entry.elsewhere.evidence if entry.elsewhere else ():
+            path, _, test = evidence.partition("::")
+            assert (ROOT / path).is_file(), evidence
+            assert not test or f"def {test}(" in (ROOT / path).read_text(), evidence
+
+
+def test_every_example_meets_the_answer_its_danger_asks_for(
+    pack: GuardrailSet, catalogue: dict[str, EntrySpec]
+) -> None:
+    """Judged by all rules together, and none of the rules falls over at another's example."""
+    for row in recall(pack, coverage(catalogue, pack.rules.values()), EXAMPLES):
+        found = row.coverage.entry.id, row.caught, row.strict, row.stopped
+        assert found == (row.coverage.entry.id, row.dangers, True, 0)
+    for what in (*(what for _, what in EXAMPLES.dangers), *EXAMPLES.harmless):
+        assert unevaluable(pack, what) == [], what.request
+
+
+def asked(text: str, **given: Any) -> Facts:
+    """A request on a calm day."""
+    known = facts(text, **given)
+    return replace(known, frozen=(), rate=rate_of_one(known.request))
+
+
+def unevaluable(rules: GuardrailSet, what: Facts) -> list[str]:
+    return [match.reason for match in judged_example(rules, what).matches if match.unevaluable]
 
 
 def test_every_condition_is_short_enough_to_read(pack: GuardrailSet) -> None:
@@ -60,42 +95,14 @@ def test_every_condition_is_short_enough_to_read(pack: GuardrailSet) -> None:
     assert max(expression.count("\n") for expression in conditions) <= 8
 
 
-@pytest.mark.parametrize(
-    ("request_text", "content"),
-    [
-        ("GET /version", None),
-        ("GET /api/v1", None),
-        (f"GET {A}/pods", None),
-        (f"GET {A}/pods?watch=true&resourceVersion=1", None),
-        ("GET /api/v1/pods?limit=500", None),
-        (f"GET {A}/pods/p", None),
-        (f"GET {A}/pods/p/log?follow=true", None),
-        (f"GET {A}/secrets/s", None),
-        (f"GET {A}/secrets", None),
-        (f"GET {A}/events", None),
-        (f"GET {RBAC}/clusterroles", None),
-        ("GET /api/v1/nodes", None),
-        (f"POST {APPS}/deployments", DEPLOYMENT),
-        (f"PATCH {APPS}/deployments/web?fieldManager=kubectl&force=true", DEPLOYMENT),
-        (f"PATCH {APPS}/deployments/web/scale", {"spec": {"replicas": 3}}),
-        (f"PUT {APPS}/deployments/web/scale", {"spec": {"replicas": 0}}),
-        (f"POST {A}/pods", {"metadata": {"generateName": "p-"}, "spec": PLAIN_SPEC}),
-        (f"POST {A}/configmaps", {"metadata": {"name": "c"}, "data": {"a": "b"}}),
-        (f"PATCH {A}/configmaps/c", {"metadata": {"name": "c"}}),
-        (f"POST {A}/secrets", {"metadata": {"name": "s"}, "type": "Opaque"}),
-        (f"POST {A}/services", {"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}),
-        (f"POST {A}/serviceaccounts", {"metadata": {"name": "s"}}),
-        (f"POST {RBAC}/namespaces/a/roles", {"rules": [{"resources": ["pods"], "verbs": ["get"]}]}),
-        (f"POST {RBAC}/namespaces/a/rolebindings", {"roleRef": {"name": "r"}, "subjects": [{"name": "builder"}]}),
-        ("POST /apis/example.com/v1/namespaces/a/widgets", {"spec": {"volumes": "two", "ports": {"a": 1}}}),
-        ("POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {"spec": {}}),
-        (f"DELETE {A}/pods/p", None),
-        (f"DELETE {APPS}/deployments/web", None),
-    ],
-)
-def test_ordinary_work_is_allowed(pack: GuardrailSet, request_text: str, content: Any) -> None:
-    decision = judged(pack, request_text, content)
-    assert (decision.verdict.word, decision.rule, decision.matches) == ("allow", "", ())
+def test_reading_one_object_is_judged_by_no_condition(pack: GuardrailSet) -> None:
+    """Reads are most of the traffic. A rule about them looks at their shape alone, but for streams and proxies."""
+    conditions = {
+        rule.name
+        for rule in pack.rules.values()
+        if rule.condition and not {"get", "list", "watch", "*"}.isdisjoint(rule.matcher.verbs)
+    }
+    assert conditions == {"no-node-proxy", "too-many-requests"}
 
 
 @pytest.mark.parametrize(
@@ -105,16 +112,19 @@ def test_ordinary_work_is_allowed(pack: GuardrailSet, request_text: str, content
         (f"POST {A}/pods/p/exec?command=ls", None, "require_approval", "exec-needs-approval"),
         (f"POST {A}/pods/p/exec?command=sh&stdin=true&tty=true", None, "require_approval", "exec-shell"),
         (f"GET {A}/pods/p/exec?command=tar&command=xmf&command=-", None, "require_approval", "exec-file-copy"),
+        (f"GET {A}/pods/p/exec?command=cat&command=/etc/hostname", None, "require_approval", "exec-file-copy"),
         (f"GET {A}/pods/p/exec?command=cat&command=/proc/self/environ", None, "deny", "exec-reads-credentials"),
         (f"GET {A}/pods/p/attach", None, "require_approval", "attach-needs-approval"),
         (f"GET {A}/pods/p/portforward?ports=80", None, "require_approval", "port-forward-needs-approval"),
-        ("GET /api/v1/secrets", None, "require_approval", "list-all-secrets-needs-approval"),
-        ("GET /api/v1/watch/secrets", None, "require_approval", "list-all-secrets-needs-approval"),
+        (f"GET {A}/pods/p/portforward?ports=5432", None, "deny", "no-port-forward-to-data"),
+        ("GET /api/v1/secrets", None, "deny", "no-lists-of-all-secrets"),
+        ("GET /api/v1/watch/secrets", None, "deny", "no-lists-of-all-secrets"),
         ("DELETE /api/v1/namespaces/a", None, "require_approval", "delete-namespace-needs-approval"),
-        (f"DELETE {A}/configmaps", None, "require_approval", "delete-collection-needs-approval"),
+        (f"DELETE {A}/configmaps", None, "deny", "no-deletion-of-everything"),
+        (f"DELETE {A}/configmaps?labelSelector=a", None, "require_approval", "delete-selected-needs-approval"),
         (
             f"PATCH {A}/pods/p/ephemeralcontainers",
-            {"spec": PLAIN_SPEC},
+            {"spec": {"containers": [{"name": "web", "image": "nginx:1.29"}]}},
             "require_approval",
             "debug-containers-need-approval",
         ),
@@ -127,13 +137,14 @@ def test_ordinary_work_is_allowed(pack: GuardrailSet, request_text: str, content
             "no-cluster-admin-bindings",
         ),
         (f"POST {A}/serviceaccounts/default/token", None, "deny", "no-service-account-tokens"),
-        ("GET /api/v1/nodes/n/proxy/pods", None, "deny", "no-node-proxy"),
+        ("GET /api/v1/nodes/n/proxy/pods", None, "require_approval", "node-proxy-needs-approval"),
+        ("GET /api/v1/nodes/n/proxy/run/a/p/c", None, "deny", "no-node-proxy"),
         (f"GET {A}/services/s/proxy/x", None, "deny", "no-workload-proxy"),
-        (f"PATCH {A}/pods/p", None, "deny", "no-added-capabilities"),
+        (f"PATCH {A}/pods/p", None, "deny", "changeable-images"),
     ],
 )
 def test_what_is_stopped(pack: GuardrailSet, request_text: str, content: Any, verdict: str, rule: str) -> None:
-    decision = judged(pack, request_text, content)
+    decision = judged_example(pack, asked(request_text, object=content))
     assert (decision.verdict.word, decision.rule) == (verdict, rule)
 
 
@@ -141,3 +152,37 @@ def test_reasons_and_hints_are_one_plain_line(pack: GuardrailSet) -> None:
     for rule in pack.rules.values():
         for text in (rule.reason, rule.hint):
             assert re.fullmatch(r"[^\n]{10,140}[^.\n]", text), f"{rule.name}: {text}"
+
+
+KEYS = st.sampled_from(
+    """
+    spec metadata status template templates name namespace labels annotations finalizers containers steps
+    initContainers sidecars container script podSpecPatch image command args env envFrom valueFrom secretKeyRef
+    secretRef volumes secret projected sources hostPath gitRepo ports hostPort securityContext capabilities add
+    privileged runAsUser procMount seccompProfile type sysctls livenessProbe httpGet host lifecycle postStart exec
+    nodeName nodeSelector tolerations key affinity nodeAffinity requiredDuringSchedulingIgnoredDuringExecution
+    nodeSelectorTerms matchExpressions os hostUsers serviceAccountName imagePullSecrets replicas rules hosts to from
+    """.split()
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=5),
+    max_leaves=25,
+)
+OBJECTS = st.dictionaries(KEYS, JSON, max_size=5)
+CUSTOM = (
+    "example.com/v1/namespaces/a/widgets argoproj.io/v1alpha1/namespaces/a/workflows tekton.dev/v1/namespaces/a/tasks"
+    " argoproj.io/v1alpha1/namespaces/a/applications gateway.networking.k8s.io/v1/namespaces/kube-system/httproutes"
+    " external-secrets.io/v1/namespaces/a/externalsecrets kyverno.io/v1/clusterpolicies"
+).split()
+
+
+@given(st.sampled_from(CUSTOM), st.sampled_from(["POST", "PUT", "PATCH"]), OBJECTS, st.none() | OBJECTS)
+@settings(max_examples=300)
+def test_no_shape_of_a_custom_resource_stops_a_rule(
+    pack: GuardrailSet, target: str, method: str, content: dict[str, Any], old: dict[str, Any] | None
+) -> None:
+    """Nobody knows what a custom resource looks like: no rule may deny one because it cannot read it."""
+    named = "" if method == "POST" else "/n"
+    what = asked(f"{method} /apis/{target}{named}", object=content, old_object=old if named else None)
+    assert unevaluable(pack, what) == []
