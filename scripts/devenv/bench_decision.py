@@ -171,7 +171,7 @@ def measure(guardrails: GuardrailSet, rounds: int, seconds: float) -> list[dict[
     if full.decide(_PRIVILEGED, next(_PRIVILEGED.targets())).verdict is not Verdict.DENY:
         raise WrongAnswers("the rules under measurement do not deny a privileged Pod")
     with _nothing_to_collect():
-        return [_report(case, [_round(case, full, empty, seconds) for _ in range(rounds)]) for case in CASES]
+        return [_report(case, [_round(case, (full, empty), seconds) for _ in range(rounds)]) for case in CASES]
 
 
 @contextmanager
@@ -185,23 +185,24 @@ def _nothing_to_collect() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _round(case: Case, full: Desk, empty: Desk, seconds: float) -> tuple[Sequence[float], Sequence[float]]:
-    return _samples(case, full, seconds / 2), _samples(case, empty, seconds / 2)
-
-
-def _samples(case: Case, desk: Desk, seconds: float) -> list[float]:
-    """Microseconds of single decisions, after some that are not counted."""
-    targets, taken = case.targets(), []
+def _round(case: Case, desks: Sequence[Desk], seconds: float) -> list[list[float]]:
+    """Microseconds of single decisions, desk by desk, made in turn; the first ones are not counted."""
+    targets: Iterator[str] = case.targets()
+    taken: list[list[float]] = [[] for _ in desks]
     for _ in range(WARM_UP):
-        desk.decide(case, next(targets))
+        for desk in desks:
+            desk.decide(case, next(targets))
     end = time.perf_counter() + seconds
-    while (began := time.perf_counter()) < end:
-        desk.decide(case, next(targets))
-        taken.append((time.perf_counter() - began) * 1e6)
+    while time.perf_counter() < end:
+        for desk, times in zip(desks, taken, strict=True):
+            target = next(targets)
+            began = time.perf_counter()
+            desk.decide(case, target)
+            times.append((time.perf_counter() - began) * 1e6)
     return taken
 
 
-def _report(case: Case, rounds: Sequence[tuple[Sequence[float], Sequence[float]]]) -> dict[str, Any]:
+def _report(case: Case, rounds: Sequence[Sequence[Sequence[float]]]) -> dict[str, Any]:
     pairs = [(statistics.median(full), statistics.median(empty)) for full, empty in rounds]
     p50 = statistics.median(full for full, _ in pairs)
     return {
