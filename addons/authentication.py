@@ -64,7 +64,8 @@ class Authentication:
         )
 
     def _reject(self, flow: HTTPFlow, error: RejectedToken) -> None:
-        refuse(flow, Refusal(code=401, rule="authentication", why=f"your token: {error}", hint=self._verifier.advice))
+        why, hint = f"your token: {error}", self._verifier.advice
+        refuse(flow, Refusal(code=401, rule="authentication", why=why, hint=hint, retry="yes, with a new one"))
         need(flow.response, "response").headers["WWW-Authenticate"] = 'Bearer realm="chaperone"'
 
 

@@ -6,13 +6,13 @@ does not accept it answers 401; to the agent that would say that *its* token is 
 
 from __future__ import annotations
 
-from mitmproxy.http import HTTPFlow, Response
+from mitmproxy.http import HTTPFlow
 
 from addons.core.authorization import has_authorization, with_authorization
 from addons.core.refusal import Refusal
 from addons.edge.sts import Credentials
 from addons.exchange import exchange_of, need
-from addons.refusal import STATUS_HEADERS
+from addons.refusal import refuse
 
 PLACEHOLDER = "Bearer [removed]"
 NOT_ACCEPTED = Refusal(
@@ -45,8 +45,7 @@ class CredentialRemoval:
         remove_credential(flow)
         exchange = exchange_of(flow)
         if exchange.refusal is NOT_ACCEPTED and need(flow.response, "response").raw_content is not None:
-            flow.response = Response.make(NOT_ACCEPTED.code, NOT_ACCEPTED.status(exchange.id), STATUS_HEADERS)
-            flow.response.headers["Retry-After"] = str(NOT_ACCEPTED.retry_after_seconds)
+            refuse(flow, NOT_ACCEPTED)
 
     def error(self, flow: HTTPFlow) -> None:
         """A request that ended without a reply."""

@@ -11,24 +11,20 @@ from typing import Any
 
 from h11 import EndOfMessage, RemoteProtocolError
 from h11._readers import ChunkedReader
-from mitmproxy import http
 from mitmproxy.connection import ConnectionState
 from mitmproxy.flow import Error
-from mitmproxy.net.http.http1.assemble import assemble_response
 from mitmproxy.proxy.commands import CloseConnection, Command, SendData
 from mitmproxy.proxy.events import DataReceived, Event
-from mitmproxy.proxy.layers.http import HttpStream, SendHttp, _http1, _http2
+from mitmproxy.proxy.layers.http import HttpStream, SendHttp, _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 
-from addons.core.refusal import Refusal
-from addons.refusal import STATUS_HEADERS
+from addons.protocol_errors import status_response, traced
 
 MAX_HEAD_BYTES = 512 * 1024
 """Of a request line and headers; an exec carries its whole command there, and the API server takes 1 MiB."""
 _MAX_CHUNK = 1 << 31
-_CODES = (400, 413, 431, 502, 503)
 _Reading = Callable[[Any, Any], Iterator[Command]]
 
 _server: Any = _http1.Http1Server
@@ -39,8 +35,6 @@ _make_body_reader, _check_body_size = _http1.make_body_reader, _stream.check_bod
 
 def be_strict(request_bytes: int) -> None:
     """Replace them all, for the life of the process; `request_bytes` is the largest body of a request."""
-    _http1.make_error_response = status_response
-    _http2.format_error = status_body  # type: ignore[attr-defined]
     _http1.make_body_reader = _body_reader
     _server.read_body = _answered(_read_body)
     _server.read_headers = _bounded(_read_headers, answer=True)
@@ -113,7 +107,7 @@ def _limited(original: Callable[[Any, bool], Iterator[Any]], limit: int) -> Call
     def check_body_size(self: Any, request: bool) -> Any:
         if not request or len(self.request_body_buf) <= limit:
             return (yield from original(self, request))
-        why = f"the body is larger than the {limit} bytes this gateway inspects"
+        why = traced(self, f"the body is larger than the {limit} bytes this gateway inspects")
         self.flow.error = Error(why)
         yield HttpErrorHook(self.flow)
         yield SendHttp(ResponseProtocolError(self.stream_id, why, ErrorCode.REQUEST_TOO_LARGE), self.context.client)
@@ -121,21 +115,3 @@ def _limited(original: Callable[[Any, bool], Iterator[Any]], limit: int) -> Call
         return True
 
     return check_body_size
-
-
-def status_body(status_code: int, message: str) -> bytes:
-    """The body of an answer that mitmproxy itself gives."""
-    caller = status_code < 500
-    refusal = Refusal(
-        code=status_code if status_code in _CODES else 502,
-        rule="protocol-error" if caller else "upstream-unavailable",
-        why=message,
-        hint="send a well-formed, smaller request" if caller else "is the cluster reachable from the gateway?",
-    )
-    return refusal.status("none")
-
-
-def status_response(status_code: int, message: str = "") -> bytes:
-    """Such an answer, whole, in HTTP/1: mitmproxy's own is an HTML page, which kubectl prints as it is."""
-    headers = http.Headers((*STATUS_HEADERS, (b"connection", b"close")))
-    return bytes(assemble_response(http.Response.make(status_code, status_body(status_code, message), headers)))

@@ -23,6 +23,7 @@ from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons.http1 import be_strict
+from addons.protocol_errors import speak_status
 from addons.refusal import HookFunction, run_hooks
 from addons.speed import OneWrite, speed_up
 from addons.upgrade_layer import install
@@ -74,6 +75,7 @@ def make_master(
     """
     speed_up()
     be_strict(request_bytes)
+    speak_status()
     master = Master(options.Options(), event_loop=asyncio.get_running_loop())
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
     master.addons.__class__ = StrictAddonManager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -21,8 +22,11 @@ from mitmproxy.proxy.layer import NextLayer
 from mitmproxy.proxy.server_hooks import ServerConnectionHookData
 from mitmproxy.tls import ClientHelloData, TlsData
 
+from addons.core.printable import printable
+from addons.core.redaction import scrub_text
 from addons.core.refusal import Refusal
-from addons.exchange import IncompleteExchange, exchange_of
+from addons.core.scope import spoken
+from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.upgrade_hooks import Passing
 
 log = structlog.get_logger()
@@ -50,6 +54,7 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     """Answer the request here, as a `metav1.Status`; it is never forwarded."""
     try:
         exchange = exchange_of(flow)
+        refusal = refusal if refusal.what else replace(refusal, what=what_of(flow, exchange))
         exchange.refusal, reference = refusal, exchange.id
     except IncompleteExchange:  # the perimeter itself failed
         reference = flow.id
@@ -59,6 +64,13 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
     body = refusal.plain(reference) if raw else refusal.status(reference)
     flow.response = http.Response.make(refusal.code, body, headers)
+
+
+def what_of(flow: http.HTTPFlow, exchange: Exchange) -> str:
+    """The request in words; its method and path alone while nobody has understood it."""
+    if exchange.request is not None:
+        return spoken(exchange.request)
+    return printable(f"pass on {flow.request.method} {scrub_text(flow.request.path.partition('?')[0])}")
 
 
 async def run_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: Disconnect) -> None:

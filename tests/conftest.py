@@ -9,10 +9,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from scripts.devenv import tools
 from scripts.devenv.cluster import Cluster, start, stop
 from tests.support.kubernetes import Kubectl
+
+# How long one example takes is the machine's business: it may run much else at the same time.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

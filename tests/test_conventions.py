@@ -32,6 +32,7 @@ LARGER_ADDONS = {
     "addons/exchange.py": "a field for every step, not an addon",
     "addons/gateway.py": "the composition of a worker, not an addon",
     "addons/parts.py": "the composition of what a worker has, not an addon",
+    "addons/protocol_errors.py": "mitmproxy's own answers in our words, not an addon",
     "addons/policy.py": "composition of the rule kinds, not an addon",
     "addons/settings.py": "the settings model, not an addon",
     "addons/http1.py": "stricter forms of mitmproxy's own functions, not an addon",

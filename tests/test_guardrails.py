@@ -155,7 +155,7 @@ async def test_a_required_approval_is_left_to_the_next_step() -> None:
 async def test_warnings_are_passed_on() -> None:
     flow = make_flow("GET", PODS)
     await run(flow, loaded(rule("w", body="risk: 40"), rule("s", body="risk: 95\n  mode: shadow")))
-    assert exchange_of(flow).warnings == ["w: because w; do w", "shadow: s would deny: because s"]
+    assert exchange_of(flow).warnings == ["w: because w; do w", "shadow: s, on trial, would deny this: because s"]
     assert flow.response is None
 
 

@@ -264,12 +264,12 @@ def test_b84_the_ca_of_another_cluster_is_not_accepted(tmp_path: Path) -> None:
         with upstream(tmp_path / "b") as other:
             registered = server.connection(ca_file=str(other.ca_file))
             with worker(tmp_path, [registered], stack) as gateway:
-                assert status_of(gateway.ask(get("/api")))["code"] == 502
+                assert status_of(gateway.ask(get("/api")))["code"] == 503
         assert server.requests == []
 
 
 @pytest.mark.parametrize("name", ["other.test", "127.0.0.1"])
 def test_the_cluster_must_have_the_registered_name(name: str, tmp_path: Path) -> None:
     with upstream(tmp_path) as server, worker(tmp_path, [server.connection(server_name=name)], stack) as gateway:
-        assert status_of(gateway.ask(get("/api")))["code"] == 502
+        assert status_of(gateway.ask(get("/api")))["code"] == 503
         assert server.requests == []

@@ -23,12 +23,14 @@ from mitmproxy.test import tflow
 from mitmproxy.tls import TlsData
 
 from addons.core.channels import Channel
+from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
+from addons.core.request_info import request_info
 from addons.core.wires import Lane, Message
 from addons.exchange import begin, exchange_of
 from addons.refusal import refuse, run_hooks, settled
 from addons.upgrade_hooks import Passing, UpgradeMessageHook
-from tests.support.flows import status
+from tests.support.flows import begun, status
 
 
 class Planted(RuntimeError):
@@ -148,3 +150,19 @@ def test_where_a_client_starts_a_refusal_is_text(path: str, code: int, content_t
     assert flow.response.headers["content-type"] == content_type
     assert flow.response.headers["retry-after"] == "3"
     assert b"the reason" in (flow.response.content or b"")
+
+
+@pytest.mark.parametrize(
+    ("request_", "given", "what"),
+    [
+        (request_info("GET", "/api/v1/namespaces/a/pods/p/exec"), "", "to open pods/exec p in namespace a"),
+        (request_info("GET", "/version"), {}, "to pass on GET /version"),
+        (None, "", "to pass on GET /a%00b\\x1b"),
+        (None, "do this", "to do this"),
+    ],
+)
+async def test_what_was_refused_is_said(request_: KubeRequest | None, given: str, what: str) -> None:
+    flow, _ = begun(request=request_)
+    flow.request.path = "/a%00b\x1b?token=secret"
+    refuse(flow, Refusal(code=400, rule="r", why="w", what=given))
+    assert status(flow)["message"].startswith(f"chaperone refused {what}\n")

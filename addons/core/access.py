@@ -20,7 +20,7 @@ from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
-from addons.core.scope import outside_scope, resource_name
+from addons.core.scope import outside_scope
 from addons.core.session import Session
 
 __all__ = ["AccessPolicy", "AccessRules", "choose", "compile_access", "cross_check"]
@@ -80,11 +80,9 @@ def choose(grants: tuple[Grant, ...], request: KubeRequest) -> Grant | Refusal:
         if not reason:
             return grant
         outside.append(reason)
-    where = f" in namespace {request.namespace}" if request.namespace else ""
     return Refusal(
         code=403,
         rule="out-of-scope",
-        what=f"{request.verb or request.method} {resource_name(request)}{where}",
         why=f"it is outside of what was granted on {grants[0].connection}: {'; '.join(outside)}",
         hint=f"stay within the scope, or {_ask_for(grants[0].connection)} that covers it",
     )

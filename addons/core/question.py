@@ -52,7 +52,6 @@ def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) ->
         return Refusal(
             code=403,
             rule=rule,
-            what=spoken(request),
             why=f"{approval.approver} denied approval {approval.id}: {approval.note or 'no reason was given'}",
             hint="do something else; the same request is denied for some minutes without asking again",
         )
@@ -60,7 +59,6 @@ def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) ->
     return Refusal(
         code=403 if stream else 429,
         rule=rule,
-        what=spoken(request),
         why=f"{reason or 'this needs a human'}; approval {approval.id} is {_progress(approval)}",
         hint=f"have someone who may approve run: chaperone approvals approve {approval.id}\n"
         "    then run the same command again",
@@ -86,6 +84,7 @@ CHANGED = Refusal(
     rule="changed-after-approval",
     why="the request is not the one that was asked about any more",
     hint="send it again, unchanged",
+    retry="yes, at once: it is asked about anew",
 )
 DECLINED = Refusal(
     code=403,
@@ -97,5 +96,6 @@ TOO_MANY = Refusal(
     code=403,
     rule="too-many-approvals",
     why="too many requests of this agent wait for an answer already",
-    hint="wait until some are answered or expire: chaperone approvals list",
+    hint="have them answered, or wait until they expire: chaperone approvals list",
+    retry="yes, once fewer of them wait",
 )

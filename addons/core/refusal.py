@@ -29,7 +29,10 @@ _REASONS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """`what` was refused, by which `rule`, `why`, what to do instead (`hint`). `retry_after_seconds` allows a retry."""
+    """`what` was refused, by which `rule`, `why`, what to do instead (`hint`). `retry_after_seconds` allows a retry.
+
+    `what` continues "chaperone refused to"; whoever answers fills it in where it is left out.
+    """
 
     code: int
     rule: str
@@ -37,10 +40,13 @@ class Refusal:
     hint: str = ""
     what: str = ""
     retry_after_seconds: int | None = None
+    retry: str = ""
+    """Whether to send it again, where that is neither "after some seconds" nor "never"."""
 
     def message(self, reference: str) -> str:
         """One line per fact: kubectl prints `Status.message` with its newlines and nothing else of a 403."""
-        lines = [f"chaperone refused {self.what or 'this request'}", f"  rule: {self.rule}", f"  why: {self.why}"]
+        what = f"to {self.what}" if self.what else "this request"
+        lines = [f"chaperone refused {what}", f"  rule: {self.rule}", f"  why: {self.why}"]
         if self.hint:
             lines.append(f"  do instead: {self.hint}")
         lines.append(f"  retry: {self._retry()}")
@@ -54,7 +60,7 @@ class Refusal:
     def _retry(self) -> str:
         if self.retry_after_seconds is not None:
             return f"yes, the same request, after {self.retry_after_seconds}s"
-        return "no, the answer will be the same"
+        return self.retry or "no, the answer will be the same"
 
     def status(self, reference: str) -> bytes:
         """The body, as compact JSON in UTF-8."""

@@ -108,7 +108,7 @@ def refusal_of(request: KubeRequest, resources: Resources) -> Refusal | None:
     if served is None or not _path_is_served(request):
         return _refusal(
             UNKNOWN_SUBRESOURCE,
-            f"{request.resource} has no such subresource on this cluster",
+            f"{request.resource} have no subresource {request.subresource} on this cluster",
             f"kubectl get --raw {_discovery_path(request)} lists what there is",
         )
     if not _scope_fits(request, served.namespaced):
@@ -116,7 +116,7 @@ def refusal_of(request: KubeRequest, resources: Resources) -> Refusal | None:
     if request.verb not in served.verbs or not _method_fits(request):
         return _refusal(
             UNKNOWN_VERB,
-            f"{_what(request)} does not take the verb {request.verb}",
+            f"{_what(request)} do not take the verb {request.verb}",
             f"it takes: {', '.join(sorted(served.verbs)) or 'none'}",
         )
     return None
@@ -179,8 +179,8 @@ def _unknown_resource(request: KubeRequest, resources: Resources) -> Refusal:
 
 def _wrong_scope(request: KubeRequest, namespaced: bool) -> Refusal:
     if namespaced:
-        return _refusal(WRONG_SCOPE, f"{_what(request)} lives in a namespace and the path names none", "name it: -n")
-    return _refusal(WRONG_SCOPE, f"{_what(request)} belongs to the cluster, not to a namespace", "leave -n out")
+        return _refusal(WRONG_SCOPE, f"{_what(request)} live in a namespace and the path names none", "name one: -n")
+    return _refusal(WRONG_SCOPE, f"{_what(request)} belong to the cluster, not to a namespace", "leave -n out")
 
 
 def _refusal(rule: str, why: str, hint: str) -> Refusal:

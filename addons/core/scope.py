@@ -38,10 +38,13 @@ def resource_name(request: KubeRequest) -> str:
 
 
 def spoken(request: KubeRequest) -> str:
-    """The request in words, for refusals: `create pods/exec web in namespace shop`."""
+    """The request in words, for refusals: `open pods/exec web in namespace shop`. What opens a stream is opened."""
+    if not request.resource:
+        return f"pass on {request.method} {request.path}"
+    verb = "open" if request.is_connect else request.verb or request.method
     name = f" {request.name}" if request.name else ""
     where = f" in namespace {request.namespace}" if request.namespace else ""
-    return f"{request.verb or request.method} {resource_name(request)}{name}{where}"
+    return f"{verb} {resource_name(request)}{name}{where}"
 
 
 def _covers(resources: tuple[str, ...], request: KubeRequest) -> bool:

@@ -14,7 +14,7 @@ NOT_RECORDED = Refusal(
     rule="record-unavailable",
     why="the record of this request cannot be written, and what cannot be recorded is not forwarded",
     hint="tell the people who run the gateway: its state folder is full, read-only or gone",
-    retry_after_seconds=30,
+    retry_after_seconds=5,
 )
 
 

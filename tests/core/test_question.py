@@ -76,7 +76,7 @@ def test_defaults_say_something() -> None:
 
 @pytest.mark.parametrize(
     ("request_", "what"),
-    [(EXEC, "get pods/exec p in namespace n -- curl [scrubbed]; "), (DELETE, "delete nodes n1; ")],
+    [(EXEC, "open pods/exec p in namespace n -- curl [scrubbed]; "), (DELETE, "delete nodes n1; ")],
     ids=["exec", "delete"],
 )
 def test_whoever_looks_on_sees_who_what_why_and_how_to_decide(request_: KubeRequest, what: str) -> None:

@@ -8,9 +8,9 @@ from addons.core.refusal import Refusal
 
 
 def test_the_message_says_what_why_and_what_next() -> None:
-    refusal = Refusal(code=403, rule="no-x", why="x is forbidden", hint="use y", what="kubectl create x")
+    refusal = Refusal(code=403, rule="no-x", why="x is forbidden", hint="use y", what="create x")
     assert refusal.message("ref-1").splitlines() == [
-        "chaperone refused kubectl create x",
+        "chaperone refused to create x",
         "  rule: no-x",
         "  why: x is forbidden",
         "  do instead: use y",

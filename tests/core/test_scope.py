@@ -6,7 +6,7 @@ import pytest
 
 from addons.core.grant import Scope
 from addons.core.kube_request import KubeRequest
-from addons.core.scope import outside_scope, resource_name
+from addons.core.scope import outside_scope, resource_name, spoken
 
 GET = {"verb": "get", "resource": "pods", "namespace": "web"}
 SCALE = {"verb": "update", "resource": "deployments", "api_group": "apps", "subresource": "scale", "namespace": "web"}
@@ -50,3 +50,18 @@ def test_scope(fields: dict[str, Any], scope: dict[str, Any], outside: str) -> N
 def test_resource_names_are_written_as_kubectl_takes_them() -> None:
     assert resource_name(request(**GET)) == "pods"
     assert resource_name(request(**SCALE)) == "deployments.apps/scale"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (SCALE, "update deployments.apps/scale in namespace web"),
+        ({**GET, "namespace": "", "verb": "list"}, "list pods"),
+        ({**EXEC, "name": "p"}, "open pods/exec p in namespace web"),
+        ({**EXEC, "verb": "create", "name": "p"}, "open pods/exec p in namespace web"),
+        ({**GET, "verb": "", "method": "TRACE"}, "TRACE pods in namespace web"),
+        ({"is_resource_request": False, "verb": "get"}, "pass on GET /x"),
+    ],
+)
+def test_requests_in_words(fields: dict[str, Any], words: str) -> None:
+    assert spoken(request(**fields)) == words

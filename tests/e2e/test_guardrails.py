@@ -221,7 +221,7 @@ def test_a_warning_is_printed_and_the_request_goes_through(agent: Agent, admin: 
 
 def test_a_rule_on_trial_only_tells(agent: Agent, admin: Kubectl) -> None:
     done = agent.run("create", "configmap", "shadowed")
-    assert "shadow: e2e-shadow would deny: this name is on trial" in done.stderr
+    assert "shadow: e2e-shadow, on trial, would deny this: this name is on trial" in done.stderr
     assert admin("get", "configmap", "shadowed", "-o", "name")
 
 

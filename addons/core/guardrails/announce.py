@@ -7,9 +7,14 @@ from addons.core.decision import Decision, Verdict
 from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
-from addons.core.scope import spoken
 
 SERVER_DRY_RUN = "server-dry-run"
+_WOULD = {
+    Verdict.ALLOW: "allow",
+    Verdict.WARN: "warn about",
+    Verdict.REQUIRE_APPROVAL: "ask a person about",
+    Verdict.DENY: "deny",
+}
 
 
 def refusal_of(decision: Decision, request: KubeRequest) -> Refusal | None:
@@ -25,7 +30,6 @@ def refusal_of(decision: Decision, request: KubeRequest) -> Refusal | None:
         rule=decision.rule,
         why=decision.reason,
         hint=decision.hint,
-        what=spoken(request),
         retry_after_seconds=later,
     )
 
@@ -62,9 +66,9 @@ def warnings_of(decision: Decision) -> list[str]:
     lines = []
     for match in decision.matches:
         if match.shadow:
-            lines.append(f"shadow: {match.rule} would {match.verdict.word}: {match.reason}")
+            lines.append(f"shadow: {match.rule}, on trial, would {_WOULD[match.verdict]} this: {match.reason}")
         elif match.verdict is Verdict.WARN:
             lines.append(f"{match.rule}: {match.reason}; {match.hint}")
         elif decision.observed is not None:
-            lines.append(f"observed: {match.rule} would {match.verdict.word}: {match.reason}; {match.hint}")
+            lines.append(f"observed: {match.rule} would {_WOULD[match.verdict]} this: {match.reason}; {match.hint}")
     return lines

@@ -37,7 +37,7 @@ def refuse_reply(why: str) -> Refusal:
     return Refusal(
         code=502,
         rule="reply-not-masked",
-        what="to pass on the reply",
+        what="pass on the reply",
         why=f"the server answered, but its reply could not be masked: {why}",
         hint="a write may have taken effect: look before you repeat it; ask for application/json",
     )

@@ -48,8 +48,8 @@ def test_observing_tells_what_it_would_have_been() -> None:
     assert (decision.verdict, decision.observed, decision.rule) == (Verdict.WARN, Verdict.DENY, "a")
     assert refusal_of(decision, request_of(CREATE)) is None
     assert warnings_of(decision) == [
-        "observed: a would deny: because a; do a",
-        "observed: b would require_approval: because b; do b",
+        "observed: a would deny this: because a; do a",
+        "observed: b would ask a person about this: because b; do b",
     ]
 
 
