@@ -144,14 +144,14 @@ def get(path: str, *headers: str, host: str = HOST) -> bytes:
 
 def everything(connection: socket.socket, seconds: float = 10) -> bytes:
     """All bytes until the end of the connection, however it ends, or `seconds` of silence."""
-    received = b""
+    received = bytearray()
     connection.settimeout(seconds)
     try:
         while chunk := connection.recv(65536):
             received += chunk
     except (ConnectionError, ssl.SSLError, TimeoutError):
         pass
-    return received
+    return bytes(received)
 
 
 def _until(connection: socket.socket, end: bytes) -> bytes:
