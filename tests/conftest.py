@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from scripts.devenv import tools
+from scripts.devenv import streaming_kubelet, tools
 from scripts.devenv.cluster import Cluster, start, stop
+from scripts.devenv.old_kubectl import find_old_kubectl
 from tests.support.kubernetes import Kubectl
 
 # How long one example takes is the machine's business: it may run much else at the same time.
@@ -39,8 +40,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     with capture.global_and_fixture_disabled():
         if any(item.get_closest_marker("cluster") for item in session.items):
             tools.ensure_tools()
-        if any("helm" in getattr(item, "fixturenames", ()) for item in session.items):
+        used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+        if "helm" in used:
             tools.ensure_helm()
+        if "kubelet" in used:
+            streaming_kubelet.program()
+        if "old_kubectl" in used:
+            find_old_kubectl()
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +67,12 @@ def kubectl(cluster: Cluster) -> Kubectl:
 def helm() -> Path:
     """The helm command."""
     return tools.ensure_helm()
+
+
+@pytest.fixture(scope="session")
+def old_kubectl() -> Path:
+    """A kubectl that speaks SPDY and nothing else."""
+    return find_old_kubectl()
 
 
 @pytest.fixture

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +13,7 @@ import httpx
 
 from scripts.devenv import golang
 from scripts.devenv.bench_scenarios import Scenario
-from scripts.devenv.places import DEVENV, DevelopmentProblem, cache
+from scripts.devenv.places import DEVENV, DevelopmentProblem
 
 SOURCE = DEVENV / "load"
 _KUBECTL = {
@@ -47,27 +44,8 @@ class Count:
 
 
 def program() -> Path:
-    """The program, built from its sources if the cache has none of exactly these."""
-    digest = hashlib.sha256()
-    for path in sorted(SOURCE.rglob("*")):
-        if path.is_file():
-            digest.update(path.relative_to(SOURCE).as_posix().encode() + b"\0" + path.read_bytes())
-    target = cache() / "bin" / f"bench-load-{digest.hexdigest()[:16]}"
-    if not target.exists():
-        _build(target)
-    return target
-
-
-def _build(target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # Whoever else builds it meanwhile makes the same file; the last one stays.
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
-    print("bench: building the load program (once per version)", file=sys.stderr, flush=True)
-    command: list[str | Path] = [golang.find_go(), "build", "-ldflags", "-s -w", "-o", unfinished, "."]
-    done = subprocess.run(command, cwd=SOURCE, env=golang.environment(), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise DevelopmentProblem(f"the load program could not be built: {done.stderr.strip()[-500:]}")
-    unfinished.rename(target)
+    """The program."""
+    return golang.own_program("bench-load", SOURCE)
 
 
 def run(load: Path, scenario: Scenario, target: Target, token: str, seconds: float, masked: bool) -> dict[str, Any]:

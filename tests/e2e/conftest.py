@@ -19,10 +19,11 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.devenv import oidc
+from scripts.devenv import oidc, streaming_kubelet
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
 from scripts.devenv.processes import is_running
+from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, Transcript, eventually
 from tests.e2e.leaks import core
 from tests.e2e.people import Person, pending
@@ -33,6 +34,8 @@ from tests.support.kubernetes import Kubectl
 RULES = Path(__file__).parent / "rules"
 HOLD_SECONDS = 10
 STOP_SECONDS = 10
+ATTACHED = "echo attached; read line; echo heard $line"
+"""What attach finds running on the streaming node."""
 
 
 @pytest.hookimpl(trylast=True)
@@ -185,6 +188,18 @@ def password(admin: Kubectl, plant: Callable[[], str]) -> str:
     assert core(value).decode() in str(admin.get("secret", "db")["metadata"]["annotations"])
     assert base64.b64decode(admin.get("secret", "db")["data"]["password"]).decode() == value
     return value
+
+
+@pytest.fixture(scope="session")
+def kubelet(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamingKubelet]:
+    """A node on which commands run with a true end of input and their own exit codes."""
+    running = streaming_kubelet.start(cluster, tmp_path_factory.mktemp("streaming-kubelet"), ATTACHED)
+    kubectl("create", "-f", "-", stdin=streaming_kubelet.node())
+    kubectl("wait", "--for=condition=Ready", f"node/{running.node}", "--timeout=30s")
+    status = streaming_kubelet.node_status(running)
+    kubectl("patch", "node", running.node, "--subresource=status", "--type=merge", "-p", status)
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")

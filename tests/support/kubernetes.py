@@ -64,11 +64,12 @@ class Kubectl:
         """Applies these objects."""
         self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
-    def run_pod(self, name: str = "web") -> str:
+    def run_pod(self, name: str = "web", **spec: Any) -> str:
         """Starts a pod, waits until it is ready, and returns its name."""
         container = {"name": "main", "image": "registry.test/web:1"}
         metadata = {"name": name, "labels": {"app": name}}
-        self.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}})
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}
+        self.apply(pod)
         self("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=30s")
         return name
 

@@ -2,7 +2,8 @@
 
 The rule: a sender may have as much in flight as its receiver still takes. What was masked away is therefore given back
 to the sender at once, and what masking added waits until the receiver has room. Go's peers have no flow control: they
-send without asking and ignore every update. So nothing waits before a receiver has shown that it keeps count.
+send without asking, and an update that reaches one as it closes resets the connection under its last data. So a sender
+is told nothing before either end has shown that it keeps count, and nothing waits before its receiver has.
 Draft 3.1, section 2.6.8.
 """
 
@@ -54,7 +55,11 @@ class Windows:
         self._session = _Window(INITIAL_WINDOW)
         self._streams: dict[int, _Window] = {}
         self._waiting: deque[Data] = deque()
-        self._kept = False
+        self._kept = self._told = False
+
+    def keep(self) -> None:
+        """One of the ends keeps count."""
+        self._told = True
 
     def open(self, stream: int) -> None:
         """A stream begins."""
@@ -68,7 +73,7 @@ class Windows:
 
     def announce(self, size: int) -> None:
         """The receiver changed the initial window, that of open streams too; the sender reads the same announcement."""
-        self._kept = True
+        self._kept = self._told = True
         for window in self._streams.values():
             window.widen(size - self._initial)
             window.told += size - self._initial
@@ -76,7 +81,7 @@ class Windows:
 
     def grant(self, stream: int, delta: int) -> Iterator[Data | WindowUpdate]:
         """The receiver takes `delta` bytes more: what may be sent now, and what the sender is told."""
-        self._kept = True
+        self._kept = self._told = True
         window = self._session if stream == SESSION else self._streams.get(stream)
         if window is not None:
             window.widen(delta)
@@ -110,6 +115,8 @@ class Windows:
                 blocked.add(made.stream)
                 held.append(rest)
         self._waiting = held
+        if not self._told:
+            return
         if more := self._session.credit():
             yield WindowUpdate(SESSION, more)
         if stream in self._streams and (more := self._streams[stream].credit()):

@@ -94,6 +94,7 @@ class SpdyWire:
             case Headers():
                 raise MalformedFrame("more headers of a stream, which nothing in Kubernetes reads")
             case WindowUpdate():
+                self._windows[not from_client].keep()
                 if frame.stream == 0 or self._streams.passes(frame, from_client):
                     yield from self._flow(from_client, self._windows[from_client].grant(frame.stream, frame.delta))
             case _:
@@ -126,6 +127,7 @@ class SpdyWire:
         for _, key, value in frame.values:
             if key == _INITIAL_WINDOW_SIZE:
                 self._windows[from_client].announce(value)
+                self._windows[not from_client].keep()
 
     def _message(self, message: Message, stream: int) -> Iterator[Ready]:
         to_client = not message.from_client

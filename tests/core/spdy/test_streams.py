@@ -99,6 +99,7 @@ def opened() -> Windows:
 
 def test_what_was_masked_away_is_given_back() -> None:
     windows = opened()
+    windows.keep()
     assert list(windows.passed(100, made(40))) == [made(40), WindowUpdate(0, 60), WindowUpdate(1, 60)]
     assert list(windows.grant(1, 40)) == [WindowUpdate(1, 40)]
     assert list(windows.grant(0, 40)) == [WindowUpdate(0, 40)]
@@ -110,8 +111,9 @@ def test_what_masking_added_is_not_asked_for_twice() -> None:
     assert list(windows.grant(1, 100)) == [WindowUpdate(1, 40)]
 
 
-def test_peers_without_flow_control_are_never_made_to_wait() -> None:
+def test_peers_without_flow_control_are_never_made_to_wait_nor_told() -> None:
     windows = opened()
+    assert list(windows.passed(100, made(40))) == [made(40)]
     assert list(windows.passed(3 * INITIAL_WINDOW, made(4 * INITIAL_WINDOW, fin=True))) == [
         made(4 * INITIAL_WINDOW, fin=True)
     ]

@@ -1,0 +1,157 @@
+"""exec, attach, cp and port-forward over every protocol that clients speak, with real exit codes and ends of input.
+
+The node is `scripts/devenv/kubelet`, on Kubernetes' own streaming library: what our SPDY means, the real one decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scripts.devenv.gateway_env import GatewayEnv
+from scripts.devenv.streaming_kubelet import StreamingKubelet
+from tests.e2e.agent import Agent, eventually
+from tests.e2e.leaks import core, found
+from tests.e2e.people import Person
+from tests.e2e.sessions import CLIENTS, agreeing, casts, endings, run, speaking, web_server
+from tests.support.kubernetes import Kubectl
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def pod(admin: Kubectl, kubelet: StreamingKubelet) -> str:
+    """A pod on the node that runs commands."""
+    return admin.run_pod(f"live-{secrets.token_hex(3)}", nodeName=kubelet.node)
+
+
+@pytest.fixture(params=CLIENTS)
+def client(request: pytest.FixtureRequest, agent: Agent, old_kubectl: Path) -> Agent:
+    """The agent, with each client."""
+    return speaking(agent, request.param, old_kubectl)
+
+
+def test_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    word = secrets.token_hex(6)
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", pod, "--", "sh", "-c", f"echo out-{word}; echo err-{word} >&2; exit 7")
+    assert (ran.code, ran.stdout) == (7, f"out-{word}\n".encode())
+    assert ran.stderr.startswith(f"err-{word}\n".encode())
+    ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"out-{word}\\r"))
+    assert header["tags"] == ["no-tty"]
+    output = "".join(text for _, code, text in events if code == "o")
+    assert sorted(output.splitlines()) == [f"err-{word}", f"out-{word}"]
+    assert eventually("the exit status", lambda: casts(gateway, f"out-{word}\\r")[0][-1][1:]) == ["x", "7"]
+    assert eventually("the audit event", lambda: endings(gateway, pod)[-1:])[0]["exit-code"] == "7"
+
+
+def test_the_end_of_input(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    typed = f"{secrets.token_hex(6)}\nlast line without an end".encode()
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", "-i", pod, "--", "cat", stdin=typed)
+    assert (ran.code, ran.stdout) == (0, typed)
+    ((_, *events),) = eventually("the recording", lambda: casts(gateway, typed[:12].decode()))
+    assert "".join(text for _, code, text in events if code == "i") == typed.decode()
+
+
+def test_much_output_arrives_whole(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    size, script = 20 * MEGABYTE, "yes 'a line that is no secret' | head -c 20971520"
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", pod, "--", "sh", "-c", script)
+    assert (ran.code, len(ran.stdout)) == (0, size)
+    line = b"a line that is no secret\n"
+    expected = (line * (size // len(line) + 1))[:size]
+    assert hashlib.sha256(ran.stdout).digest() == hashlib.sha256(expected).digest()
+    assert eventually("the audit event", lambda: endings(gateway, pod)[-1:])[0]["stdout-bytes"] == str(size)
+
+
+def test_much_input_arrives_whole(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    data = os.urandom(6 * MEGABYTE)
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", "-i", pod, "--", "sha256sum", stdin=data)
+    assert ran.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()
+
+
+def test_masked_output_is_shorter_than_what_came(
+    client: Agent, gateway: GatewayEnv, oncall: Person, pod: str, kubelet: StreamingKubelet, plant: Callable[[], str]
+) -> None:
+    """Frames change their length, both ways, many times over."""
+    value, mark = core(plant()).decode(), secrets.token_hex(6)
+    lines = [f"DB_PASSWORD={value * (number % 3 + 1)}\nline {number} {mark}\n" for number in range(3000)]
+    (kubelet.folder / f"{mark}.env").write_text("".join(lines))
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", pod, "--", "cat", f"{mark}.env")
+    assert ran.code == 0
+    assert not found([value.encode()], ran.stdout)
+    assert ran.stdout.count(b"DB_PASSWORD=masked:v1:") == 3000
+    assert ran.stdout.endswith(f"\nline 2999 {mark}\n".encode())
+    (recording,) = eventually("the recording", lambda: casts(gateway, f"line 2999 {mark}"))
+    assert not found([value.encode()], str(recording).encode())
+
+
+def test_a_terminal(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    here, there = pty.openpty()
+    word = secrets.token_hex(4)
+    try:
+        with client.stream("exec", "-it", pod, "--", "sh", stdin=there) as running, agreeing(gateway, oncall, pod):
+            os.write(here, f"echo typed-{word}-$((40+2)); stty size\n".encode())
+            running.until(f"typed-{word}-42", 20)
+            os.write(here, b"exit 3\n")
+            assert running.finish()[0] == 3
+    finally:
+        os.close(here)
+        os.close(there)
+    ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"typed-{word}-42"))
+    assert header["tags"] == ["tty"]
+    assert f"echo typed-{word}-$((40+2)); stty size" in "".join(text for _, code, text in events if code == "i")
+    assert eventually("the exit status", lambda: casts(gateway, f"typed-{word}-42")[0][-1][1:]) == ["x", "3"]
+
+
+def test_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    word = secrets.token_hex(6)
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "attach", "-i", pod, stdin=f"{word}\n".encode())
+    assert b"attached\n" in ran.stdout
+    assert f"heard {word}\n".encode() in ran.stdout
+    ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"heard {word}"))
+    assert header["title"].startswith("attach ")
+    assert f"{word}\n" in "".join(text for _, code, text in events if code == "i")
+
+
+@pytest.mark.parametrize("size", [0, 300_001])
+def test_files_are_copied_both_ways(
+    client: Agent, gateway: GatewayEnv, oncall: Person, pod: str, tmp_path: Path, size: int
+) -> None:
+    content, there = os.urandom(size), tmp_path / "in-the-pod"
+    there.mkdir()
+    (tmp_path / "source.bin").write_bytes(content)
+    with agreeing(gateway, oncall, pod):
+        into = run(client, "cp", str(tmp_path / "source.bin"), f"{pod}:{there}/copied.bin")
+        assert (into.code, into.stderr) == (0, b"")
+        assert (there / "copied.bin").read_bytes() == content
+        back = run(client, "cp", f"{pod}:{there}/copied.bin", str(tmp_path / "back.bin"))
+    assert back.code == 0, back.stderr
+    assert (tmp_path / "back.bin").read_bytes() == content
+
+
+def test_a_port_is_forwarded(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    with (
+        web_server("hello from the pod\n") as port,
+        agreeing(gateway, oncall, pod),
+        client.stream("port-forward", f"pod/{pod}", f":{port}", "--address=127.0.0.1") as running,
+    ):
+        local = int(running.until("Forwarding from", 20).split(":")[1].split(" ")[0])
+        for _ in range(3):
+            answer = httpx.get(f"http://127.0.0.1:{local}/file", trust_env=False, timeout=5)
+            assert answer.text == "hello from the pod\n"
+    (ended, *_) = eventually("the audit event", lambda: endings(gateway, pod, "portforward")[-1:])
+    assert (ended["ports"], ended["connections"]) == (str(port), "3")
+    (log,) = gateway.state_dir.glob(f"sessions/*/{ended['forward']}")
+    assert len(log.read_text().splitlines()) >= 10
