@@ -54,6 +54,7 @@ class Exchange:
     credential: Secret | None = None  # credentials
     wire: Wire | None = None  # upgrades: how to read the connection after a 101
     ended: Refusal | None = None  # why a session was ended by the gateway
+    forwarded_at: float | None = None  # metrics: Unix seconds
     sealed: bool = False  # seal
     refusal: Refusal | None = None
     warnings: list[str] = field(default_factory=list)  # sent to the agent as `Warning: 299` headers

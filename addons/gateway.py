@@ -31,6 +31,7 @@ from addons.logs import configure_logs
 from addons.master import acceptor, drain, make_master, serve
 from addons.parts import close_parts, make_parts
 from addons.policy import Policy, load_policy
+from addons.reporting import reporting
 from addons.settings import Settings
 from addons.stack import build_stack
 
@@ -93,7 +94,11 @@ async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: 
             log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
         await self_check(acceptor(master), parts.connections.also, prepared.authority.certificate_file)
         readiness.holds.pop(SELF_CHECK)
-        with _reloading(settings, prepared, parts.in_force):
+        urls = {"proxy": _url(sockets.proxy), "health": _url(sockets.health)}
+        with (
+            _reloading(settings, prepared, parts.in_force) as reload,
+            reporting(parts, reload, health, urls, worker),
+        ):
             await _serve(master, sockets, readiness, _about(prepared, sockets, worker))
     finally:
         health.close()

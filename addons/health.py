@@ -1,6 +1,6 @@
 """The pages for probes, put together: /healthz says whether to restart this process, /readyz whether to send it agents.
 
-Other pages are registered on the same listener (`HealthListener.register`).
+/metrics is registered by `reporting.py`. Other pages are registered on the same listener (`HealthListener.register`).
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from addons.edge.authority import Authority
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
+from addons.edge.meters import Meters
 from addons.edge.oidc import Verifier
 from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
@@ -45,6 +46,7 @@ class Parts:
     refresh: Callable[[Connection, Session], Awaitable[Resources]]
     rates: RateTable
     store: StoreThread
+    meters: Meters
     recordings: Recordings
     records: FlowRecords
     live: Live
@@ -73,6 +75,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         refresh=_refresh_of(in_force, upstream),
         rates=RateTable(state / "rates", max(settings.workers, worker + 1), worker, fingerprint_key(state)),
         store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
+        meters=Meters(),
         recordings=Recordings(state, str(worker), time.time()),
         records=records,
         live=Live(state, records),

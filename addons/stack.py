@@ -17,6 +17,7 @@ from addons.credentials import Credentials
 from addons.exchange import Exchange, policy_of
 from addons.guardrails import Guardrails
 from addons.masking import Masking
+from addons.metrics import Metrics
 from addons.parts import Parts
 from addons.perimeter import Perimeter
 from addons.rates import Rates
@@ -49,5 +50,6 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
+        Metrics(parts.meters, now),  # what became of it, counted
         Seal(),  # undecided is refused
     ]

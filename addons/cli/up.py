@@ -19,6 +19,7 @@ from cyclopts import Parameter
 from addons import gateway
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.live import clear_live
+from addons.edge.reports import clear_reports
 from addons.edge.self_check import Bypass
 from addons.settings import Settings, read_settings
 
@@ -62,6 +63,7 @@ def up(
             return 0
         if worker is None:
             clear_live(Path(settings.state))
+            clear_reports(Path(settings.state))
         if worker is None and settings.workers > 1:  # bound but not listening: it keeps the ports for the workers
             ports = {"--listen-port": proxy.getsockname()[1], "--health-port": health.getsockname()[1]}
             return _supervise(conf, settings.workers, ports)

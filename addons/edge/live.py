@@ -54,6 +54,11 @@ class Live:
         self._thread = ThreadPoolExecutor(1, "live")
         self._failing = False
 
+    @property
+    def waiting(self) -> int:
+        """How many of what is shown wait for a human."""
+        return sum(shown.flow.intercepted for shown in self._shown.values())
+
     def show(self, flow: HTTPFlow, exchange: Exchange, progress: Progress | None = None) -> None:
         """Shows an exchange until it is over, as it stands at each interval; at most MAX_SHOWN at once."""
         if flow.id not in self._shown and len(self._shown) >= MAX_SHOWN:

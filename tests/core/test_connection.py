@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from addons.core.connection import by_target, compile_connections, resolve_path
+from addons.core.connection import by_target, compile_connections, moved, resolve_path
 from addons.core.decision import Thresholds
 from addons.core.documents import Document, parse_documents
 from addons.core.profile import THRESHOLDS, Profile
@@ -60,6 +60,26 @@ def test_thresholds_take_precedence_over_those_of_the_profile() -> None:
     assert connections["prod"].profile is Profile.STRICT
     assert connections["prod"].thresholds == replace(THRESHOLDS[Profile.STRICT], deny=80)
     assert connections["dev"].profile is Profile.STANDARD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        ("thresholds:", "profile: observe\n  thresholds:", []),
+        ("warn: 10", "warn: 11", []),
+        ("address: 10.0.0.7:6443", "address: 10.0.0.8:6443", [5]),
+        ("cluster: prod", "cluster: other", [5]),
+        ("caFile: ca/prod.pem", "caFile: ca/other.pem", [5]),
+        ("name: prod", "name: new", []),
+    ],
+)
+def test_a_name_stands_for_one_cluster(old: str, new: str, lines: list[int]) -> None:
+    before, _ = compile_connections(documents(FULL))
+    changed = documents(FULL.replace(old, new), OTHER)
+    after, problems = compile_connections(changed)
+    assert not problems
+    assert [problem.line for problem in moved(changed, after, before)] == lines
+    assert moved(changed, {}, before) == []
 
 
 @pytest.mark.parametrize(

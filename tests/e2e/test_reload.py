@@ -7,18 +7,22 @@ import os
 import shutil
 import signal
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+from addons.edge.exposition import CONTENT_TYPE
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
 from tests.e2e.conftest import Gateways
-from tests.e2e.people import Person, pending
+from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import gateway_events
 from tests.support.kubernetes import Kubectl
 
@@ -228,3 +232,58 @@ def test_traffic_goes_on_while_rules_are_compiled(
             slowest = max(slowest, time.monotonic() - began)
     assert {attempt["event"] for attempt in log(reloading)[before:]} == {"policy loaded"}
     assert slowest < 1.0
+
+
+def metrics(gateway: GatewayEnv) -> dict[str, float]:
+    """The samples of a scrape, summed over workers."""
+    page = httpx.get(f"{health_url(gateway)}/metrics", trust_env=False)
+    assert (page.status_code, page.headers["content-type"]) == (200, CONTENT_TYPE)
+    found: dict[str, float] = defaultdict(float)
+    for family in text_string_to_metric_families(page.text):
+        for sample in family.samples:
+            labels = ",".join(value for name, value in sorted(sample.labels.items()) if name != "worker")
+            found[f"{sample.name} {labels}".strip()] += sample.value
+    return found
+
+
+def health_url(gateway: GatewayEnv) -> str:
+    lines = [json.loads(line) for line in gateway.log.read_text().splitlines() if '"event": "ready"' in line]
+    return str(lines[0]["health"])
+
+
+def test_status_and_metrics_tell_what_is_in_force_and_what_went_wrong(
+    reloading: GatewayEnv, rules: Path, worker_agent: Agent, admin: Kubectl
+) -> None:
+    (good,) = versions(change(reloading, rules / "new.yaml", RULE.format(word="counted", verdict="deny")))
+    # What workers say of themselves is a second old at most.
+    done = eventually("status", lambda: (found := chaperone(reloading, "status", "-o", "json")).returncode == 0 and found)
+    said = json.loads(done.stdout)
+    assert (said["ok"], said["trouble"], said["missing"]) == (True, [], {})
+    assert [worker["policy"] for worker in said["workers"]] == [good] * WORKERS
+    before = metrics(reloading)
+    assert many(worker_agent, f"/api/v1/namespaces/{admin.namespace}/configmaps/counted", 10) == {403}
+
+    def counted() -> bool:
+        now = metrics(reloading)
+        of = f"{reloading.connection},e2e-no-counted"
+        more = [now[name] - before[name] for name in (f"chaperone_requests_total {of},deny",
+                f"chaperone_refusals_total 403,{of}")]  # fmt: skip
+        return more == [10, 10] and now[f"chaperone_upstream_seconds_count {reloading.connection}"] > 0
+
+    eventually("the count of both workers", counted)
+    attempts = change(reloading, rules / "new.yaml", GOOD.replace("verdict: deny", "verdict: perhaps"))
+    assert {attempt["event"] for attempt in attempts} == {"policy not loaded: the one before stays in force"}
+    eventually("the count", lambda: metrics(reloading)["chaperone_reloads_total failed"] > before[
+        "chaperone_reloads_total failed"])  # fmt: skip
+    shown = eventually("the mistake", lambda: "verdict" in (found := chaperone(reloading, "status")).stdout and found)
+    assert shown.returncode == 1
+    assert f"trouble: {rules / 'new.yaml'}:7: verdict" in shown.stdout
+    assert "failed: the rules before stay in force" in shown.stdout
+    assert f"connection {reloading.connection}: " in shown.stdout and "profile standard" in shown.stdout
+
+
+def test_a_gateway_that_is_not_there_is_down(reloading: GatewayEnv, tmp_path: Path) -> None:
+    conf = yaml.safe_load(reloading.conf.read_text()) | {"state": str(tmp_path)}
+    (tmp_path / "mitm.conf").write_text(json.dumps(conf))
+    done = chaperone(reloading, "status", conf=tmp_path / "mitm.conf")
+    assert (done.returncode, done.stdout.startswith("down")) == (1, True)

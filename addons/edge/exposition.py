@@ -1,0 +1,74 @@
+"""Metrics of all workers in the text form of Prometheus: https://prometheus.io/docs/instrumenting/exposition_formats/
+
+Each series carries its worker, so that whichever worker answers a scrape tells the same of all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from addons.edge.meters import BOUNDS
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+_LIMITS = [*map(str, BOUNDS), "+Inf"]
+
+
+def exposition(reports: Sequence[Mapping[str, Any]]) -> bytes:
+    """The page, from what each worker reports."""
+    registry = CollectorRegistry()
+    registry.register(_Workers(reports))
+    return generate_latest(registry)
+
+
+class _Workers(Collector):
+    def __init__(self, reports: Sequence[Mapping[str, Any]]) -> None:
+        self._reports = reports
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._counter("requests", "Requests by what was decided", ("connection", "verdict", "rule"))
+        yield self._counter("refusals", "Refused requests and replies", ("connection", "reason", "code"))
+        yield self._upstream()
+        reloads = CounterMetricFamily("chaperone_reloads", "Attempts to reload the rules", labels=("worker", "outcome"))
+        for report in self._reports:
+            for outcome, count in report["reloads"].items():
+                reloads.add_metric((_worker(report), outcome), count)
+        yield reloads
+        yield self._gauge("policy_loaded_timestamp_seconds", "When the rules in force were loaded", "loaded_at")
+        yield self._gauge("approvals_waiting", "Requests that wait for a human now", "waiting")
+        yield self._gauge("start_timestamp_seconds", "When the worker was started", "started_at")
+        policy = GaugeMetricFamily("chaperone_policy_info", "The rules in force", labels=("worker", "version"))
+        for report in self._reports:
+            policy.add_metric((_worker(report), report["policy"]), 1)
+        yield policy
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Metric:
+        family = CounterMetricFamily(f"chaperone_{name}", text, labels=("worker", *labels))
+        for report in self._reports:
+            for values, count in report["meters"][name]:
+                family.add_metric((_worker(report), *values), count)
+        return family
+
+    def _gauge(self, name: str, text: str, key: str) -> Metric:
+        family = GaugeMetricFamily(f"chaperone_{name}", text, labels=("worker",))
+        for report in self._reports:
+            family.add_metric((_worker(report),), report[key])
+        return family
+
+    def _upstream(self) -> Metric:
+        text = "Seconds until the cluster began its reply"
+        family = HistogramMetricFamily("chaperone_upstream_seconds", text, labels=("worker", "connection"))
+        for report in self._reports:
+            for values, (*counts, total) in report["meters"]["upstream"]:
+                buckets = list(zip(_LIMITS, accumulate(counts), strict=True))
+                family.add_metric((_worker(report), *values), buckets, total)
+        return family
+
+
+def _worker(report: Mapping[str, Any]) -> str:
+    return str(report["worker"])
