@@ -89,7 +89,7 @@ class Environment:
             "As the one who approves:",
             f"  scripts/chaperone approvals list --conf {conf}",
             f"  scripts/chaperone approvals approve ID --token-file {shlex.quote(str(token))} --conf {conf}",
-            f"  scripts/chaperone watch --conf {conf}",
+            f"  scripts/chaperone watch --conf {conf}    # mitmweb: what waits, what runs, what is over",
             "",
             "Any other client of the cluster:",
             f"  export HTTPS_PROXY={self.gateway.gateway_url}",

@@ -111,6 +111,7 @@ class Play:
         with self._agent.start(*command) as waiting:
             try:
                 approval = self._asked(waiting)
+                self._seen_waiting(approval)
                 self._approve(approval)
             except BaseException:
                 waiting.kill()
@@ -177,6 +178,12 @@ class Play:
         refused = [flow for flow in flows if flow.response and flow.response.status_code == 403]
         told = f"{len(flows)} exchanges are in it, the refused one too"
         self._fact(len(flows) > len(refused) > 0, told, f"{len(flows)} exchanges, {len(refused)} refused")
+
+    def _seen_waiting(self, approval: str) -> None:
+        """In what `chaperone watch` follows."""
+        kept = b"".join(file.read_bytes() for file in (self._stage.gateway.state_dir / "live").glob("*.mitm"))
+        told = "`chaperone watch` shows it in mitmweb meanwhile, marked as waiting, with the command that decides it"
+        self._fact(f"chaperone approvals approve {approval}".encode() in kept, told, f"{len(kept)} bytes without it")
 
     def _asked(self, waiting: subprocess.Popen[str]) -> str:
         """The id of the approval that the agent's command waits for, found as the approver finds it."""
