@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from addons.edge.authority import CERTIFICATE_FILE, open_authority
+from addons.edge.authority import CERTIFICATE_FILE, KEY_FILE, open_authority
 from addons.settings import read_settings
 from scripts.devenv.places import REPOSITORY
 
@@ -111,6 +111,7 @@ def test_the_installed_examples_and_rules_pass_the_check(installed: Installed, t
     done = installed.run("up", "--check", "--health-port", "0", "--conf", conf)
     assert done.returncode == 0, done.stderr
     assert re.search(r"no problems; connections: prod\b.*; \d\d+ guardrails", done.stdout), done.stdout
+    assert {path.name for path in (tmp_path / "certs").iterdir()} == {CERTIFICATE_FILE, KEY_FILE}
     (rules / "connections" / "prod-ca.pem").unlink()
     refused = installed.run("up", "--check", "--health-port", "0", "--conf", conf)
     assert (refused.returncode, "prod-ca.pem cannot be read" in refused.stderr) == (1, True)
