@@ -196,13 +196,17 @@ def test_the_gateway_takes_its_settings_and_writes_only_where_it_may(
     }  # fmt: skip
 
 
-def test_a_change_of_rules_is_a_new_pod(render: Render) -> None:
-    def checksum(**values: Any) -> str:
-        annotations = render(**values)["Deployment"]["spec"]["template"]["metadata"]["annotations"]
-        return str(annotations["checksum/config"])
-
-    same, again, other = checksum(), checksum(), checksum(rules={"x.yaml": "other\n"})
-    assert same == again != other
+@pytest.mark.parametrize(
+    ("values", "restarts"),
+    [
+        ({"rules": {"x.yaml": "other\n"}}, False),
+        ({"config": {"workers": 3}}, True),
+        ({"clusterCAs": {"prod.pem": "-----BEGIN CERTIFICATE-----\nother\n"}}, True),
+    ],
+    ids=["rules", "config", "clusterCAs"],
+)
+def test_only_what_it_starts_with_makes_a_new_pod(values: dict[str, Any], restarts: bool, render: Render) -> None:
+    assert (render()["Deployment"] != render(**values)["Deployment"]) is restarts
 
 
 def test_agents_reach_names_and_the_gateway_and_nothing_else(render: Render) -> None:
