@@ -46,6 +46,17 @@ def shown(method: str, target: str) -> str:
         ("DELETE", f"{NS}/pods/web", "delete v1/pods team-a web"),
         ("DELETE", f"{NS}/pods", "deletecollection v1/pods team-a -"),
         ("DELETE", "/api/v1/nodes", "deletecollection v1/nodes - -"),
+        ("DELETE", "/api/v1/namespaces", "deletecollection v1/namespaces - -"),
+        ("DELETE", "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps/v1/deployments a -"),
+        ("DELETE", f"{NS}/pods/", "deletecollection v1/pods team-a -"),
+        ("DELETE", NS, "delete v1/namespaces team-a team-a"),
+        ("POST", "/api/v1/namespaces", "create v1/namespaces - -"),
+        ("POST", "/apis/apps/v1beta3/namespaces/a/deployments", "create apps/v1beta3/deployments a -"),
+        ("PATCH", f"{NS}/status", "patch v1/namespaces/status team-a team-a"),
+        ("GET", f"{NS}/finalize", "get v1/namespaces/finalize team-a team-a"),
+        ("GET", f"{NS}/exec", "list v1/exec team-a -"),
+        ("GET", f"{NS}/status/pods/web", "get v1/namespaces/status team-a team-a"),
+        ("HEAD", NS, "get v1/namespaces team-a team-a"),
         ("POST", "/apis/apps/v1/namespaces/a/deployments", "create apps/v1/deployments a -"),
         ("GET", "/apis/batch/v1/jobs/x/y/z", "get batch/v1/jobs/y - x"),
         # other methods have no verb
@@ -57,6 +68,19 @@ def shown(method: str, target: str) -> str:
         ("GET", "/api/v1/watch/namespaces/a/pods", "watch v1/pods a -"),
         ("GET", "/api/v1/watch/namespaces/a/pods/web", "watch v1/pods a web"),
         ("DELETE", "/api/v1/watch/pods", "watch v1/pods - -"),
+        ("GET", "/api/v1/watch/namespaces", "watch v1/namespaces - -"),
+        ("GET", "/api/v1/watch/namespaces/a", "watch v1/namespaces a a"),
+        ("GET", "/api/v1/watch/namespaces/a/status", "watch v1/namespaces/status a a"),
+        ("GET", "/api/v1/watch/namespaces/a/pods/web/log", "watch v1/pods/log a web"),
+        ("GET", "/api/v1/watch/watch", "watch v1/watch - -"),
+        ("GET", "/api/v1/watch/proxy/pods", "watch v1/proxy - pods"),
+        ("GET", "/api/v1/pods/watch", "get v1/pods - watch"),
+        ("GET", "/apis/apps/v1/watch/namespaces/a/deployments", "watch apps/v1/deployments a -"),
+        ("POST", "/api/v1/watch/pods", "watch v1/pods - -"),
+        ("LIST", "/api/v1/watch/pods", "watch v1/pods - -"),
+        ("GET", "/api/v1/proxy/pods", "proxy v1/pods - -"),
+        ("GET", "/api/v1/proxy/nodes/n", "proxy v1/nodes - n"),
+        ("GET", "/api/v1/proxy/namespaces/a/pods/web", "proxy v1/pods a web"),
         ("GET", "/api/v1/proxy/namespaces/a/pods/web/any/thing", "proxy v1/pods a web"),
         ("GET", "/apis/g/v1/proxy/namespaces/a/things/x", "proxy g/v1/things a x"),
         # B-13 watch
@@ -93,6 +117,11 @@ def shown(method: str, target: str) -> str:
         ("GET", "/apis/apps/v1", "get /apis/apps/v1"),
         ("POST", "/apis/apps/v1", "post /apis/apps/v1"),
         ("GET", "/API/v1/pods", "get /API/v1/pods"),
+        ("GET", "/apis/v1/pods", "get /apis/v1/pods"),
+        ("GET", "/apis/apps/v1/", "get /apis/apps/v1"),
+        ("GET", "/api/v1/", "get /api/v1"),
+        ("GET", "/prefix/v1/pods", "get /prefix/v1/pods"),
+        ("LIST", "/version", "list /version"),
         ("GET", "/openapi/v3/apis/apps/v1", "get /openapi/v3/apis/apps/v1"),
     ],
     ids=lambda value: value if "/" in value else None,
@@ -107,7 +136,11 @@ def test_reading(method: str, target: str, expected: str) -> None:
         ("/api/v1/pods?fieldSelector=a=b&labelSelector=c", "a=b", "c"),
         ("/api/v1/pods?fieldSelector=a=b&fieldSelector=c=d", "a=b", ""),
         ("/api/v1/pods?fieldSelector=nonsense", "nonsense", ""),
+        ("/api/v1/pods?watch=true&fieldSelector=metadata.name=a,b&labelSelector=c", "metadata.name=a,b", "c"),
+        ("/api/v1/pods?watch=false&fieldSelector=metadata.name=a,b&labelSelector=(", "metadata.name=a,b", "("),
+        ("/apis/g/v1/things?fieldSelector=metadata.name=a&labelSelector=b=c&labelSelector=d", "metadata.name=a", "b=c"),
         ("/api/v1/watch/pods?fieldSelector=a=b&labelSelector=c", "", ""),
+        ("/api/v1/watch/pods/web?fieldSelector=metadata.name=a&labelSelector=c", "", ""),
         (f"{NS}/pods/web?fieldSelector=a=b", "", ""),
     ],
 )
@@ -116,9 +149,33 @@ def test_selectors(target: str, field: str, label: str) -> None:
     assert (request.field_selector, request.label_selector) == (field, label)
 
 
-def test_parts_begin_at_the_resource() -> None:
-    request = request_info("GET", f"{NS}/pods/web/proxy/a")
-    assert (request.parts, request.api_prefix) == (("pods", "web", "proxy", "a"), "api")
+@pytest.mark.parametrize(("method", "verb"), [("GET", "list"), ("DELETE", "deletecollection"), ("POST", "create")])
+def test_selectors_are_those_of_collections(method: str, verb: str) -> None:
+    """Of what is created there is no collection to select from."""
+    request = request_info(method, *parse_target("/apis/g/v1/things?fieldSelector=a=b&labelSelector=c"))
+    selected = ("", "") if verb == "create" else ("a=b", "c")
+    assert (request.verb, request.field_selector, request.label_selector) == (verb, *selected)
+
+
+@pytest.mark.parametrize(
+    ("target", "prefix", "parts"),
+    [
+        ("/api/v1/pods", "api", "pods"),
+        ("/api/v1/namespaces", "api", "namespaces"),
+        (NS, "api", "namespaces team-a"),
+        (f"{NS}/status", "api", "namespaces team-a status"),
+        (f"{NS}/pods/web/proxy/a", "api", "pods web proxy a"),
+        ("/apis/apps/v1/namespaces/a/deployments/web", "apis", "deployments web"),
+        ("/api/v1/proxy/namespaces/a/pods/web/sub/path", "api", "pods web sub path"),
+        ("/api/v1/watch/pods", "api", "pods"),
+        ("/api/v1", "", ""),
+        ("/apis/apps/v1", "apis", ""),
+        ("/version", "", ""),
+    ],
+)
+def test_parts_begin_at_the_resource(target: str, prefix: str, parts: str) -> None:
+    request = request_info("GET", target)
+    assert (request.api_prefix, request.parts) == (prefix, tuple(parts.split()))
 
 
 @pytest.mark.parametrize(
