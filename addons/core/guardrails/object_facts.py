@@ -13,12 +13,12 @@ from typing import Any
 
 import orjson
 
-from addons.core.guardrails.cel import Unevaluable
+from addons.core.guardrails.cel import ALL_CONTAINERS, ONE_POD, Unevaluable
 from addons.core.guardrails.changes import changed_labels, container_changes
 from addons.core.guardrails.matching import carries_object, replaces_object
 from addons.core.guardrails.pod_security import violations
-from addons.core.guardrails.pod_shape import shape
-from addons.core.guardrails.pod_specs import Pod, may_hold_pod_specs, pods_of
+from addons.core.guardrails.pod_shape import mappings, shape
+from addons.core.guardrails.pod_specs import CONTAINER_LISTS, Pod, may_hold_pod_specs, pods_of
 from addons.core.guardrails.secret_references import new_secrets
 from addons.core.kube_request import KubeRequest
 
@@ -94,7 +94,18 @@ def object_variables(
     elif content is None:
         named -= _READ_NEW & _read(references, request)
     written = Written(request.api_group, request.resource, _clean(content), _clean(old))
-    return {name: _OF_OBJECTS[name](written) for name in named}
+    known = {name: _OF_OBJECTS[name](written) for name in named}
+    if "containers" in known:
+        known |= _containers(written, known["containers"])
+    return known
+
+
+def _containers(written: Written, containers: list[Any]) -> dict[str, Any]:
+    """What conditions on `containers` read in its place: see `cel`."""
+    specs = [pod.spec for pod in written.pods]
+    lists = [spec[key] for spec in specs for key in CONTAINER_LISTS if key in spec]
+    one_pod = len(specs) == 1 and all(mappings(each) == each for each in lists)
+    return {ONE_POD: one_pod, ALL_CONTAINERS: containers, "podSpecs": specs}
 
 
 def without_nulls(value: Any) -> Any:

@@ -32,7 +32,8 @@ def _references(pod: Pod) -> Iterator[Reference]:
         yield _text(secret, "name"), "imagePullSecrets"
     for container in pod.containers:
         for variable in mappings(container.get("env")):
-            yield _text(mapping(variable.get("valueFrom")).get("secretKeyRef"), "name"), "env"
+            if "valueFrom" in variable:  # most have a value, and there are many
+                yield _text(mapping(variable["valueFrom"]).get("secretKeyRef"), "name"), "env"
         for source in mappings(container.get("envFrom")):
             yield _text(source.get("secretRef"), "name"), "envFrom"
     for volume in mappings(pod.spec.get("volumes")):

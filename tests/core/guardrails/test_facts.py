@@ -1,10 +1,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from addons.core.guardrails.cel import VARIABLES
+from addons.core.guardrails.cel import (
+    ALL_CONTAINERS,
+    ONE_POD,
+    VARIABLES,
+    InvalidExpression,
+    activation,
+    compile_condition,
+)
 from addons.core.guardrails.facts import Facts, variables
 from addons.core.guardrails.rate import Rate
 from addons.core.guardrails.selftest import request_of
@@ -22,7 +30,7 @@ def test_only_what_is_read_is_built() -> None:
 def test_every_variable_can_be_built() -> None:
     what = facts(f"PUT {POD}", object={}, old_object={}, frozen=("w",), rate=Rate(requests=2, denied=1))
     known = variables(what, ALL)
-    assert set(known) == ALL
+    assert set(known) == ALL | {ONE_POD, ALL_CONTAINERS}
     assert (known["frozen"], known["affected"]) == (["w"], 1)
     assert known["rate"] == {"requests": 2, "writes": 0, "lists": 0, "denied": 1}
 
@@ -91,3 +99,37 @@ def test_nobody_has_the_same_fields_and_nothing_in_them() -> None:
 def test_proxy() -> None:
     known = variables(facts("GET /api/v1/nodes/https:n:10250/proxy/run/a"), ALL)["proxy"]
     assert known == {"scheme": "https", "name": "n", "port": "10250", "path": "/run/a", "kubelet": "command"}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "one", "names"),
+    [
+        ("/api/v1/namespaces/a/pods", {"spec": {"containers": [{"name": "a"}]}}, True, ["a"]),
+        (
+            "/api/v1/namespaces/a/pods",
+            {"spec": {"ephemeralContainers": [{"name": "e"}], "initContainers": [{"name": "i"}], "containers": [{}]}},
+            True,
+            ["", "i", "e"],
+        ),
+        ("/api/v1/namespaces/a/pods", {"spec": {"containers": [{"name": "a"}, 5]}}, False, ["a"]),
+        ("/api/v1/namespaces/a/pods", {"spec": {"containers": 5}}, False, []),
+        ("/api/v1/namespaces/a/pods", {}, False, []),
+        (
+            "/apis/example.com/v1/namespaces/a/things",
+            {"a": {"containers": [{"name": "a"}]}, "b": {"containers": [{"name": "b"}]}},
+            False,
+            ["a", "b"],
+        ),
+    ],
+)
+def test_containers_are_the_same_out_of_one_pod(path: str, content: Any, one: bool, names: list[str]) -> None:
+    known = variables(facts(f"POST {path}", object=content), frozenset({"containers"}))
+    assert known[ONE_POD] is one
+    condition = compile_condition(f'containers.map(c, c.?name.orValue("")) == {names!r} // as they are')
+    assert condition.holds(activation(known))
+
+
+def test_what_carries_containers_inside_is_no_name_for_rules() -> None:
+    for name in (ONE_POD, ALL_CONTAINERS):
+        with pytest.raises(InvalidExpression, match="undeclared reference"):
+            compile_condition(f"{name} == {name}")
