@@ -64,7 +64,7 @@ def test_too_many_requests_are_told_when_to_come_back_whichever_worker_took_them
             answers += [http.get("/api/v1/namespaces/default/configmaps") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
     assert answers[-1].headers["retry-after"] == "1"
-    check_refused(answers[-1].json()["message"], "e2e-rate")
+    check_refused(answers[-1].json()["message"], "e2e-list-rate")
     with as_user(gateway, "unhurried", "agents").http() as http:
         assert {http.get("/api/v1/namespaces/default/configmaps").status_code for _ in range(8)} == {200}
 
@@ -80,7 +80,7 @@ def test_kubectl_waits_and_tries_again_by_itself(gateways: Gateways, as_user: Ca
     said = agent.refused("get", "configmaps", "--request-timeout=60s")
     assert time.monotonic() - began > 5
     assert "TooManyRequests" in said
-    assert "rule: e2e-rate" in said
+    assert "rule: e2e-list-rate" in said
 
 
 def test_changes_are_refused_in_a_freeze_window(agent: Agent, admin: Kubectl) -> None:
