@@ -5,36 +5,35 @@ from __future__ import annotations
 import json
 import sys
 import time
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import orjson
 from cyclopts import Parameter
 
-from addons.cli.ruleset import NO_SECRET_KEY, folders
-from addons.core.connection import compile_connections
-from addons.core.decision import Thresholds
-from addons.core.explain import Judge, UnusableQuestion
+from addons.cli.asked import Asked
+from addons.cli.ruleset import NO_SECRET_KEY, Output, Rules, folders
 from addons.core.explain import explain as explain_request
-from addons.core.problem import InvalidConfiguration
-from addons.core.profile import THRESHOLDS, Profile
-from addons.core.resources import BUILTIN_AND_OPTIONAL
+from addons.core.inquiry import Judge, UnusableQuestion
 from addons.edge.rulefiles import read_rules
 from addons.policy import load_judgement
+
+_NOTHING_MORE = Asked()
 
 
 def explain(
     request: str = "",
     *,
-    body: Path | None = None,
-    content_type: str = "application/json",
-    batch: bool = False,
-    connection: str = "",
-    profile: Literal["observe", "standard", "strict"] | None = None,
-    rules: list[Path] | None = None,
-    output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text",
+    asked: Asked = _NOTHING_MORE,
+    batch: Annotated[bool, Parameter(negative="")] = False,
+    rules: Rules = None,
+    output: Output = "text",
 ) -> int:
-    """Explain one request, as in: chaperone explain "DELETE /api/v1/namespaces/shop".
+    """Say what the rules make of a request, without sending it. `chaperone rules explain` says why, rule by rule.
+
+    ```
+    chaperone explain "DELETE /api/v1/namespaces/shop"
+    chaperone explain "POST /api/v1/namespaces/shop/pods" --body pod.json --connection prod --group web-agents
+    ```
 
     Without a connection it needs no cluster: the built-in kinds of Kubernetes 1.37, the profile standard, and a caller
     whose role may do everything, so that only reading and guardrails speak.
@@ -43,59 +42,18 @@ def explain(
     ----------
     request
         "METHOD TARGET"; the target is path and query as a client sends them.
-    body
-        File with the request body.
-    content_type
-        Content type of the body.
     batch
         Read one JSON object a line ({"id", "method", "target", "headers", "body", "body_base64", "object",
-        "old_object", "now", "frozen", "rate", "affected"}; the last six as in a rule's tests) from standard input and
-        write one answer a line.
-    connection
-        Judge by the profile, the thresholds and the rules of this connection.
-    profile
-        Judge as if the connection had this profile and no thresholds of its own.
-    rules
-        Folders of rule files, instead of the ones this command was shipped with.
-    output
-        "text" for people, "json" for programs.
+        "old_object", "identity", "grant", "now", "frozen", "rate", "affected"}; the last six as in a rule's tests) from
+        standard input and write one answer a line.
     """
-    judge = _judge(folders(rules), connection, profile)
+    documents, _ = read_rules(folders(rules))
+    judge = asked.judge(load_judgement(folders(rules), NO_SECRET_KEY)[0], documents)
     if batch:
         return _batch(judge)
-    method, _, target = request.partition(" ")
-    question: dict[str, Any] = {"method": method, "target": target}
-    if body is not None:
-        question |= {"body": body.read_text(encoding="utf-8"), "headers": {"Content-Type": content_type}}
-    answer = explain_request(question, judge, time.time())
+    answer = explain_request(asked.question(request), judge, time.time())
     print(json.dumps(answer, indent=2) if output == "json" else _text(answer))
     return 0
-
-
-def _judge(rules: list[str], connection: str, profile: str | None) -> Judge:
-    guardrails, _ = load_judgement(rules, NO_SECRET_KEY)
-    chosen, thresholds = _stance(rules, connection)
-    if profile is not None:
-        chosen = Profile(profile)
-        thresholds = THRESHOLDS[chosen]
-    return Judge(
-        guardrails=guardrails,
-        resources=BUILTIN_AND_OPTIONAL,
-        profile=chosen,
-        thresholds=thresholds,
-        connection=connection,
-    )
-
-
-def _stance(rules: list[str], connection: str) -> tuple[Profile, Thresholds]:
-    if not connection:
-        return Profile.STANDARD, THRESHOLDS[Profile.STANDARD]
-    connections, problems = compile_connections(read_rules(rules)[0])
-    if problems:
-        raise InvalidConfiguration(problems)
-    if connection not in connections:
-        raise LookupError(f"no connection is named {connection}; known are: {', '.join(connections) or 'none'}")
-    return connections[connection].profile, connections[connection].thresholds
 
 
 def _batch(judge: Judge) -> int:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from addons.cli.decision_tree import explain
 from addons.cli.rule_coverage import coverage
 from addons.cli.rule_tests import test
 from addons.cli.ruleset import NO_SECRET_KEY, Output, Rules, folders
@@ -26,6 +27,7 @@ from addons.edge.rulefiles import read_rules
 from addons.policy import check_policy
 
 app = App(name="rules", help="Check, test, find and explain rules.")
+app.command(explain)
 app.command(test)
 app.command(coverage)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from addons.edge.recordings import AUDIT_FILE, SESSION_FILE
+from addons.core.guardrails.record import Record, TornRecord, read
+from addons.edge.recordings import AUDIT_FILE, DECISIONS_FILE, SESSION_FILE
 
 
 class UnknownSession(LookupError):
@@ -53,6 +55,20 @@ class StoredSession:
                 continue
             if isinstance(event, dict):
                 yield event
+
+
+def decisions(path: Path) -> Iterator[Record]:
+    """The decisions in a session's folder, or in a file of them, in order. A line torn by a crash is skipped.
+
+    Raises UnreadableRecord for a format that is not known here.
+    """
+    file = path / DECISIONS_FILE if path.is_dir() else path
+    if path.is_dir() and not file.exists():
+        return
+    with file.open("rb") as lines:
+        for line in lines:
+            with suppress(TornRecord):
+                yield read(line)
 
 
 def sessions(state: Path) -> list[StoredSession]:

@@ -202,7 +202,7 @@ def test_rules_schema_of_all_kinds_and_of_one() -> None:
 
 def test_the_overview_is_short_and_a_commands_own_help_has_examples() -> None:
     assert "Check, test, find and explain rules." in chaperone("--help").stdout
-    assert "without a connection it needs no cluster" in " ".join(chaperone("explain", "--help").stdout.lower().split())
+    assert "Without a connection it needs no cluster" in " ".join(chaperone("explain", "--help").stdout.split())
     assert "\n chaperone rules test 'no-*' --verbose " in chaperone("rules", "test", "--help").stdout
 
 
@@ -235,6 +235,26 @@ spec:
     unknown = chaperone("rules", "coverage", "--rules", str(tmp_path))
     assert unknown.returncode == 1
     assert f"{tmp_path}/nodes.yaml:9: covers: no Catalogue document has NOD-01" in unknown.stderr
+
+
+def test_rules_explain_draws_the_decision(tmp_path: Path) -> None:
+    pod = tmp_path / "pod.yaml"
+    pod.write_text("metadata: {name: p}\nspec: {hostNetwork: true, containers: []}\n")
+    arguments = ("rules", "explain", "POST /api/v1/namespaces/a/pods", "--object", str(pod), "--group", "web")
+    text = chaperone(*arguments).stdout
+    assert "verdict     deny by no-host-namespaces, risk 95\n" in text
+    assert "risk 95, from 90 denied: deny; decides\n" in text
+    assert "near misses, about the same resource: " in text
+    found = json.loads(chaperone(*arguments, "-o", "json").stdout)
+    assert found["decision"]["rule"] == "no-host-namespaces"
+    assert found["candidates"][0]["when"]["value"] is True
+
+
+def test_rules_explain_says_where_a_request_ends_earlier() -> None:
+    assert "commands    refused: 400 ambiguous-request" in chaperone("rules", "explain", "GET /api//v1").stdout
+    assert chaperone("rules", "explain", "GET /version", "--object", "nowhere.yaml").returncode == 1
+    incomplete = chaperone("rules", "explain", "--session", "s")
+    assert (incomplete.returncode, "needs --session and --id" in incomplete.stderr) == (1, True)
 
 
 def test_a_wrong_command_is_a_sentence() -> None:

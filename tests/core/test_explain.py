@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from addons.core.documents import Document, parse_documents
-from addons.core.explain import Judge, UnusableQuestion, explain
+from addons.core.explain import explain
 from addons.core.guardrails import compile_guardrails
+from addons.core.inquiry import Judge, UnusableQuestion
 from addons.core.profile import THRESHOLDS, Profile
 from addons.core.resources import BUILTIN
 

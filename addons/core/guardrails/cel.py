@@ -98,6 +98,21 @@ def compile_condition(expression: str) -> Condition:
     return Condition(expression, references, program)
 
 
+def value_of(expression: str, activation: Any) -> Any:
+    """The value of any expression, as Python has it. Raises InvalidExpression, Unevaluable."""
+    try:
+        result = _ENVIRONMENT.compile(expression).eval(activation)
+    except RuntimeError as error:
+        raise InvalidExpression(_first_error(str(error))) from error
+    try:
+        value = result.value()
+    except TypeError as error:  # an optional, a type: nothing that Python has
+        raise Unevaluable(str(error).partition("\n")[0]) from error
+    if result.type() == cel.Type.ERROR:
+        raise Unevaluable(str(value))
+    return value
+
+
 def activation(values: Mapping[str, Any]) -> Any:
     """Values bound for several conditions. Each is converted once, when the first condition reads it."""
     return _ENVIRONMENT.Activation(values)

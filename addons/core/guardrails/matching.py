@@ -56,6 +56,7 @@ class Matcher:
     namespaces: Patterns
     names: Patterns
     connections: Patterns
+    spec: MatchSpec
 
     def about(self, group: str, resource: str, subresource: str, verb: str, connection: str) -> bool:
         """True if requests of this shape can match. Depends on nothing else, so the answer can be cached.
@@ -83,6 +84,22 @@ class Matcher:
             not self.namespaces or (several and not request.namespace) or fits(self.namespaces, request.namespace)
         ) and (not self.names or not request.name or fits(self.names, request.name))
 
+    def misses(self, request: KubeRequest, connection: str) -> tuple[str, ...]:
+        """The fields of `match` that keep the rule from being about the request; none for a candidate."""
+        several = request.verb in COLLECTION_VERBS
+        met = {
+            "apiGroups": fits(self.groups, request.api_group),
+            "resources": bool(request.resource) and _named(self.resources, request.resource, request.subresource),
+            "excludeResources": not _named(self.excluded, request.resource, request.subresource),
+            "verbs": not self.verbs.isdisjoint({"*", effective_verb(request)}),
+            "namespaces": not self.namespaces
+            or (several and not request.namespace)
+            or fits(self.namespaces, request.namespace),
+            "names": not self.names or not request.name or fits(self.names, request.name),
+            "connections": not self.connections or fits(self.connections, connection),
+        }
+        return tuple(field for field, holds in met.items() if not holds)
+
     def named(self, name: str) -> bool:
         """True if an object of this name is meant."""
         return not self.names or fits(self.names, name)
@@ -98,6 +115,7 @@ def compile_match(spec: MatchSpec) -> Matcher:
         namespaces=compile_patterns(spec.namespaces),
         names=compile_patterns(spec.names),
         connections=compile_patterns(spec.connections),
+        spec=spec,
     )
 
 

@@ -35,6 +35,10 @@ class UnreadableRecord(ValueError):
     """A line that holds no decision in a format known here."""
 
 
+class TornRecord(UnreadableRecord):
+    """A line that was not written to its end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judged:
     """What a decision was made of. `needs` is what was asked of the cluster, `rules` the digest of the rule set."""
@@ -73,9 +77,12 @@ def line(audit_id: str, judged: Judged, decision: Decision, scrub: Scrub) -> byt
 
 
 def read(text: bytes) -> Record:
-    """The record of a line. Raises UnreadableRecord."""
+    """The record of a line. Raises TornRecord for what is no JSON, UnreadableRecord for what is something else."""
     try:
         content = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise TornRecord("not a whole line") from error
+    try:
         if content["format"] != FORMAT:
             raise UnreadableRecord(f"this version reads {FORMAT}, not {content['format']}")
         facts = content["facts"]
@@ -87,7 +94,7 @@ def read(text: bytes) -> Record:
             decision=_read_decision(content["decision"]),
             left_out=tuple(content.get("left_out", ())),
         )
-    except (orjson.JSONDecodeError, ValidationError, LookupError, TypeError, AttributeError) as error:
+    except (ValidationError, LookupError, TypeError, AttributeError) as error:
         raise UnreadableRecord(f"not a decision: {type(error).__name__}") from error
 
 

@@ -11,7 +11,7 @@ from addons.core.guardrails.cel import Unevaluable, activation
 from addons.core.guardrails.facts import Facts, variables
 from addons.core.guardrails.guardrail import Guardrail
 from addons.core.guardrails.matching import effective_verb
-from addons.core.guardrails.models import ExampleSpec, GuardrailSpec
+from addons.core.guardrails.models import ExampleSpec, GrantFacts, GuardrailSpec, IdentityFacts
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
@@ -56,36 +56,45 @@ def facts_of(example: ExampleSpec) -> Facts:
     request, now = request_of(example.request), _NOW
     if example.now is not None:
         now = (example.now if example.now.tzinfo else example.now.replace(tzinfo=UTC)).timestamp()
-    identity = Identity(
-        iss="https://issuer.test",
-        sub=example.identity.sub,
-        aud=("chaperone",),
-        exp=now + _HOUR,
-        groups=tuple(example.identity.groups),
-        act=example.identity.act,
-        owner=example.identity.owner,
-        claims=example.identity.claims,
-    )
-    grant = Grant(
-        id="test",
-        identity=identity,
-        connection=example.connection,
-        role=example.grant.role,
-        intent=example.grant.intent,
-        not_before_at=now,
-        expires_at=now + _HOUR,
-    )
+    identity = identity_of(example.identity, now)
     return Facts(
         request=request,
         object=example.object,
         old_object=example.old_object,
         identity=identity,
-        grant=grant,
+        grant=grant_of(example.grant, identity, example.connection, now),
         connection=example.connection,
         now=now,
         frozen=tuple(example.frozen),
         rate=example.rate.rate(request),
         affected=example.affected,
+    )
+
+
+def identity_of(given: IdentityFacts, now: float) -> Identity:
+    """The caller of an example, vouched for by an issuer of no account."""
+    return Identity(
+        iss="https://issuer.test",
+        sub=given.sub,
+        aud=("chaperone",),
+        exp=now + _HOUR,
+        groups=tuple(given.groups),
+        act=given.act,
+        owner=given.owner,
+        claims=given.claims,
+    )
+
+
+def grant_of(given: GrantFacts, identity: Identity, connection: str, now: float) -> Grant:
+    """The grant of an example."""
+    return Grant(
+        id="test",
+        identity=identity,
+        connection=connection,
+        role=given.role,
+        intent=given.intent,
+        not_before_at=now,
+        expires_at=now + _HOUR,
     )
 
 

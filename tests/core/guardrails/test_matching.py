@@ -18,7 +18,9 @@ def matches(compiled: Matcher, text: str, connection: str = "prod") -> bool:
     request = request_of(text)
     verb = effective_verb(request)
     shape = compiled.about(request.api_group, request.resource, request.subresource, verb, connection)
-    return shape and compiled.within(request)
+    matched = shape and compiled.within(request)
+    assert (compiled.misses(request, connection) == ()) == matched
+    return matched
 
 
 @pytest.mark.parametrize(

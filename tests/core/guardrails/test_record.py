@@ -130,7 +130,7 @@ def changed(**changes: Any) -> bytes:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        pytest.param(b'{"torn', "JSONDecodeError", id="torn"),
+        pytest.param(b'{"torn', "not a whole line", id="torn"),
         pytest.param(b"[]", "TypeError", id="no object"),
         pytest.param(b"{}", "KeyError", id="no format"),
         pytest.param(changed(format="chaperone.dev/decision/v2"), f"reads {FORMAT}, not chaperone.dev/decision/v2",
