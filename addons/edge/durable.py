@@ -60,6 +60,15 @@ def append(descriptor: int, data: bytes) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def replace_file(file: Path, content: bytes) -> None:
+    """A file only we can read: readers see all of the old content or all of the new. Not synced."""
+    partial = file.with_suffix(".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as new:
+        new.write(content)
+    partial.rename(file)
+
+
 def sync_folder(path: Path) -> None:
     """The names in a folder are on disk, too."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

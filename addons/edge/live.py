@@ -8,7 +8,6 @@ shown. They are no evidence, and never synced. Only what goes on for longer than
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import Collection, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 import structlog
 from mitmproxy.http import HTTPFlow
 
+from addons.edge.durable import replace_file
 from addons.edge.flow_record import FlowRecords
 from addons.edge.progress import Progress
 from addons.exchange import Exchange
@@ -107,8 +107,9 @@ class Live:
         try:
             for flow_id in gone:
                 self._file(flow_id).unlink(missing_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             for flow_id, record in changed.items():
-                _replace(self._file(flow_id), record)
+                replace_file(self._file(flow_id), record)
             self._failing = False
         except OSError as fault:
             if not self._failing:
@@ -127,13 +128,3 @@ def live_folder(state_dir: Path) -> Path:
 def clear_live(state_dir: Path) -> None:
     """Removes what a gateway that was killed has left."""
     shutil.rmtree(live_folder(state_dir), ignore_errors=True)
-
-
-def _replace(file: Path, content: bytes) -> None:
-    """A reader sees all of the old content or all of the new."""
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    partial = file.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as new:
-        new.write(content)
-    partial.rename(file)

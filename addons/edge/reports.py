@@ -14,6 +14,8 @@ from typing import Any
 
 import orjson
 
+from addons.edge.durable import replace_file
+
 INTERVAL_SECONDS = 1.0
 STALE_SECONDS = 15.0
 """A worker that has written nothing for so long does not run, or not any more as it should."""
@@ -57,9 +59,7 @@ class Reports:
 
     def _write(self, report: Mapping[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self._folder / f".{self._worker}.partial"
-        partial.write_bytes(orjson.dumps(report))
-        partial.rename(self._folder / f"{self._worker}.json")
+        replace_file(self._folder / f"{self._worker}.json", orjson.dumps(report))
 
 
 def read_reports(folder: Path) -> list[dict[str, Any]]:

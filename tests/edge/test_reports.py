@@ -59,6 +59,7 @@ async def test_every_worker_tells_of_all(tmp_path: Path) -> None:
         while len(read_reports(reports_folder(tmp_path))) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert [each["worker"] for each in await first.all()] == [0, 1]
+    assert {file.stat().st_mode & 0o777 for file in reports_folder(tmp_path).iterdir()} == {0o600}
     for task in keeping:
         task.cancel()
     clear_reports(tmp_path)
