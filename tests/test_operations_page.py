@@ -28,7 +28,7 @@ PAGES = [
 ]
 PROSE = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")])
 GROUPS = {"approvals", "sessions", "rules"}
-COMMANDS = GROUPS | {"up", "doctor", "watch", "explain", "mask"}
+COMMANDS = GROUPS | {"up", "doctor", "status", "watch", "explain", "mask"}
 
 
 def shown() -> dict[tuple[str, ...], set[str]]:
@@ -80,9 +80,16 @@ def test_every_log_event_is_explained() -> None:
 
 
 def test_settings_that_are_named_exist() -> None:
-    named = set(re.findall(r"`([a-z]+_[a-z_]+)", OPERATIONS)) | {"workers", "certs", "state"}
+    named = set(re.findall(r"`(?!chaperone_)([a-z]+_[a-z_]+)", OPERATIONS)) | {"workers", "certs", "state"}
     assert named <= set(Settings.model_fields)
     assert {"approval_seconds", "body_size_limit", "health_port"} <= named
+
+
+def test_metrics_that_are_named_are_explained() -> None:
+    explained = (ROOT / "docs" / "configuration.md").read_text()
+    named = set(re.findall(r"`(chaperone_[a-z_]+)", OPERATIONS))
+    assert len(named) >= 4
+    assert [metric for metric in named if f"| `{metric}` |" not in explained] == []
 
 
 def test_rules_of_refusals_that_are_named_exist() -> None:

@@ -256,7 +256,9 @@ def test_status_and_metrics_tell_what_is_in_force_and_what_went_wrong(
 ) -> None:
     (good,) = versions(change(reloading, rules / "new.yaml", RULE.format(word="counted", verdict="deny")))
     # What workers say of themselves is a second old at most.
-    done = eventually("status", lambda: (found := chaperone(reloading, "status", "-o", "json")).returncode == 0 and found)
+    done = eventually(
+        "status", lambda: (found := chaperone(reloading, "status", "-o", "json")).returncode == 0 and found
+    )
     said = json.loads(done.stdout)
     assert (said["ok"], said["trouble"], said["missing"]) == (True, [], {})
     assert [worker["policy"] for worker in said["workers"]] == [good] * WORKERS
