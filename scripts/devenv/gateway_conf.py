@@ -40,6 +40,8 @@ class Upstream:
     roles: Mapping[str, str]
     """Group of the callers -> role ARN."""
     kubectl: str
+    profile: str = "standard"
+    """How strictly requests are judged."""
     env: Mapping[str, str] = field(default_factory=dict)
     """What the gateway's process gets as its own identity in AWS, over that of the caller."""
     isolated: bool = False
@@ -102,6 +104,7 @@ def _documents(upstream: Upstream) -> dict[str, list[dict[str, Any]]]:
         "serverName": upstream.server_name,
         "caFile": upstream.ca_file,
         "eks": eks,
+        "profile": upstream.profile,
     }
     provider = {"issuer": upstream.issuer, "audiences": [AUDIENCE], "claims": {"groups": "groups", "owner": "owner"}}
     access = [

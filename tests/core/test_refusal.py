@@ -28,3 +28,9 @@ def test_a_retry_is_announced_in_words_and_details() -> None:
 
 def test_text_that_is_no_unicode_is_still_a_status() -> None:
     assert json.loads(Refusal(code=400, rule="r", why="\udcff").status("ref"))["reason"] == "BadRequest"
+
+
+def test_as_plain_text_it_is_the_message() -> None:
+    refusal = Refusal(code=403, rule="r", why="w", retry="yes, once it is mended")
+    assert refusal.plain("ref").decode() == refusal.message("ref")
+    assert "  retry: yes, once it is mended\n" in refusal.message("ref")
