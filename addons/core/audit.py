@@ -6,6 +6,7 @@ Source: k8s.io/apiserver/pkg/apis/audit/v1/types.go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
@@ -25,6 +26,7 @@ from addons.core.redaction import scrub_target, scrub_text
 from addons.core.refusal import Refusal
 
 MAX_TEXT = 16384
+_CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")  # DEL and C1, in UTF-8
 POLICY_DIGITS = 12
 """Of a policy's version, where people read it."""
 _PREFIX = "chaperone.dev/"
@@ -95,11 +97,15 @@ def event(
 
 
 def line(record: Mapping[str, Any]) -> bytes:
-    """An event as one line of JSON, newline included. Text that is no Unicode is written with its escapes."""
+    """An event as one line of JSON, newline included. Text that is no Unicode is written with its escapes.
+
+    So are control characters, those too that JSON leaves alone: a terminal that shows the file obeys them (B-27).
+    """
     try:
-        return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        written = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
-        return orjson.dumps(_printable(record), option=orjson.OPT_APPEND_NEWLINE)
+        written = orjson.dumps(_printable(record), option=orjson.OPT_APPEND_NEWLINE)
+    return _CONTROL.sub(lambda found: b"\\u00%02x" % found[0][-1], written)
 
 
 def timestamp(seconds: float) -> str:

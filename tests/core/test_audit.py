@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -174,7 +175,14 @@ def test_b27_any_text_is_one_line_of_json(target: str, agent: str, argv: tuple[s
     call = replace(CALL, target=target, user_agent=agent, request=replace(REQUEST, argv=argv))
     written = line(event(call, Stage.PANIC, 1))
     assert written.count(b"\n") == 1
+    assert not re.search("[\x00-\x1f\x7f-\x9f]", written.decode()[:-1])
     assert json.loads(written)["stage"] == "Panic"
+
+
+def test_b27_terminals_are_told_nothing() -> None:
+    written = line(event(replace(CALL, user_agent="a\x7f\x9b2J\x85\x1b[2J\u00e9"), Stage.PANIC, 1))
+    assert json.loads(written)["userAgent"] == "a\x7f\x9b2J\x85\x1b[2J\u00e9"
+    assert rb"a\u007f\u009b2J\u0085\u001b[2J" in written
 
 
 def test_what_is_no_unicode_is_escaped() -> None:
