@@ -52,6 +52,8 @@ class Settings(BaseModel):
     """Its port."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that share the port; one uses about one core."""
+    max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Connections of agents that one worker keeps at once; one more is closed."""
     http2: bool = False
     """Offer HTTP/2 to agents. Off by default: mitmproxy has no backpressure on HTTP/2."""
     body_size_limit: Size = "64m"

@@ -6,6 +6,8 @@ ones leave the flow alone, except that `capture` records it.
 
 from __future__ import annotations
 
+import time
+
 from addons.access import Access
 from addons.approvals import Approvals
 from addons.authentication import Authentication
@@ -15,7 +17,9 @@ from addons.core.guardrails import GuardrailSet
 from addons.credential_removal import CredentialRemoval
 from addons.credentials import Credentials
 from addons.exchange import Exchange, policy_of
+from addons.expiry import Expiry
 from addons.guardrails import Guardrails
+from addons.limits import Limits
 from addons.masking import Masking
 from addons.metrics import Metrics
 from addons.parts import Parts
@@ -37,6 +41,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
     """The gates, in order; `parts` is what they judge by and reach out with."""
     settings, in_force, now = parts.settings, parts.in_force, parts.now
     return [
+        Limits(settings.max_clients, time.monotonic, disconnect),  # how many, and how long they may take
         Perimeter(parts.connections, lambda: in_force.policy, now, settings.request_bytes),  # known clusters, by HTTPS
         CredentialRemoval(parts.credentials),  # replies and records never hold the upstream credential
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
@@ -49,6 +54,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Guardrails(guardrails_of, parts.upstream, now, scrubbed),  # KubeRequest -> Decision
         Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
+        Expiry(lambda: in_force.policy.access, now, disconnect),  # what runs ends when the right to it does
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Metrics(parts.meters, now),  # what became of it, counted
         Seal(),  # undecided is refused

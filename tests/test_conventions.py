@@ -35,6 +35,8 @@ LARGER_ADDONS = {
     "addons/protocol_errors.py": "mitmproxy's own answers in our words, not an addon",
     "addons/policy.py": "composition of the rule kinds, not an addon",
     "addons/settings.py": "the settings model, not an addon",
+    "addons/expiry.py": "four hooks and a look at what runs",
+    "addons/limits.py": "six hooks: a client is followed from its first byte to its last",
     "addons/http1.py": "stricter forms of mitmproxy's own functions, not an addon",
     "addons/master.py": "the mitmproxy master, not an addon",
     "addons/refusal.py": "fail-closed dispatch for every kind of event, not an addon",

@@ -89,7 +89,7 @@ def test_a_denial_reaches_the_agent_with_its_reason(
     assert execs(api_server, mark, pod) == []
 
 
-def test_nobody_approves_what_they_asked_for_or_own(
+def test_b81_nobody_approves_what_they_asked_for_or_own(
     impatient: GatewayEnv, as_user: Callable[..., Agent], mint: Callable[..., str], admin: Kubectl, pod: str
 ) -> None:
     owned = as_user(impatient, "owned-agent", "agents", owner="carol@example.com").within(admin.namespace)
@@ -131,7 +131,7 @@ OTHERS = [
 ]
 
 
-def test_an_approval_is_for_one_request_only(
+def test_b69_b81_an_approval_is_for_one_request_only(
     hasty: Agent, impatient: GatewayEnv, as_user: Callable[..., Agent], oncall: Person, pod: str
 ) -> None:
     hasty.refused("exec", pod, "--", "echo", "one")
@@ -146,7 +146,7 @@ def test_an_approval_is_for_one_request_only(
     assert hasty("exec", pod, "--", "echo", "one") == "one\n", "the approval was not used up"
 
 
-def test_two_at_once_share_a_question_and_one_of_them_runs(
+def test_b69_two_at_once_share_a_question_and_one_of_them_runs(
     agent: Agent, gateway: GatewayEnv, oncall: Person, pod: str, api_server: ApiServer
 ) -> None:
     mark = api_server.mark()
@@ -195,7 +195,7 @@ def test_deleting_a_namespace_waits_while_it_is_held(
     assert (code, f'namespace "{name}" deleted' in printed) == (0, True)
 
 
-def test_a_revoked_approval_does_not_count(hasty: Agent, impatient: GatewayEnv, oncall: Person, pod: str) -> None:
+def test_b81_a_revoked_approval_does_not_count(hasty: Agent, impatient: GatewayEnv, oncall: Person, pod: str) -> None:
     hasty.refused("exec", pod, "--", "date")
     question = pending(impatient, name=pod)
     oncall.approves(impatient, question["id"])

@@ -83,11 +83,11 @@ def test_refused_requests_are_there_with_their_reason(requests: dict[str, list[E
     assert {"authentication", "no-cluster-admin-bindings"} <= reasons
 
 
-def test_what_was_refused_never_arrived(requests: dict[str, list[Event]], upstream: dict[str, list[Event]]) -> None:
+def test_b83_what_was_refused_never_arrived(requests: dict[str, list[Event]], upstream: dict[str, list[Event]]) -> None:
     assert {key for key, events in requests.items() if refused(events)} & set(upstream) == set()
 
 
-def test_what_was_forwarded_is_in_the_audit_log_of_the_cluster(
+def test_b83_what_was_forwarded_is_in_the_audit_log_of_the_cluster(
     requests: dict[str, list[Event]], upstream: dict[str, list[Event]]
 ) -> None:
     joined = {key for key, events in requests.items() if answered_by_the_cluster(events)}

@@ -127,13 +127,13 @@ def evidence(written: list[GatewayEnv]) -> Iterator[tuple[str, bytes]]:
         yield flow.request.path, b"\0".join(part for part in parts if part)
 
 
-def test_no_planted_secret_is_in_any_file(written: list[GatewayEnv], planted: list[str]) -> None:
+def test_b83_no_planted_secret_is_in_any_file(written: list[GatewayEnv], planted: list[str]) -> None:
     secrets = [core(value) for value in planted]
     assert secrets
     assert [where for where, content in evidence(written) if found(secrets, content)] == []
 
 
-def test_no_token_of_an_agent_is_in_any_file(written: list[GatewayEnv], transcript: Transcript) -> None:
+def test_b83_no_token_of_an_agent_is_in_any_file(written: list[GatewayEnv], transcript: Transcript) -> None:
     signatures = [token.rpartition(".")[2].encode() for token in transcript.tokens if token.count(".") == 2]
     assert len(signatures) >= 1
     secrets = [signature for signature in signatures if signature]

@@ -70,7 +70,7 @@ def dead_port() -> int:
         return port
 
 
-def test_without_sts_nothing_is_forwarded(gateways: Gateways, mint: Callable[..., str], wire: Wiretap) -> None:
+def test_b80_without_sts_nothing_is_forwarded(gateways: Gateways, mint: Callable[..., str], wire: Wiretap) -> None:
     endpoint = f"http://127.0.0.1:{dead_port()}"
     gateway = gateways.start("without-sts", replace(wire.upstream, sts_endpoint=endpoint))
     mark, connections = wire.mark(), wire.connections
@@ -78,7 +78,7 @@ def test_without_sts_nothing_is_forwarded(gateways: Gateways, mint: Callable[...
     assert (wire.since(mark), wire.connections) == (b"", connections)
 
 
-def test_a_role_that_may_not_be_assumed(gateways: Gateways, mint: Callable[..., str], wire: Wiretap) -> None:
+def test_b80_a_role_that_may_not_be_assumed(gateways: Gateways, mint: Callable[..., str], wire: Wiretap) -> None:
     roles = {"agents": "arn:aws:iam::123456789012:role/not-for-us"}
     gateway = gateways.start("without-role", replace(wire.upstream, roles=roles))
     mark, connections = wire.mark(), wire.connections
@@ -86,7 +86,7 @@ def test_a_role_that_may_not_be_assumed(gateways: Gateways, mint: Callable[..., 
     assert (wire.since(mark), wire.connections) == (b"", connections)
 
 
-def test_without_the_identity_provider_nobody_is_believed(
+def test_b80_without_the_identity_provider_nobody_is_believed(
     gateways: Gateways, mint: Callable[..., str], wire: Wiretap
 ) -> None:
     issuer = f"http://127.0.0.1:{dead_port()}"
@@ -97,7 +97,7 @@ def test_without_the_identity_provider_nobody_is_believed(
     assert (wire.since(mark), wire.connections) == (b"", connections)
 
 
-def test_without_the_cluster(
+def test_b80_without_the_cluster(
     gateways: Gateways, as_user: Callable[..., Agent], mint: Callable[..., str], cluster: Cluster
 ) -> None:
     upstream = replace(Upstream.of(cluster), address=f"127.0.0.1:{dead_port()}")
@@ -106,7 +106,7 @@ def test_without_the_cluster(
     assert "chaperone refused" in as_user(gateway, "alone-too", "agents").refused("get", "--raw", "/healthz")
 
 
-def test_a_cluster_with_another_certificate_is_not_spoken_to(
+def test_b84_b85_a_cluster_with_another_certificate_is_not_spoken_to(
     gateways: Gateways, mint: Callable[..., str], wire: Wiretap, cluster: Cluster
 ) -> None:
     gateway = gateways.start("wrong-ca", replace(wire.upstream, ca_file=cluster.api_ca))
@@ -132,7 +132,7 @@ def disk_full(gateway: GatewayEnv) -> Iterator[None]:
         resource.prlimit(gateway.child.pid, resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_with_a_full_disk_nothing_is_forwarded_until_there_is_room(
+def test_b80_with_a_full_disk_nothing_is_forwarded_until_there_is_room(
     full: GatewayEnv, mint: Callable[..., str], wire: Wiretap, admin: Kubectl
 ) -> None:
     token = mint("unrecorded", groups=["agents"])
@@ -164,7 +164,7 @@ def test_a_session_that_can_no_longer_be_recorded_ends(
             eventually("the end of the session", lambda: running.process.poll() is not None)
 
 
-def test_without_the_store_of_approvals_what_needs_one_is_refused(
+def test_b80_without_the_store_of_approvals_what_needs_one_is_refused(
     full: GatewayEnv, as_user: Callable[..., Agent], wire: Wiretap
 ) -> None:
     """And what needs none goes on."""

@@ -49,7 +49,9 @@ BINDINGS: dict[str, tuple[list[str], bool]] = {
 
 
 @pytest.mark.parametrize("way", BINDINGS)
-def test_a_binding_to_cluster_admin_is_refused(way: str, agent: Agent, admin: Kubectl, api_server: ApiServer) -> None:
+def test_b29_a_binding_to_cluster_admin_is_refused(
+    way: str, agent: Agent, admin: Kubectl, api_server: ApiServer
+) -> None:
     arguments, takes_file = BINDINGS[way]
     name = f"{admin.namespace}-evil"
     mark = api_server.mark()
@@ -200,7 +202,7 @@ TOKEN_REQUEST = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest
 
 
 @pytest.mark.parametrize("what", DENIED)
-def test_ways_to_other_credentials_are_refused(what: str, agent: Agent, api_server: ApiServer) -> None:
+def test_b29_ways_to_other_credentials_are_refused(what: str, agent: Agent, api_server: ApiServer) -> None:
     """Nothing of them reaches the API server: a dry run would do what is refused."""
     arguments, rule = DENIED[what]
     stdin = json.dumps(TOKEN_REQUEST if "--raw" in arguments else TOKEN_SECRET)

@@ -39,7 +39,7 @@ def gateway(gateways: Gateways, wire: Wiretap) -> GatewayEnv:
 
 
 @pytest.mark.parametrize("what", BAD)
-def test_a_bad_token_is_401_and_says_what_to_do(
+def test_b22_a_bad_token_is_401_and_says_what_to_do(
     what: str, gateway: GatewayEnv, mint: Mint, transcript: Transcript, wire: Wiretap
 ) -> None:
     make, why = BAD[what]
@@ -59,7 +59,7 @@ def test_a_bad_token_is_401_and_says_what_to_do(
         assert token not in said + message
 
 
-def test_other_ways_to_hand_over_a_token_are_not_taken(gateway: GatewayEnv, mint: Mint, wire: Wiretap) -> None:
+def test_b23_b24_other_ways_to_hand_over_a_token_are_not_taken(gateway: GatewayEnv, mint: Mint, wire: Wiretap) -> None:
     token = mint("sneaky", groups=["agents"])
     protocol = base64.urlsafe_b64encode(token.encode()).decode().rstrip("=")
     mark = wire.mark()
@@ -103,7 +103,9 @@ def test_a_group_without_access_learns_which_would_have_it(
     assert wire.since(mark) == b""
 
 
-def test_a_token_that_expires_on_an_open_connection_is_refused_from_then_on(gateway: GatewayEnv, mint: Mint) -> None:
+def test_b28_a_token_that_expires_on_an_open_connection_is_refused_from_then_on(
+    gateway: GatewayEnv, mint: Mint
+) -> None:
     with client(gateway, mint("brief", groups=["agents"], claims={"exp": int(time.time()) + 3})) as http:
         assert http.get("/api/v1/namespaces").status_code == 200
         reply = eventually(
@@ -181,7 +183,7 @@ def test_only_the_roles_own_token_goes_upstream(alice: Agent, wire: Wiretap, tra
     assert len(re.findall(rb"(?im)^audit-id:", sent)) <= len(bearers)
 
 
-def test_names_that_look_alike_are_not_one_session(gateway: GatewayEnv, as_user: Callable[..., Agent]) -> None:
+def test_b22_names_that_look_alike_are_not_one_session(gateway: GatewayEnv, as_user: Callable[..., Agent]) -> None:
     names = set()
     for sub in ("bob@example.com", "bob:example.com", "bob|example.com", "bob-example.com"):
         who = as_user(gateway, sub, "agents-view")
@@ -203,7 +205,7 @@ def test_what_the_agent_says_it_is_doing_is_recorded(
     assert ours["user"]["username"] == f"{gateway.issuer}#carol"
 
 
-def test_callers_on_one_gateway_are_never_mixed_up(
+def test_b28_callers_on_one_gateway_are_never_mixed_up(
     gateway: GatewayEnv, as_user: Callable[..., Agent], api_server: ApiServer
 ) -> None:
     """Each of several at once is who it is: nothing is kept from another's request."""

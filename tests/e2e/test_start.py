@@ -205,7 +205,7 @@ def test_a_gateway_whose_worker_died_ends_whole(gateways: Gateways) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_it_stops_within_seconds_whatever_is_going_on(
+def test_b80_it_stops_within_seconds_whatever_is_going_on(
     number: signal.Signals, gateways: Gateways, as_user: Callable[..., Agent], admin: Kubectl, cluster: Cluster
 ) -> None:
     gateway = gateways.start(f"stopped-by-{number.name.lower()}", settings={"hold_seconds": 60})
