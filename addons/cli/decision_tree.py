@@ -17,6 +17,7 @@ from addons.core.connection import compile_connections
 from addons.core.decision_tree import Access, tree_of_facts, tree_of_question
 from addons.core.documents import Document
 from addons.core.guardrails.record import Record
+from addons.core.guardrails.replay import replay
 from addons.core.identity_provider import compile_identity
 from addons.core.inquiry import Judge
 from addons.core.printable import printable
@@ -112,6 +113,10 @@ def _head(tree: Mapping[str, Any]) -> Iterator[str]:
         by = f" by {recorded['rule']}" if recorded["rule"] else ""
         same = "the same rules" if recorded["same_rules"] else "other rules"
         yield f"recorded    {recorded['verdict']}{by}, by {same}"
+        if recorded["masked"]:
+            yield f"masked      the answer of {', '.join(recorded['masked'])} depends on a masked value"
+        if recorded["missing"]:
+            yield f"unknown     a rule reads what nobody read then: {', '.join(recorded['missing'])}"
 
 
 def _verdict(decision: Mapping[str, Any]) -> Iterator[str]:
@@ -161,12 +166,14 @@ def _recorded(conf: Path, of: str, id: str) -> Record:
 
 
 def _as_recorded(record: Record, judge: Judge) -> dict[str, Any]:
-    decision = record.decision
+    decision, again = record.decision, replay(record, judge.guardrails)
     return {
         "id": record.id,
         "verdict": decision.verdict.word,
         "rule": decision.rule,
         "same_rules": record.judged.rules == judge.guardrails.digest,
+        "masked": list(again.masked),
+        "missing": list(again.missing),
     }
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from addons.cli.decision_tree import explain
+from addons.cli.replay import replay
 from addons.cli.rule_coverage import coverage
 from addons.cli.rule_tests import test
 from addons.cli.ruleset import NO_SECRET_KEY, Output, Rules, folders
@@ -28,6 +29,7 @@ from addons.policy import check_policy
 
 app = App(name="rules", help="Check, test, find and explain rules.")
 app.command(explain)
+app.command(replay)
 app.command(test)
 app.command(coverage)
 

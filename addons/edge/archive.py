@@ -43,18 +43,29 @@ class StoredSession:
         return sorted(self.folder.glob("flows-*.mitm"), key=lambda path: path.stat().st_mtime)
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """The audit events in order. A line that was torn by a crash is skipped; no other line can be."""
+        """The audit events in order."""
+        return events(self.folder)
+
+
+def events(folder: Path) -> Iterator[dict[str, Any]]:
+    """The audit events in a session's folder, in order. A line torn by a crash is skipped; no other line can be."""
+    try:
+        lines = (folder / AUDIT_FILE).read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
         try:
-            lines = (self.folder / AUDIT_FILE).read_bytes().splitlines()
-        except FileNotFoundError:
-            return
-        for line in lines:
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict):
-                yield event
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
+def refused_unjudged(path: Path) -> int:
+    """How many requests in a session's folder, or beside a file of decisions, were refused before they were judged."""
+    told = (event.get("annotations") or {} for event in events(path if path.is_dir() else path.parent))
+    return sum(notes.get("chaperone.dev/decision") == "refuse" and "chaperone.dev/risk" not in notes for notes in told)
 
 
 def decisions(path: Path) -> Iterator[Record]:

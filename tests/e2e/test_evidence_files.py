@@ -17,9 +17,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+import yaml
 from mitmproxy import http
 from mitmproxy.io import FlowReader
 
+from addons.cli.ruleset import NO_SECRET_KEY
+from addons.core.guardrails.replay import replay
+from addons.edge.archive import decisions
+from addons.policy import load_judgement
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Transcript
 from tests.e2e.leaks import EKS_TOKEN, core, forms, found
@@ -84,6 +89,24 @@ def test_recordings_of_terminals_can_be_read(recordable: list[GatewayEnv]) -> No
             assert code in ("o", "i", "r", "m", "x")
             assert isinstance(text, str)
         assert events[-1][1] in ("x", "m"), "how it ended"
+
+
+def test_every_judged_request_replays_to_its_decision(recordable: list[GatewayEnv]) -> None:
+    """Under the rules it was judged by, from its masked record alone; where a masked value counts, it says so."""
+    total = 0
+    for gateway in recordable:
+        guardrails, _ = load_judgement(yaml.safe_load(gateway.conf.read_text())["rules"], NO_SECRET_KEY)
+        records = {record.id: record for folder in gateway.state_dir.glob("sessions/*") for record in decisions(folder)}
+        events = gateway_events(gateway)
+        judged = {event["auditID"] for event in events if "chaperone.dev/risk" in event["annotations"]}
+        assert records.keys() == judged
+        for record in records.values():
+            if record.judged.rules == guardrails.digest:  # others were judged before their rules were changed
+                again = replay(record, guardrails)
+                assert again.missing == ()
+                assert again.masked or again.decision.verdict is record.decision.verdict, record
+                total += 1
+    assert total > 50
 
 
 def test_evidence_is_for_its_owner_alone(written: list[GatewayEnv]) -> None:

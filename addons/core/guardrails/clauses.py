@@ -46,6 +46,17 @@ def take_apart(expression: str) -> Clause:
     return Clause(text, operands=_operands(text, tokens))
 
 
+def texts(expression: str) -> list[str]:
+    """The string literals of an expression, as they are written."""
+    found, position = [], 0
+    while position < len(expression):
+        if literal := _RAW.match(expression, position) or _STRING.match(expression, position):
+            found.append(literal[0])
+        skipped = literal or _COMMENT.match(expression, position) or _WORD.match(expression, position)
+        position = skipped.end() if skipped else position + 1
+    return found
+
+
 def _choice(text: str, tokens: list[tuple[int, str]]) -> Clause | None:
     """`a ? b : c`, of which `c` may be another choice."""
     marks = [(position, token) for position, token in tokens if token in ("?", ":")]

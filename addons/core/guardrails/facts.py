@@ -73,6 +73,11 @@ def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
     return known
 
 
+def unasked(facts: Facts, references: frozenset[str]) -> list[str]:
+    """The names among `references` that have no value because nobody asked for one."""
+    return sorted(name for name in references & _ASKED.keys() if _ASKED[name](facts) is None)
+
+
 _NOBODY = Identity(iss="", sub="", aud=(), exp=0)
 _NO_GRANT = Grant(id="", identity=_NOBODY, connection="", role="", not_before_at=0, expires_at=0)
 """For questions about the rules themselves (`chaperone explain`). The gateway judges nobody it does not know."""

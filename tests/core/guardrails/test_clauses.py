@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.core.guardrails.cel import compile_condition
-from addons.core.guardrails.clauses import Clause, take_apart
+from addons.core.guardrails.clauses import Clause, take_apart, texts
 from tests.core.guardrails.test_pack import read_pack
 
 
@@ -86,3 +86,15 @@ def test_every_part_of_every_shipped_condition_is_a_condition() -> None:
 @given(st.text(alphabet="ab()[]{}&|!?:=<'\"\\/ .\n", max_size=40))
 def test_no_text_breaks_it(text: str) -> None:
     assert isinstance(take_apart(text), Clause)
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ('a == "b" && c in [\'d\', r"\\e"]', ['"b"', "'d'", 'r"\\e"']),
+        ('a // "comment"\n == """b"""', ['"""b"""']),
+        ("over == 1", []),
+    ],
+)
+def test_texts(expression: str, found: list[str]) -> None:
+    assert texts(expression) == found
