@@ -21,8 +21,9 @@ from addons.edge.live import Live
 from addons.edge.store import Store, TooManyPending
 from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, IncompleteExchange, Scrub, exchange_of, need
-from addons.question import as_sent, digest_of, question_of
+from addons.question import as_sent, digest_of, question_of, session_question
 from addons.refusal import refuse, settled
+from addons.upgrade_hooks import Passing
 
 
 class Approvals:
@@ -54,6 +55,25 @@ class Approvals:
         exchange, response = exchange_of(flow), need(flow.response, "response")
         if exchange.approval is not None and exchange.sealed and response.status_code != 101:
             self._declined.add(exchange.approval.digest, self._now())
+
+    async def upgrade_message(self, passing: Passing) -> None:
+        """A line, file or port that needs a human waits as long as its question stands; output goes on meanwhile."""
+        message, flow = passing.message, passing.flow
+        decision = message.decision
+        if message.refusal is not None or decision is None or decision.verdict is not Verdict.REQUIRE_APPROVAL:
+            return
+        exchange, now = exchange_of(flow), self._now()
+        digest, ask = session_question(exchange, message)
+        try:
+            approval = (await self._store.call(Store.claim, digest, ask, now)).approval
+        except TooManyPending:
+            message.refusal = TOO_MANY
+            return
+        if approval.state is State.PENDING:
+            approval = await self._answers.hold(flow, approval, approval.expires_at - now)
+        if approval.state is not State.CONSUMED:
+            message.refusal = refusal(approval, need(exchange.request, "request"), decision.rule, decision.reason)
+        message.notes.append(f"approval {approval.id}: {approval.state.value}")
 
     def client_disconnected(self, client: Client) -> None:
         """Whoever asked is gone: stop waiting. The question stays, for when they come back."""

@@ -13,6 +13,7 @@ from mitmproxy.http import HTTPFlow, Response
 from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Judged, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.announce import refusal_of, server_refusal, unanswered, warnings_of
 from addons.core.guardrails.effective import objects
+from addons.core.session_events import Reached
 from addons.exchange import Exchange, Scrub, exchange_of, need
 from addons.refusal import refuse, settled
 
@@ -60,7 +61,10 @@ class Guardrails:
         exchange.judged = Judged(
             facts=facts, needs=needs, thresholds=connection.thresholds, profile=connection.profile, rules=rules.digest
         )
-        exchange.decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
+        decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
+        reached = [Reached(port) for port in request.ports]  # those the request does not name are judged as they open
+        judged = rules.judge_events(reached, facts, connection.thresholds, connection.profile)
+        exchange.decision = decision if judged is None or judged[0].verdict <= decision.verdict else judged[0]
         exchange.warnings.extend(warnings_of(exchange.decision))
         if refusal := refusal_of(exchange.decision, request):
             refuse(flow, refusal)

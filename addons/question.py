@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -10,6 +11,7 @@ from mitmproxy.http import HTTPFlow
 from addons.core import question
 from addons.core.approval import Ask, canonical_method, digest
 from addons.core.difference import difference
+from addons.core.wires import Message
 from addons.exchange import Exchange, Scrub, need
 
 
@@ -43,6 +45,27 @@ def digest_of(flow: HTTPFlow, exchange: Exchange) -> str:
         flow.request.raw_content or b"",
         flow.request.headers.get("content-type", ""),
     )
+
+
+def session_question(exchange: Exchange, message: Message) -> tuple[str, Ask]:
+    """What a human is asked about something in a session, and the digest that binds the answer to it."""
+    request, decision = need(exchange.request, "request"), need(message.decision, "decision")
+    ask = question.ask(
+        need(exchange.identity, "identity"),
+        need(exchange.session, "session"),
+        replace(request, argv=(message.about,)),
+        need(exchange.command, "command"),
+        decision,
+        "",
+    )
+    bound = digest(
+        need(exchange.identity, "identity"),
+        need(exchange.connection, "connection").name,
+        "SESSION",
+        need(request.target or None, "target"),
+        message.about.encode("utf-8", "surrogatepass"),
+    )
+    return bound, ask
 
 
 def as_sent(flow: HTTPFlow) -> tuple[object, ...]:

@@ -28,6 +28,7 @@ from addons.rates import Rates
 from addons.refusal import Disconnect
 from addons.scrub import scrubbed
 from addons.seal import Seal
+from addons.session_guardrails import SessionGuardrails
 from addons.tls import Tls
 from addons.upgrades import Upgrades
 
@@ -52,6 +53,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Masking(lambda exchange: policy_of(exchange).masker, disconnect),  # what may come back, or be probed
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
         Guardrails(guardrails_of, parts.upstream, now, scrubbed),  # KubeRequest -> Decision
+        SessionGuardrails(guardrails_of),  # what happens inside a session
         Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
         Expiry(lambda: in_force.policy.access, now, disconnect),  # what runs ends when the right to it does

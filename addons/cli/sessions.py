@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import App, Parameter
 
 from addons.cli.operator import operator
-from addons.core.playback import playback
+from addons.core.playback import playback, typed_lines
 from addons.core.printable import printable
 from addons.edge.archive import StoredSession, UnknownSession, session, sessions
 
@@ -51,7 +51,7 @@ def list_sessions(*, output: Output = "text", conf: Path = _CONF) -> None:
 
 @app.command
 def show(session_id: str, *, conf: Path = _CONF) -> None:
-    """Show one session: who, what, and its files.
+    """Show one session: who, what, and its files; of each terminal, what was typed as far as that can be told.
 
     Parameters
     ----------
@@ -69,6 +69,10 @@ def show(session_id: str, *, conf: Path = _CONF) -> None:
     for event in stored.events():
         if event.get("stage") != "RequestReceived":
             print(_event_line(event))
+    for path in stored.casts:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in typed_lines(lines):
+                print(f"typed (best effort), {path.name}: {printable(line)}")
 
 
 @app.command

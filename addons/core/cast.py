@@ -20,6 +20,7 @@ MAX_OUTPUT = 64 * 1024 * 1024
 MAX_INPUT = 16 * 1024 * 1024
 """Bytes of input that are kept. Input is what was done, so a session that sends more is ended."""
 
+_MAX_NOTE = 2000
 _EVENTS = {Channel.STDIN: "i", Channel.STDOUT: "o", Channel.STDERR: "o"}
 
 
@@ -65,6 +66,10 @@ class Cast:
     def resize(self, columns: int, rows: int, now: float) -> bytes:
         """The terminal's new size."""
         return self._event("r", f"{columns}x{rows}", now)
+
+    def note(self, text: str, now: float) -> bytes:
+        """Something about the session that is neither typed nor printed."""
+        return self._event("m", _printable(text)[:_MAX_NOTE], now)
 
     def end(self, status: ExitStatus | None, now: float) -> bytes:
         """What was left within a character, and how the command ended if that is known."""

@@ -45,6 +45,11 @@ class ForwardLog:
     def message(self, message: Message, now: float) -> bytes:
         """One message, as it is sent."""
         lane = message.lane
+        notes = b"".join(self._event(lane, now, note=note) for note in message.notes)
+        return notes + self._recorded(message, now)
+
+    def _recorded(self, message: Message, now: float) -> bytes:
+        lane = message.lane
         if lane.channel is not Channel.DATA:
             return self._error(message, now)
         lines = b""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from addons.core.printable import printable_lines
+from addons.core.typed import LineReader
 
 MAX_WAIT_SECONDS = 3.0
 
@@ -29,6 +30,24 @@ def playback(lines: Iterable[str], raw: bool, speed: float = 1.0) -> Iterator[tu
             return  # torn by a crash: nothing follows
         wait = min(interval / speed, MAX_WAIT_SECONDS) if speed > 0 else 0.0
         yield wait, _shown(code, text, raw)
+
+
+def typed_lines(lines: Iterable[str]) -> list[str]:
+    """What was typed, line by line, as far as it can be told from the keys. Raises ValueError for other files."""
+    events = iter(lines)
+    header = json.loads(next(events, "null"))
+    if not isinstance(header, dict):
+        raise ValueError("this is not an asciicast of version 3")
+    reader = LineReader("tty" in header.get("tags", ()))
+    typed: list[str] = []
+    for line in events:
+        try:
+            _, code, text = json.loads(line)
+        except ValueError:
+            break  # torn by a crash
+        if code == "i":
+            typed += reader.feed(text.encode("utf-8", "replace"))
+    return typed + reader.feed(b"", ends=True)
 
 
 def _shown(code: str, text: str, raw: bool) -> str:

@@ -8,6 +8,7 @@ from addons.core.refusal import Refusal
 from addons.core.wires.message import Message
 
 _MAX_STATUS = 64 * 1024
+_MAX_COPIED = 100
 
 NOT_RECORDED = Refusal(
     code=503,
@@ -25,6 +26,7 @@ class Terminal:
         self._json_status, self._cast = json_status, cast
         self._sizes = SizeReader()
         self._error = b""
+        self._copied: list[str] = []
         self.status: ExitStatus | None = None
 
     def start(self) -> bytes:
@@ -33,6 +35,13 @@ class Terminal:
 
     def message(self, message: Message, now: float) -> bytes:
         """One message, as it is sent. Raises MalformedMessage and CastFull: the session must end."""
+        self._copied += [note for note in message.notes if note.startswith("copied ")][
+            : _MAX_COPIED - len(self._copied)
+        ]
+        notes = b"".join(self._cast.note(note, now) for note in message.notes)
+        return self._recorded(message, now) + notes
+
+    def _recorded(self, message: Message, now: float) -> bytes:
         match message.lane.channel:
             case Channel.RESIZE:
                 sizes = self._sizes.feed(message.data)
@@ -53,4 +62,6 @@ class Terminal:
         counts = {f"{channel}-bytes": str(count) for channel, count in self._cast.seen.items()}
         if self.status is not None and self.status.code is not None:
             counts["exit-code"] = str(self.status.code)
+        if self._copied:
+            counts["files"] = "\n".join(self._copied)
         return counts

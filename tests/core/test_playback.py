@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from addons.core.playback import MAX_WAIT_SECONDS, playback
+from addons.core.playback import MAX_WAIT_SECONDS, playback, typed_lines
 
 HEADER = json.dumps({"version": 3, "term": {"cols": 80, "rows": 24}})
 EVENTS = [
@@ -43,3 +43,10 @@ def test_a_torn_end() -> None:
 def test_other_files(lines: list[str]) -> None:
     with pytest.raises(ValueError):
         next(playback(lines, raw=False))
+
+
+def test_typed_lines() -> None:
+    cast = ['{"version":3,"tags":["tty"]}', '[0,"i","lx\\u007fs\\r"]', '[0,"o","ls\\r\\n"]', '[0,"i","exit"]', '[0,"i"']
+    assert typed_lines(cast) == ["ls", "exit"]
+    with pytest.raises(ValueError, match="asciicast"):
+        typed_lines([])

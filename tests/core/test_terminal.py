@@ -41,6 +41,14 @@ def test_a_session(terminal: Terminal) -> None:
     assert terminal.summary() == {"stdin-bytes": "3", "stdout-bytes": "7", "stderr-bytes": "9", "exit-code": "0"}
 
 
+def test_notes_and_files(terminal: Terminal) -> None:
+    noted = message(Channel.STDIN, b"x")
+    noted.notes += ["warn by r: because", "copied in: file a (1 bytes, sha256 00)"]
+    events = [json.loads(line)[1:] for line in terminal.message(noted, 1).splitlines()]
+    assert [code for code, _ in events] == ["i", "m", "m"]
+    assert terminal.summary()["files"] == "copied in: file a (1 bytes, sha256 00)"
+
+
 def test_b34_a_size_that_is_none(terminal: Terminal) -> None:
     with pytest.raises(MalformedMessage):
         terminal.message(message(Channel.RESIZE, b"x}"), 1)

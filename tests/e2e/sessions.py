@@ -101,9 +101,9 @@ def casts(gateway: GatewayEnv, word: str) -> list[list[Any]]:
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 
-def endings(gateway: GatewayEnv, pod: str, subresource: str = "exec") -> list[dict[str, Any]]:
-    """What the last audit events of sessions in this pod say, without our prefix."""
-    return [
+def endings(gateway: GatewayEnv, pod: str, subresource: str = "exec", **said: str) -> list[dict[str, Any]]:
+    """What the last audit events of sessions in this pod say, without our prefix; only of those that say `said`."""
+    found = [
         {name.removeprefix("chaperone.dev/"): value for name, value in event["annotations"].items()}
         for event in gateway_events(gateway)
         if event["stage"] == "ResponseComplete"
@@ -111,3 +111,5 @@ def endings(gateway: GatewayEnv, pod: str, subresource: str = "exec") -> list[di
         and event["objectRef"].get("subresource") == subresource
         and event["responseStatus"].get("code") == 101
     ]
+    wanted = {name.replace("_", "-"): value for name, value in said.items()}
+    return [each for each in found if wanted.items() <= each.items()]

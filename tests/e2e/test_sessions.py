@@ -49,7 +49,7 @@ def test_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, oncall:
     output = "".join(text for _, code, text in events if code == "o")
     assert sorted(output.splitlines()) == [f"err-{word}", f"out-{word}"]
     assert eventually("the exit status", lambda: casts(gateway, f"out-{word}\\r")[0][-1][1:]) == ["x", "7"]
-    assert eventually("the audit event", lambda: endings(gateway, pod)[-1:])[0]["exit-code"] == "7"
+    assert eventually("the audit event", lambda: endings(gateway, pod, exit_code="7"))
 
 
 def test_the_end_of_input(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
@@ -69,7 +69,7 @@ def test_much_output_arrives_whole(client: Agent, gateway: GatewayEnv, oncall: P
     line = b"a line that is no secret\n"
     expected = (line * (size // len(line) + 1))[:size]
     assert hashlib.sha256(ran.stdout).digest() == hashlib.sha256(expected).digest()
-    assert eventually("the audit event", lambda: endings(gateway, pod)[-1:])[0]["stdout-bytes"] == str(size)
+    assert eventually("the audit event", lambda: endings(gateway, pod, stdout_bytes=str(size)))
 
 
 def test_much_input_arrives_whole(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
@@ -151,7 +151,59 @@ def test_a_port_is_forwarded(client: Agent, gateway: GatewayEnv, oncall: Person,
         for _ in range(3):
             answer = httpx.get(f"http://127.0.0.1:{local}/file", trust_env=False, timeout=5)
             assert answer.text == "hello from the pod\n"
-    (ended, *_) = eventually("the audit event", lambda: endings(gateway, pod, "portforward")[-1:])
-    assert (ended["ports"], ended["connections"]) == (str(port), "3")
+    (ended,) = eventually("the audit event", lambda: endings(gateway, pod, "portforward", ports=str(port)))
+    assert ended["connections"] == "3"
     (log,) = gateway.state_dir.glob(f"sessions/*/{ended['forward']}")
     assert len(log.read_text().splitlines()) >= 10
+
+
+def test_a_denied_line_ends_the_session(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", "-i", pod, "--", "sh", stdin=b"echo before\necho forbidden-word > /tmp/never\n")
+    assert ran.code != 0
+    assert b"that word is forbidden" in ran.stderr
+    assert eventually("the audit event", lambda: endings(gateway, pod, ended_by="e2e-typed-deny"))
+    assert not Path("/tmp/never").exists()
+
+
+def test_a_line_waits_for_a_human(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    word = secrets.token_hex(5)
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "exec", "-i", pod, "--", "sh", stdin=f"echo ask-first-{word}\n".encode())
+    assert (ran.code, ran.stdout) == (0, f"ask-first-{word}\n".encode())
+    (recording,) = eventually("the recording", lambda: casts(gateway, f"ask-first-{word}"))
+    assert any(code == "m" and "consumed" in text for _, code, text in recording[1:])
+
+
+def test_a_file_that_is_not_to_be_copied(
+    client: Agent, gateway: GatewayEnv, oncall: Person, pod: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.forbidden").write_text("no")
+    with agreeing(gateway, oncall, pod):
+        ran = run(client, "cp", str(tmp_path / "x.forbidden"), f"{pod}:{tmp_path}/there.forbidden")
+    assert ran.code != 0
+    assert not (tmp_path / "there.forbidden").exists()
+
+
+def test_copies_are_on_record_with_names_and_digests(
+    agent: Agent, gateway: GatewayEnv, oncall: Person, pod: str, tmp_path: Path
+) -> None:
+    content = os.urandom(1234)
+    (tmp_path / "recorded.bin").write_bytes(content)
+    with agreeing(gateway, oncall, pod):
+        assert run(agent, "cp", str(tmp_path / "recorded.bin"), f"{pod}:{tmp_path}/there.bin").code == 0
+    expected = f"there.bin (1234 bytes, sha256 {hashlib.sha256(content).hexdigest()})"
+    assert eventually(
+        "the record", lambda: [each for each in endings(gateway, pod) if expected in each.get("files", "")]
+    )
+
+
+def test_a_port_that_is_not_to_be_reached(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+    with (
+        agreeing(gateway, oncall, pod),
+        client.stream("port-forward", f"pod/{pod}", ":9", "--address=127.0.0.1") as running,
+    ):
+        local = int(running.until("Forwarding from", 20).split(":")[1].split(" ")[0])
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://127.0.0.1:{local}/", trust_env=False, timeout=5)
+        assert eventually("the end", lambda: endings(gateway, pod, "portforward", ended_by="e2e-no-port-9"))

@@ -37,6 +37,9 @@ VARIABLES: Mapping[str, Any] = {
     "frozen": cel.Type.List(cel.Type.STRING),
     "rate": cel.Type.Map(cel.Type.STRING, cel.Type.INT),
     "affected": cel.Type.INT,
+    "line": _ANY_MAP,
+    "file": _ANY_MAP,
+    "port": cel.Type.INT,
 }
 _EXTENSIONS = (ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings())
 _BOOL = cel.Type.BOOL

@@ -20,6 +20,7 @@ from addons.core.guardrails.rate import Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.proxy_target import proxy_target
+from addons.core.session_events import Copied, Event, Line, Reached
 
 _OPERATIONS = {
     "create": "CREATE",
@@ -45,6 +46,8 @@ class Facts:
     rate: Rate | None = None
     affected: int | None = None
     """These three None: nobody asked. A condition that reads one of them then has no answer."""
+    event: Event | None = None
+    """What happens in a session, for rules with `each`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,12 @@ def _rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _line(line: Line) -> dict[str, Any]:
+    """`programs` are those that a shell would start, were this line a script."""
+    programs = read_command_line(("sh", "-c", line.text)).programs[1:]
+    return {"text": line.text, "source": line.source, "programs": [*programs]}
+
+
 _SIMPLE: Mapping[str, Callable[[Facts], Any]] = {
     "request": _request,
     "exec": _exec,
@@ -174,4 +183,7 @@ _ASKED: Mapping[str, Callable[[Facts], Any]] = {
     "frozen": lambda facts: None if facts.frozen is None else list(facts.frozen),
     "rate": lambda facts: None if facts.rate is None else asdict(facts.rate),
     "affected": lambda facts: facts.affected if reaches_many(facts.request) else 1,
+    "line": lambda facts: _line(facts.event) if isinstance(facts.event, Line) else None,
+    "file": lambda facts: asdict(facts.event) if isinstance(facts.event, Copied) else None,
+    "port": lambda facts: facts.event.port if isinstance(facts.event, Reached) else None,
 }

@@ -28,6 +28,7 @@ _CREATE_ONLY = frozenset(
 def mistakes(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
     """Every mistake with the path of the field to change."""
     yield from list(_connect(spec.match)) or _apply(spec.match)
+    yield from _sessions(spec.match)
     expected = {test.expect for test in spec.tests}
     for outcome in ("match", "no-match"):
         if outcome not in expected:
@@ -45,6 +46,21 @@ def _connect(match: MatchSpec) -> Iterator[tuple[Path, str]]:
             ("spec", "match", "verbs"),
             f"match.verbs: {', '.join(connecting)} is opened by GET as well as POST, so its only verb is connect",
         )
+
+
+_SESSIONS = {
+    "line": frozenset({"pods/exec", "pods/attach"}),
+    "output": frozenset({"pods/exec", "pods/attach"}),
+    "file": frozenset({"pods/exec", "pods/attach"}),
+    "port": frozenset({"pods/portforward"}),
+}
+
+
+def _sessions(match: MatchSpec) -> Iterator[tuple[Path, str]]:
+    allowed = _SESSIONS.get(match.each)
+    if allowed is not None and not allowed.issuperset(match.resources):
+        what = " and ".join(sorted(allowed))
+        yield ("spec", "match", "each"), f"match.each: {match.each} happens in sessions of {what}, so name only those"
 
 
 def _apply(match: MatchSpec) -> Iterator[tuple[Path, str]]:

@@ -57,6 +57,8 @@ class Matcher:
     names: Patterns
     connections: Patterns
     spec: MatchSpec
+    each: str = "request"
+    """What is judged: the request, or what happens in the session it opens."""
 
     def about(self, group: str, resource: str, subresource: str, verb: str, connection: str) -> bool:
         """True if requests of this shape can match. Depends on nothing else, so the answer can be cached.
@@ -116,6 +118,7 @@ def compile_match(spec: MatchSpec) -> Matcher:
         names=compile_patterns(spec.names),
         connections=compile_patterns(spec.connections),
         spec=spec,
+        each=spec.each,
     )
 
 

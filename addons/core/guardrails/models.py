@@ -43,6 +43,22 @@ class MatchSpec(SpecModel):
     )
     names: list[Text] = Field(default=[], description="object names, with `*` as wildcard")
     connections: list[Text] = Field(default=[], description="connection names, with `*` as wildcard")
+    each: Literal["request", "line", "output", "file", "port"] = Field(
+        default="request",
+        description="what is judged: the request itself, or, in the session that it opens, each `line` typed, each"
+        " line of `output`, each `file` copied as a tar archive, each `port` that a port-forward connects to",
+    )
+
+
+class FileFacts(SpecModel):
+    """A file that is copied, in a rule's test."""
+
+    name: Text = Field(description="as in the archive")
+    direction: Literal["in", "out"] = Field(description="into the pod or out of it")
+    size: Count = Field(default=0, description="bytes")
+    kind: Literal["file", "directory", "symlink", "hardlink", "other", "unreadable"] = Field(
+        default="file", description="`unreadable`: the archive cannot be read"
+    )
 
 
 class IdentityFacts(SpecModel):
@@ -93,6 +109,9 @@ class ExampleSpec(SpecModel):
     now: datetime | None = Field(default=None, description="when; left out, 2026-01-01T00:00:00Z")
     frozen: list[Text] = Field(default=[], description="freeze windows it falls into")
     rate: RateFacts = RateFacts()
+    line: str = Field(default="", description="for `each: line` and `each: output`, the line")
+    file: FileFacts | None = Field(default=None, description="for `each: file`, the file")
+    port: Count = Field(default=0, description="for `each: port`, the port")
     affected: Count | None = Field(
         default=None, description="how many objects a deletecollection reaches; needed when the rule reads it"
     )

@@ -17,6 +17,7 @@ from addons.core.guardrails.guardrail import KIND as GUARDRAIL
 from addons.core.guardrails.models import GuardrailSpec
 from addons.core.guardrails.ruleset import GuardrailSet
 from addons.core.guardrails.selftest import facts_of
+from addons.core.session_events import each_of
 
 _VERDICTS: Mapping[Answer, Verdict] = {
     "log": Verdict.ALLOW,
@@ -55,11 +56,13 @@ def examples_of(documents: Iterable[Document]) -> Examples:
     harmless: list[Facts] = []
     for document in documents:
         spec, _ = validate(document, GuardrailSpec) if document.kind == GUARDRAIL else (None, [])
-        for example in spec.tests if spec else ():
+        if spec is None:
+            continue
+        for example in spec.tests:
             if example.expect == "match":
-                dangers.append((frozenset(spec.covers if spec else ()), facts_of(example)))
+                dangers.append((frozenset(spec.covers), facts_of(example, spec.match.each)))
             elif example.harmless:
-                harmless.append(facts_of(example))
+                harmless.append(facts_of(example, spec.match.each))
     return Examples(dangers=dangers, harmless=harmless)
 
 
@@ -73,7 +76,8 @@ def recall(rules: GuardrailSet, covered: Iterable[Coverage], examples: Examples)
 def judged_example(rules: GuardrailSet, facts: Facts) -> Decision:
     """What the whole set makes of an example under the standard thresholds. What it does not say is little and calm."""
     known = replace(facts, affected=1 if facts.affected is None else facts.affected)
-    return rules.judge(rules.candidates(known.request, known.connection), known, Thresholds())
+    each = "request" if facts.event is None else each_of(facts.event)
+    return rules.judge(rules.candidates(known.request, known.connection, each), known, Thresholds())
 
 
 def _recall(item: Coverage, dangers: Sequence[tuple[frozenset[str], Decision]], harmless: Sequence[Decision]) -> Recall:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from types import MappingProxyType
 
@@ -24,9 +25,12 @@ from addons.core.guardrails.selftest import failures
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
 from addons.core.profile import Profile
+from addons.core.session_events import Event, each_of
 
 _NOTHING = Needs()
 _CACHE_LIMIT = 8192
+
+_Shape = tuple[str, str, str, str, str, str]
 
 
 class GuardrailSet:
@@ -39,11 +43,14 @@ class GuardrailSet:
         self.windows = tuple(windows)
         self.counts = any("rate" in rule.references for rule in self.rules.values())
         """True if requests must be counted, all of them, because some rule reads `rate`."""
-        self._shapes: dict[tuple[str, str, str, str, str], tuple[tuple[Guardrail, ...], bool]] = {}
+        self._shapes: dict[_Shape, tuple[tuple[Guardrail, ...], bool]] = {}
 
-    def candidates(self, request: KubeRequest, connection: str) -> tuple[Guardrail, ...]:
-        """The rules whose `match` describes the request. Cached by shape: a known shape costs a dictionary look-up."""
-        key = (request.api_group, request.resource, request.subresource, effective_verb(request), connection)
+    def candidates(self, request: KubeRequest, connection: str, each: str = "request") -> tuple[Guardrail, ...]:
+        """The rules whose `match` describes the request, or what happens in the session it opens.
+
+        Cached by shape: a known shape costs a dictionary look-up.
+        """
+        key = (each, request.api_group, request.resource, request.subresource, effective_verb(request), connection)
         rules, narrow = self._shapes.get(key) or self._shape(key)
         return tuple(rule for rule in rules if rule.matcher.within(request)) if narrow else rules
 
@@ -58,6 +65,20 @@ class GuardrailSet:
             affected="affected" in references and reaches_many(request),
             frozen="frozen" in references,
         )
+
+    def judge_events(
+        self, events: Iterable[Event], facts: Facts, thresholds: Thresholds, profile: Profile
+    ) -> tuple[Decision, Event] | None:
+        """The strictest decision about what happens in a session, and what it is about; None when no rule matches."""
+        worst: tuple[Decision, Event] | None = None
+        for event in events:
+            candidates = self.candidates(facts.request, facts.connection, each_of(event))
+            if not candidates:
+                continue
+            decision = self.judge(candidates, replace(facts, event=event), thresholds, profile)
+            if decision.matches and (worst is None or decision.verdict > worst[0].verdict):
+                worst = decision, event
+        return worst
 
     def frozen(self, request: KubeRequest, connection: str, now: float) -> tuple[str, ...]:
         """The names of the freeze windows a request falls into at `now` (Unix seconds)."""
@@ -86,8 +107,11 @@ class GuardrailSet:
                 matches.append(rule.unevaluable(error))
         return outcome(matches, facts.request, profile)
 
-    def _shape(self, key: tuple[str, str, str, str, str]) -> tuple[tuple[Guardrail, ...], bool]:
-        rules = tuple(rule for rule in self.rules.values() if rule.matcher.about(*key))
+    def _shape(self, key: _Shape) -> tuple[tuple[Guardrail, ...], bool]:
+        each, *shape_of = key
+        rules = tuple(
+            rule for rule in self.rules.values() if rule.matcher.each == each and rule.matcher.about(*shape_of)
+        )
         if len(self._shapes) >= _CACHE_LIMIT:
             self._shapes.clear()
         shape = self._shapes[key] = rules, any(rule.matcher.narrow for rule in rules)

@@ -17,6 +17,7 @@ from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
 from addons.core.request_info import request_info
 from addons.core.request_line import parse_target
+from addons.core.session_events import Copied, Event, Line, Reached
 
 _NOW = 1_767_225_600.0  # 2026-01-01T00:00:00Z, for tests that do not say when they are
 _HOUR = 3600.0
@@ -32,7 +33,7 @@ def failures(rule: Guardrail, spec: GuardrailSpec, document: Document) -> Iterat
 def failure(rule: Guardrail, example: ExampleSpec) -> str:
     """Why a test does not come out as expected; "" when it does."""
     try:
-        facts = facts_of(example)
+        facts = facts_of(example, rule.matcher.each)
         matched = _matches(rule, facts)
     except ValueError as error:
         return f"the request cannot be read: {error}"
@@ -51,8 +52,8 @@ def _matches(rule: Guardrail, facts: Facts) -> bool:
     return matcher.within(request) and rule.holds(facts, activation(variables(facts, rule.references)))
 
 
-def facts_of(example: ExampleSpec) -> Facts:
-    """What an example says of its request. Raises ValueError when the request cannot be read."""
+def facts_of(example: ExampleSpec, each: str = "request") -> Facts:
+    """What an example says, for a rule about `each`. Raises ValueError when the request cannot be read."""
     request, now = request_of(example.request), _NOW
     if example.now is not None:
         now = (example.now if example.now.tzinfo else example.now.replace(tzinfo=UTC)).timestamp()
@@ -68,6 +69,7 @@ def facts_of(example: ExampleSpec) -> Facts:
         frozen=tuple(example.frozen),
         rate=example.rate.rate(request),
         affected=example.affected,
+        event=_event_of(example, each),
     )
 
 
@@ -96,6 +98,19 @@ def grant_of(given: GrantFacts, identity: Identity, connection: str, now: float)
         not_before_at=now,
         expires_at=now + _HOUR,
     )
+
+
+def _event_of(example: ExampleSpec, each: str) -> Event | None:
+    """What happens in the session, in an example of a rule about that."""
+    match each:
+        case "line" | "output":
+            return Line(example.line, "stdin" if each == "line" else "stdout")
+        case "file" if example.file is not None:
+            file = example.file
+            return Copied(file.name, file.direction, file.size, file.kind)
+        case "port":
+            return Reached(example.port)
+    return None
 
 
 def request_of(text: str) -> KubeRequest:

@@ -39,4 +39,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     " this connection in the last 60 seconds, this one included; exact to 5 seconds, counted per machine",
     "affected": "how many objects a deletecollection reaches: a list with the same selectors, as the same role; with a"
     " selector, more than 500 are 501; 1 for every other request",
+    "line": "with `match.each: line` or `output`: `text`, `source` (`stdin`, `stdout`, `stderr`), `programs` that a"
+    " shell would start if the line were a script",
+    "file": "with `match.each: file`: `name` in the archive, `direction` (`in` to the pod, `out` of it), `size`, `kind`"
+    " (`file`, `directory`, `symlink`, `hardlink`, `other`; `unreadable` when the archive cannot be read), `link`",
+    "port": "with `match.each: port`: the port that a connection of a port-forward goes to",
 }

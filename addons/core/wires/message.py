@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from addons.core.channels import Channel, MalformedMessage
+from addons.core.decision import Decision
 from addons.core.refusal import Refusal
 
 
@@ -36,6 +37,12 @@ class Message:
     """The lane is over, in both directions. It ends, too."""
     withheld: bool = False
     refusal: Refusal | None = None
+    decision: Decision | None = None
+    """What the guardrails make of what it completes: a line, a file, a port."""
+    about: str = ""
+    """What that is, for people."""
+    notes: list[str] = field(default_factory=list)
+    """For the record."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from addons.core.guardrails.cel import (
 from addons.core.guardrails.facts import Facts, variables
 from addons.core.guardrails.rate import Rate
 from addons.core.guardrails.selftest import request_of
+from addons.core.session_events import Copied, Event, Line, Reached
 from tests.core.guardrails.support import facts
 
 POD = "/api/v1/namespaces/a/pods/p"
@@ -30,7 +32,14 @@ def test_only_what_is_read_is_built() -> None:
 def test_every_variable_can_be_built() -> None:
     what = facts(f"PUT {POD}", object={}, old_object={}, frozen=("w",), rate=Rate(requests=2, denied=1))
     known = variables(what, ALL)
-    assert set(known) == ALL | {ONE_POD, ALL_CONTAINERS}
+    assert set(known) == (ALL - {"line", "file", "port"}) | {ONE_POD, ALL_CONTAINERS}
+    events: list[Event] = [Line("sudo ls | wc", "stdin"), Copied("a/b", "in", 3), Reached(22)]
+    found = [variables(replace(what, event=event), frozenset({"line", "file", "port"})) for event in events]
+    assert found == [
+        {"line": {"text": "sudo ls | wc", "source": "stdin", "programs": ["sudo", "ls", "wc"]}},
+        {"file": {"name": "a/b", "direction": "in", "size": 3, "kind": "file", "link": ""}},
+        {"port": 22},
+    ]
     assert (known["frozen"], known["affected"]) == (["w"], 1)
     assert known["rate"] == {"requests": 2, "writes": 0, "lists": 0, "denied": 1}
 
