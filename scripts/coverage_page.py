@@ -6,12 +6,16 @@ python -m scripts.coverage_page
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from addons.core.guardrails import compile_guardrails
+from addons.core.guardrails import Facts, compile_guardrails
 from addons.core.guardrails.catalogue import Coverage, compile_catalogue, coverage
+from addons.core.guardrails.rate import rate_of_one
 from addons.core.guardrails.recall import Recall, examples_of, recall
+from addons.core.reading import read_target
 from addons.edge.rulefiles import read_rules
+from tests.support.corpus import Question, read_corpus
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "coverage.md"
@@ -27,7 +31,8 @@ def page() -> str:
         raise ValueError("the rules have mistakes: chaperone rules check")
     covered = coverage(catalogue, guardrails.rules.values())
     examples = examples_of(documents)
-    measured = recall(guardrails, covered, examples)
+    ordinary = [_facts(question) for question in read_corpus()]
+    measured = recall(guardrails, covered, replace(examples, harmless=[*examples.harmless, *ordinary]))
     others = [item for item in covered if item.entry.elsewhere]
     return TEMPLATE.read_text().format(
         entries=len(covered),
@@ -36,8 +41,17 @@ def page() -> str:
         elsewhere=sum(not item.rules for item in covered),
         dangers=len(examples.dangers),
         harmless=len(examples.harmless),
+        ordinary=len(ordinary),
         table="\n".join(map(_measured, measured)),
         others="\n".join(map(_elsewhere, others)),
+    )
+
+
+def _facts(question: Question) -> Facts:
+    request = read_target(question["method"], question["target"])
+    old = question.get("old_object")
+    return Facts(
+        request=request, object=question.get("object"), old_object=old, frozen=(), rate=rate_of_one(request), affected=1
     )
 
 

@@ -84,8 +84,10 @@ def test_kubectl_waits_and_tries_again_by_itself(gateways: Gateways, as_user: Ca
 
 
 def test_changes_are_refused_in_a_freeze_window(agent: Agent, admin: Kubectl) -> None:
+    admin("create", "namespace", "e2e-freeze")
+    agent, admin = agent.within("e2e-freeze"), admin.within("e2e-freeze")
     admin.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "frozen"}})
     check_refused(agent.refused("delete", "configmap", "frozen"), "e2e-frozen")
     check_refused(agent.refused("label", "configmap", "frozen", "a=b"), "e2e-frozen")
     assert "frozen" in agent("get", "configmap", "frozen")
-    agent.within("default").run("delete", "configmap", "frozen", "--ignore-not-found")
+    admin("delete", "namespace", "e2e-freeze", "--wait=false")
