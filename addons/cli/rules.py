@@ -18,6 +18,7 @@ from addons.cli.replay import replay
 from addons.cli.rule_coverage import coverage
 from addons.cli.rule_tests import test
 from addons.cli.ruleset import NO_SECRET_KEY, Output, Rules, folders
+from addons.cli.suggest import suggest
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.guardrails.matching import split_resource
 from addons.core.guardrails.models import GuardrailSpec
@@ -30,6 +31,7 @@ from addons.policy import check_policy
 app = App(name="rules", help="Check, test, find and explain rules.")
 app.command(explain)
 app.command(replay)
+app.command(suggest)
 app.command(test)
 app.command(coverage)
 

@@ -18,7 +18,8 @@ API_NAMES = ("kubernetes", "kubernetes.default.svc", "localhost", LOOPBACK, "10.
 REGION = "us-east-1"
 STS_NAMES = (f"sts.{REGION}.amazonaws.com", "sts.amazonaws.com")
 ACCOUNT = "123456789012"
-ROLES = ("view", "edit", "admin")
+ROLES = ("view", "edit", "admin", "narrow")
+"""`narrow` has no rights but those that somebody binds to its group."""
 EKS_CLUSTER_NAME = "development"
 
 type Argv = Sequence[str | Path]

@@ -20,7 +20,7 @@ CONNECTION = "development"
 AGENT_HOST = "api.cluster.test"
 AUDIENCE = "chaperone"
 # Group of the callers -> role that they get.  Where a group holds "admin", nothing but the gateway says no.
-GROUPS = {"agents": "admin", "agents-edit": "edit", "agents-view": "view", "oncall": "edit"}
+GROUPS = {"agents": "admin", "agents-edit": "edit", "agents-view": "view", "agents-narrow": "narrow", "oncall": "edit"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
