@@ -17,7 +17,12 @@ from mitmproxy.proxy.commands import CloseConnection, Command, SendData
 from mitmproxy.proxy.events import DataReceived, Event
 from mitmproxy.proxy.layers.http import HttpStream, SendHttp, _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._events import ErrorCode, RequestProtocolError, ResponseProtocolError
+from mitmproxy.proxy.layers.http._events import (
+    ErrorCode,
+    RequestProtocolError,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
 from mitmproxy.proxy.layers.http._hooks import HttpErrorHook
 
 from addons.protocol_errors import status_response, traced
@@ -30,6 +35,7 @@ _Reading = Callable[[Any, Any], Iterator[Command]]
 _server: Any = _http1.Http1Server
 _stream: Any = HttpStream
 _read_headers, _read_body, _wait = _server.read_headers, _server.read_body, _server.wait
+_send = _server.send
 _make_body_reader, _check_body_size = _http1.make_body_reader, _stream.check_body_size
 
 
@@ -39,6 +45,7 @@ def be_strict(request_bytes: int) -> None:
     _server.read_body = _answered(_read_body)
     _server.read_headers = _bounded(_read_headers, answer=True)
     _server.wait = _bounded(_wait)
+    _server.send = _interim(_send)
     _stream.check_body_size = _limited(_check_body_size, request_bytes)
 
 
@@ -99,6 +106,17 @@ def _bounded(original: _Reading, answer: bool = False) -> _Reading:
             yield CloseConnection(self.conn)
 
     return read
+
+
+def _interim(original: _Reading) -> _Reading:
+    """`100 Continue` is no answer yet: a refusal that follows it is told, too."""
+
+    def send(self: Any, event: Any) -> Iterator[Command]:
+        yield from original(self, event)
+        if isinstance(event, ResponseHeaders) and event.response.status_code == 100:
+            self.response = None
+
+    return send
 
 
 def _limited(original: Callable[[Any, bool], Iterator[Any]], limit: int) -> Callable[[Any, bool], Iterator[Any]]:

@@ -96,6 +96,15 @@ def test_a_body_that_does_not_end_is_413_while_it_comes(host: str, behind: tuple
         tls.sendall(head.encode())
         pour(tls, b"10000\r\n" + b"x" * 65536 + b"\r\n", LIMIT + 65536)
         assert code_of(everything(tls)) == 413
+
+
+def test_one_that_was_told_to_go_on_is_told_so_too(behind: tuple[Worker, Upstream]) -> None:
+    head = f"POST /api HTTP/1.1\r\nHost: {HOST}\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with behind[0].tls() as tls:
+        tls.sendall(head.encode())
+        assert tls.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        pour(tls, b"10000\r\n" + b"x" * 65536 + b"\r\n", LIMIT + 65536)
+        assert code_of(everything(tls)) == 413
     assert behind[1].requests == []
 
 
