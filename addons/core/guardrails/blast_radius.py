@@ -30,7 +30,10 @@ def list_target(request: KubeRequest) -> str:
 
 def count(answer: Mapping[str, Any]) -> int | None:
     """How many objects a list says there are, at least; None when it is no list."""
-    items, metadata = answer.get("items"), answer.get("metadata")
+    metadata = answer.get("metadata")
+    items = answer.get("items")
+    if items is None and str(answer.get("kind", "")).endswith("List"):
+        items = []  # Go writes null for a list of nothing
     if not isinstance(items, list) or not isinstance(metadata, Mapping):
         return None
     remaining = metadata.get("remainingItemCount")

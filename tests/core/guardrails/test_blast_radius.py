@@ -37,6 +37,8 @@ def test_the_same_selectors_and_nothing_else(target: str, asked: str) -> None:
         ({"metadata": {"continue": "", "remainingItemCount": None}, "items": [{}]}, 1),
         ({"items": [{}]}, None),
         ({"metadata": {}, "items": None}, None),
+        ({"metadata": {}, "items": None, "kind": "PartialObjectMetadataList"}, 0),
+        ({"metadata": {}, "kind": "PodList"}, 0),
         ({"metadata": {}, "kind": "Pod"}, None),
     ],
 )
