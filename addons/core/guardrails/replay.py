@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from addons.core.decision import Decision, Thresholds, Verdict
 from addons.core.guardrails.cel import Unevaluable, activation, value_of
 from addons.core.guardrails.clauses import texts
@@ -20,7 +22,7 @@ from addons.core.guardrails.facts import Facts, unasked, variables
 from addons.core.guardrails.guardrail import Guardrail
 from addons.core.guardrails.record import Record
 from addons.core.guardrails.ruleset import GuardrailSet
-from addons.core.masking.placeholder import ENCODED, PLAIN
+from addons.core.masking.placeholder import ENCODED, PLAIN, contains_marker
 from addons.core.profile import Profile
 
 NO_TEXT = True
@@ -62,7 +64,9 @@ def replay(record: Record, rules: GuardrailSet, stance: tuple[Profile, Threshold
     request, connection = judged.facts.request, judged.facts.connection
     facts = replace(judged.facts, frozen=rules.frozen(request, connection, judged.facts.now))
     candidates = rules.candidates(request, connection)
-    masked = tuple(rule.name for rule in candidates if _depends_on_a_masked_value(rule, facts))
+    objects = orjson.dumps([facts.object, facts.old_object])
+    reads_masked = candidates if contains_marker(objects) else ()
+    masked = tuple(rule.name for rule in reads_masked if _depends_on_a_masked_value(rule, facts))
     missing = {rule.name: _missing(rule, record, facts) for rule in candidates}
     certain = [rule for rule in candidates if not missing[rule.name]]
     decision = rules.judge(certain, facts, thresholds, profile)
@@ -87,8 +91,6 @@ def _missing(rule: Guardrail, record: Record, facts: Facts) -> tuple[str, ...]:
 def _depends_on_a_masked_value(rule: Guardrail, facts: Facts) -> bool:
     if rule.condition is None or not (rule.reads_object(facts.request) or rule.reads_old_object(facts.request)):
         return False
-    if not (_holds_placeholder(facts.object) or _holds_placeholder(facts.old_object)):
-        return False
     answer = _answer(rule, facts)
     return any(_answer(rule, _with(facts, other)) != answer for other in _others(rule.condition.expression))
 
@@ -111,21 +113,13 @@ def _others(expression: str) -> tuple[Any, ...]:
     return (NO_TEXT, "", *(value_of(text, nothing) for text in texts(expression)))
 
 
-def _holds_placeholder(value: Any) -> bool:
-    if isinstance(value, str):
-        return bool(PLAIN.search(value) or ENCODED.search(value))
-    if isinstance(value, Mapping):
-        return any(map(_holds_placeholder, value.values()))
-    return isinstance(value, list) and any(map(_holds_placeholder, value))
-
-
 def _replaced(value: Any, other: Any) -> Any:
     """A copy with `other` in place of every placeholder; within a longer text, only another text can stand."""
     if isinstance(value, Mapping):
         return {key: _replaced(item, other) for key, item in value.items()}
     if isinstance(value, list):
         return [_replaced(item, other) for item in value]
-    if not isinstance(value, str) or not _holds_placeholder(value):
+    if not isinstance(value, str):
         return value
     if PLAIN.fullmatch(value) or ENCODED.fullmatch(value):
         return other
