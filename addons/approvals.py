@@ -13,9 +13,10 @@ from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 
 from addons.core.approval import State
-from addons.core.decision import Verdict
+from addons.core.decision import Decision, Verdict
 from addons.core.declined import Declined
 from addons.core.question import CHANGED, DECLINED, TOO_MANY, refusal
+from addons.core.wires import Message
 from addons.edge.answers import Answers
 from addons.edge.live import Live
 from addons.edge.store import Store, TooManyPending
@@ -56,12 +57,14 @@ class Approvals:
         if exchange.approval is not None and exchange.sealed and response.status_code != 101:
             self._declined.add(exchange.approval.digest, self._now())
 
-    async def upgrade_message(self, passing: Passing) -> None:
+    def upgrade_message(self, passing: Passing) -> Awaitable[None] | None:
         """A line, file or port that needs a human waits as long as its question stands; output goes on meanwhile."""
-        message, flow = passing.message, passing.flow
-        decision = message.decision
-        if message.refusal is not None or decision is None or decision.verdict is not Verdict.REQUIRE_APPROVAL:
-            return
+        decision, refusal = passing.message.decision, passing.message.refusal
+        if refusal is not None or decision is None or decision.verdict is not Verdict.REQUIRE_APPROVAL:
+            return None
+        return self._within(passing.flow, passing.message, decision)
+
+    async def _within(self, flow: HTTPFlow, message: Message, decision: Decision) -> None:
         exchange, now = exchange_of(flow), self._now()
         digest, ask = session_question(exchange, message)
         try:

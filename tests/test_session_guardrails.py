@@ -97,7 +97,9 @@ def asking(about: str = "stdin: rm x") -> Message:
 async def test_a_line_waits_for_its_human(tmp_path: Path, answer: State) -> None:
     gateway = Gateway(tmp_path / "store.db", hold_seconds=0.05)
     flow, message = _flow(), asking()
-    waiting = asyncio.create_task(gateway.addon.upgrade_message(Passing(flow, message)))
+    asked = gateway.addon.upgrade_message(Passing(flow, message))
+    assert asked is not None
+    waiting = asyncio.ensure_future(asked)
     approval = await gateway.asked()
     assert not waiting.done()
     (case,) = gateway.store.pending(gateway.now)
@@ -113,6 +115,6 @@ async def test_a_line_waits_for_its_human(tmp_path: Path, answer: State) -> None
 async def test_what_needs_nobody_asks_nobody(tmp_path: Path, change: dict[str, Any]) -> None:
     gateway, message = Gateway(tmp_path / "store.db"), asking()
     message.decision = change["decision"]
-    await gateway.addon.upgrade_message(Passing(_flow(), message))
+    assert gateway.addon.upgrade_message(Passing(_flow(), message)) is None
     assert (message.refusal, gateway.store.pending(gateway.now)) == (None, [])
     gateway.close()

@@ -23,7 +23,7 @@ import httpx
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.policy import load_judgement
-from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine
+from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine, bench_sessions
 from scripts.devenv.bench_arms import ARMS, Arm, Bench
 from scripts.devenv.bench_report import MEANING, Rounds, Sample, scenario_report, table, whole_report
 from scripts.devenv.bench_scenarios import HEADLINE, QUICK, STANDARD, Scenario, WrongAnswers, every_scenario
@@ -33,6 +33,8 @@ from scripts.devenv.processes import ChildExited
 WARM_UP_SECONDS = 0.5
 RULES = REPOSITORY / "rules"
 DECISION, BATCH = PARTS = ("decision", "explain-batch")
+SESSIONS = "sessions"
+"""exec in a cluster of its own: only when it is asked for, as it takes minutes."""
 """What is measured without a gateway; chosen like a scenario."""
 
 
@@ -74,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures a stand-in API server directly, through bare mitmproxy and through Chaperone, by turns;\n"
         "and, without a gateway, the decision about a request and `chaperone explain --batch`.",
         epilog=f"{MEANING}\n\nScenarios measured unless told otherwise: {', '.join([*PARTS, *STANDARD])}. "
-        f"Further: {', '.join(name for name in every_scenario() if name not in STANDARD)}.\n"
+        f"Further: {', '.join([SESSIONS, *(name for name in every_scenario() if name not in STANDARD)])}.\n"
         f"The top level of the JSON is {HEADLINE}. More in docs/performance.md.",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON instead of a table")
@@ -84,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenario",
         action="append",
-        choices=[*PARTS, *every_scenario()],
+        choices=[*PARTS, SESSIONS, *every_scenario()],
         metavar="NAME",
         help="only this; may be repeated",
     )
@@ -109,8 +111,8 @@ def _plan(options: argparse.Namespace) -> Plan:
     known = every_scenario()
     names = options.scenario or [*PARTS, *(QUICK if options.quick else STANDARD)]
     return Plan(
-        parts=[name for name in PARTS if name in names],
-        scenarios=[known[name] for name in names if name not in PARTS],
+        parts=[name for name in (*PARTS, SESSIONS) if name in names],
+        scenarios=[known[name] for name in names if name in known],
         arms=[arm for arm in ARMS if arm in (options.arm or ARMS)],
         rounds=options.rounds or (3 if options.quick else 5),
         seconds=options.seconds or (0.8 if options.quick else 1.5),
@@ -121,14 +123,17 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
     """The report on all of the plan. Raises WrongAnswers, ChildExited or DevelopmentProblem."""
     cores = bench_machine.choose_cores()
     machine = bench_machine.describe(cores, folder)
-    parts = {name.replace("-", "_"): measure_part(name, plan, cores) for name in plan.parts}
+    parts = {name.replace("-", "_"): measure_part(name, plan, cores, folder) for name in plan.parts}
     reports = measure_scenarios(plan, folder, cores) if plan.scenarios else []
     facts = {"machine": machine, "rounds": plan.rounds, "seconds": plan.seconds, "measured_at": int(time.time())}
     return whole_report(reports, {**facts, **parts})
 
 
-def measure_part(name: str, plan: Plan, cores: bench_machine.Cores) -> dict[str, Any]:
-    """The report on what needs no gateway, measured on the core that would be the gateway's."""
+def measure_part(name: str, plan: Plan, cores: bench_machine.Cores, folder: Path) -> dict[str, Any]:
+    """The report on what needs no load: measured on the core that would be the gateway's, sessions on all."""
+    if name == SESSIONS:
+        say("sessions: exec through a gateway and without, over WebSocket and SPDY")
+        return bench_sessions.measure(folder, plan.rounds)
     say(f"{name}: by the rules in {RULES}")
     if name == BATCH:
         questions = int(bench_batch.AIM * plan.seconds * 2)

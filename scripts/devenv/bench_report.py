@@ -122,9 +122,26 @@ def table(report: Mapping[str, Any]) -> str:
         lines += [*_decision_lines(report["decision"]), ""]
     if "explain_batch" in report:
         lines += [*_batch_lines(report["explain_batch"]), ""]
+    if "sessions" in report:
+        lines += [*_session_lines(report["sessions"]), ""]
     for scenario in report["scenarios"]:
         lines += [*_scenario_lines(scenario), ""]
     return "\n".join([*lines, MEANING])
+
+
+def _session_lines(sessions: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"sessions: exec masked and recorded; aims {sessions['aim_megabytes_per_second']:g} MB/s and"
+        f" {sessions['aim_added_ms']:g} ms added to a key's echo (p99)"
+    )
+    for protocol, found in sessions["protocols"].items():
+        yield (
+            f"  {protocol:<10} {found['megabytes_per_second']:g} MB/s"
+            f" (direct {found['direct_megabytes_per_second']:g}),"
+            f" echo p50 {found['echo_p50_ms'][1]:g} ms (direct {found['echo_p50_ms'][0]:g}),"
+            f" p99 {found['echo_p99_ms'][1]:g} ms (direct {found['echo_p99_ms'][0]:g}),"
+            f" added {found['echo_added_p99_ms']:g} ms: {'met' if found['met'] else 'NOT MET'}"
+        )
 
 
 def _decision_lines(decision: Mapping[str, Any]) -> Iterator[str]:

@@ -99,8 +99,15 @@ def test_the_report_says_what_was_missed() -> None:
     case = {"name": "n", "title": "get a pod", "p50_us": 151.0, "p99_us": 1.0, "empty_p50_us": 1.0, "ratio": 2.0}
     decision = {"rules": 9, "cases": [{**case, "aim_us": 150, "met": False}]}
     batch = {"per_second": 1600, "per_second_range": [1, 2], "questions": 5, "aim_per_second": 1500, "met": True}
-    facts = {"machine": {"cpu": "x"}, "decision": decision, "explain_batch": batch}
+    found = {
+        "direct_megabytes_per_second": 90.0, "megabytes_per_second": 40.5, "echo_p50_ms": [0.5, 1.8],
+        "echo_p99_ms": [2.0, 8.0], "echo_added_p99_ms": 6.0, "met": False,
+    }  # fmt: skip
+    sessions = {"aim_megabytes_per_second": 20.0, "aim_added_ms": 5.0, "protocols": {"spdy": found}}
+    facts = {"machine": {"cpu": "x"}, "decision": decision, "explain_batch": batch, "sessions": sessions}
     text = bench_report.table(bench_report.whole_report([], facts))
     assert "150 MISSED" in text
     assert "1,600 answers a second (1 to 2), aim 1,500 met" in text
     assert "judged by 9 rules" in text
+    assert "spdy       40.5 MB/s (direct 90), echo p50 1.8 ms (direct 0.5)" in text
+    assert "added 6 ms: NOT MET" in text
