@@ -106,7 +106,7 @@ def test_every_judged_request_replays_to_its_decision(recordable: list[GatewayEn
                 assert again.missing == ()
                 assert again.masked or again.decision.verdict is record.decision.verdict, record
                 total += 1
-    assert total > 50
+    assert total > 5
 
 
 def test_evidence_is_for_its_owner_alone(written: list[GatewayEnv]) -> None:
