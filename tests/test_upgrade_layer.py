@@ -309,3 +309,39 @@ def test_what_is_joined(channel: Channel) -> None:
     counted = side.put(first) + side.put(second)
     assert len(side.queue) == (1 if channel is Channel.STDIN else 2)
     assert counted == sum(map(upgrade_layer.weight, side.queue))
+
+
+def test_a_server_that_goes_without_a_word_takes_its_client_along(tmp_path: Path) -> None:
+    steps, end = Steps(lambda _: None), Socket(client=True)
+    with session(
+        tmp_path, lambda connection: connection.sendall(Socket(client=False).message(b"\x01x")), steps
+    ) as client:
+        head(client)
+        began = time.monotonic()
+        assert end.received(everything(client)) == [("BINARY", b"\x01x")]
+        assert time.monotonic() - began < 5
+    assert steps.ended == [None]
+
+
+def test_b42_a_client_that_goes_at_once_has_typed_what_it_typed(tmp_path: Path) -> None:
+    typed: list[Any] = []
+
+    def behave(connection: socket.socket) -> None:
+        server = Socket(client=False)
+        while data := connection.recv(1000):
+            typed.extend(server.received(data))
+
+    async def slow(_: Message) -> None:
+        await asyncio.sleep(0.2)
+
+    steps = Steps(slow)
+    with session(tmp_path, behave, steps) as client:
+        head(client)
+        client.sendall(Socket(client=True).message(b"\x00rm -rf /\n"))
+        client.close()
+        for _ in range(100):
+            if steps.ended:
+                break
+            time.sleep(0.05)
+    assert steps.ended == [None]
+    assert typed in ([], [("BINARY", b"\x00rm -rf /\n")])
