@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from tests.e2e.agent import Agent, eventually
 from tests.e2e.leaks import core, found
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import ApiServer, approvals, gateway_events
+from tests.e2e.sessions import casts
 from tests.support.kubernetes import Kubectl
 
 TAR_RECORD = 10240
@@ -28,12 +28,6 @@ TAR_RECORD = 10240
 def pod(admin: Kubectl, request: pytest.FixtureRequest) -> str:
     """A pod of this test alone."""
     return admin.run_pod(request.node.name.replace("_", "-")[5:50].rstrip("-["))
-
-
-def casts(gateway: GatewayEnv, word: str) -> list[list[Any]]:
-    """The recordings that hold `word`, decoded."""
-    files = [file for file in gateway.state_dir.glob("sessions/*/exec-*.cast") if word in file.read_text()]
-    return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 
 def test_an_exec_is_recorded_and_can_be_played(agent: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
