@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from mitmproxy.http import HTTPFlow, Response
 
+from addons.call_out import Ask, with_answers
 from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Judged, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.announce import refusal_of, server_refusal, unanswered, warnings_of
 from addons.core.guardrails.effective import objects
@@ -25,13 +26,10 @@ class Guardrails:
     """
 
     def __init__(
-        self,
-        rules: Callable[[Exchange], GuardrailSet],
-        effective: EffectiveObject,
-        clock: Callable[[], float],
-        scrub: Scrub,
-    ) -> None:
-        self._rules, self._effective, self._clock, self._scrub = rules, effective, clock, scrub
+        self, rules: Callable[[Exchange], GuardrailSet], effective: EffectiveObject, ask: Ask,
+        clock: Callable[[], float], scrub: Scrub,
+    ) -> None:  # fmt: skip
+        self._rules, self._effective, self._ask, self._clock, self._scrub = rules, effective, ask, clock, scrub
 
     async def request(self, flow: HTTPFlow) -> None:
         """Write the exchange's decision, or answer the flow."""
@@ -58,6 +56,7 @@ class Guardrails:
             connection=connection.name, now=now, rate=exchange.rate, affected=found.affected,
             frozen=rules.frozen(request, connection.name, now) if needs.frozen else None,
         )  # fmt: skip
+        facts = await with_answers(self._ask, rules.callouts(candidates, facts), facts, exchange, self._scrub)
         exchange.judged = Judged(
             facts=facts, needs=needs, thresholds=connection.thresholds, profile=connection.profile, rules=rules.digest
         )

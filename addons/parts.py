@@ -18,6 +18,7 @@ from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
 from addons.edge.meters import Meters
 from addons.edge.oidc import Verifier
+from addons.edge.policy_service import PolicyServices
 from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
 from addons.edge.schema import approvals_url
@@ -42,6 +43,7 @@ class Parts:
     verifier: Verifier
     credentials: Credentials
     upstream: Upstream
+    services: PolicyServices
     resources_of: Callable[[Connection], Resources]
     refresh: Callable[[Connection, Session], Awaitable[Resources]]
     rates: RateTable
@@ -71,6 +73,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         verifier=verifier,
         credentials=credentials,
         upstream=upstream,
+        services=PolicyServices(),
         resources_of=upstream.resources_of,
         refresh=_refresh_of(in_force, upstream),
         rates=RateTable(state / "rates", max(settings.workers, worker + 1), worker, fingerprint_key(state)),
@@ -96,6 +99,7 @@ async def close_parts(parts: Parts) -> None:
     """Close everything that was opened."""
     await parts.verifier.close()
     await parts.upstream.close()
+    await parts.services.close()
     parts.credentials.close()
     parts.rates.close()
     parts.store.close()

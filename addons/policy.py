@@ -20,7 +20,7 @@ from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.rulefiles import parse_files, read_files, read_rules, version_of
-from addons.edge.tls import check_ca_files
+from addons.edge.tls import check_ca_files, check_webhook_cas
 
 _MASKING_KINDS = ("Masking", "Detector")
 _GUARDRAIL_KINDS = ("Guardrail", "FreezeWindow")
@@ -97,6 +97,7 @@ def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) 
     rules, found = compile_access(documents)
     problems += found + cross_check(connections, providers, rules)
     guardrails, masker, found = _judgement(documents, key)
+    problems += check_webhook_cas(documents, guardrails.rules, now)
     return (connections, providers, rules, guardrails, masker), problems + found
 
 

@@ -52,7 +52,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Access(lambda exchange: policy_of(exchange).access, now),  # identity + connection + intent -> Grant
         Masking(lambda exchange: policy_of(exchange).masker, disconnect),  # what may come back, or be probed
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
-        Guardrails(guardrails_of, parts.upstream, now, scrubbed),  # KubeRequest -> Decision
+        Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision
         SessionGuardrails(guardrails_of),  # what happens inside a session
         Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded

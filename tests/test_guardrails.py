@@ -9,12 +9,14 @@ import pytest
 from mitmproxy.http import HTTPFlow, Response
 from mitmproxy.test import tflow
 
+from addons.call_out import Ask
 from addons.core.connection import Connection
 from addons.core.decision import Verdict
 from addons.core.grant import Grant
 from addons.core.guardrails import GuardrailSet, Rate, ServerRefusal, Unanswered
+from addons.core.guardrails.answer import Answer, Webhook
 from addons.core.guardrails.selftest import request_of
-from addons.exchange import IncompleteExchange, begin, exchange_of
+from addons.exchange import Exchange, IncompleteExchange, begin, exchange_of
 from addons.guardrails import Guardrails
 from tests.core.guardrails.support import GRANT, IDENTITY, loaded, rule
 
@@ -68,9 +70,13 @@ def make_flow(method: str, target: str, body_object: Mapping[str, Any] | None = 
     return flow
 
 
-async def run(flow: HTTPFlow, rules: GuardrailSet, server: Server | None = None) -> Server:
+async def nobody(webhook: Webhook, review: Mapping[str, Any]) -> Answer:
+    raise AssertionError(f"{webhook.url} was asked")
+
+
+async def run(flow: HTTPFlow, rules: GuardrailSet, server: Server | None = None, ask: Ask = nobody) -> Server:
     server = server or Server()
-    await Guardrails(lambda _: rules, server, lambda: 2.0, lambda _, body, __: body).request(flow)
+    await Guardrails(lambda _: rules, server, ask, lambda: 2.0, lambda _, body, __: body).request(flow)
     return server
 
 
@@ -209,7 +215,7 @@ async def test_a_list_that_is_refused_is_the_servers_answer() -> None:
 
 async def test_the_rules_are_asked_for_each_time() -> None:
     current = GuardrailSet()
-    addon = Guardrails(lambda _: current, Server(), lambda: 2.0, lambda _, body, __: body)
+    addon = Guardrails(lambda _: current, Server(), nobody, lambda: 2.0, lambda _, body, __: body)
     await addon.request(first := make_flow("POST", PODS, {"bad": True}))
     current = loaded(OBJECT_RULE)
     await addon.request(second := make_flow("POST", PODS, {"bad": True}))
@@ -250,3 +256,46 @@ async def test_a_cluster_that_cannot_be_asked_is_a_503_that_says_so() -> None:
     assert flow.response.status_code == 503
     assert b"could not be asked: ConnectError" in (flow.response.content or b"")
     assert flow.response.headers["retry-after"] == "5"
+
+
+ASKING = rule(
+    "ask",
+    match="apiGroups: [''], resources: [secrets], verbs: [create, update, patch]",
+    body="webhook: {url: 'https://opa.test/', caFile: opa.pem}\n  verdict: deny",
+    tests="""  tests:
+    - {expect: match, request: POST /api/v1/namespaces/a/secrets, object: {}, webhook: {allowed: false}}
+    - {expect: no-match, request: POST /api/v1/namespaces/a/secrets, object: {}, webhook: {allowed: true}}
+""",
+)
+SECRETS = "/api/v1/namespaces/a/secrets"
+
+
+async def test_policy_services_see_what_the_record_sees_and_have_the_last_word() -> None:
+    asked: list[Any] = []
+
+    async def ask(webhook: Webhook, review: Mapping[str, Any]) -> Answer:
+        asked.append((webhook.url, review["request"]["uid"], review["request"]["object"]))
+        return Answer(allowed=False, message="not like this", warnings=("look out",))
+
+    def mask(_: Exchange, body: bytes, kind: str) -> bytes:
+        assert kind == "application/json"
+        return body.replace(b"s3cr3t", b"*****")
+
+    flow = make_flow("POST", SECRETS, {"data": {"password": "s3cr3t"}})
+    await Guardrails(lambda _: loaded(ASKING), Server(), ask, lambda: 2.0, mask).request(flow)
+    exchange = exchange_of(flow)
+    assert asked == [("https://opa.test/", exchange.id, {"data": {"password": "*****"}})]
+    assert exchange.refusal is not None
+    assert (exchange.refusal.rule, exchange.refusal.why) == ("ask", "because ask: not like this")
+    assert exchange.warnings == ["ask: look out"]
+    assert exchange.judged is not None
+    assert exchange.judged.facts.answers["ask"].allowed is False
+
+
+async def test_what_cannot_be_masked_is_shown_to_no_service_and_denied() -> None:
+    flow = make_flow("POST", SECRETS, {"data": {}})
+    await Guardrails(lambda _: loaded(ASKING), Server(), nobody, lambda: 2.0, lambda *_: b"[not kept: x]").request(flow)
+    refusal = exchange_of(flow).refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.rule) == (403, "ask")
+    assert "cannot be asked" in refusal.why

@@ -44,8 +44,8 @@ def explain(
         "METHOD TARGET"; the target is path and query as a client sends them.
     batch
         Read one JSON object a line ({"id", "method", "target", "headers", "body", "body_base64", "object",
-        "old_object", "identity", "grant", "now", "frozen", "rate", "affected"}; the last six as in a rule's tests) from
-        standard input and write one answer a line.
+        "old_object", "identity", "grant", "now", "frozen", "rate", "affected", "answers"}; from "identity" on as in a
+        rule's tests, the answers of webhooks by rule) from standard input and write one answer a line.
     """
     documents, _ = read_rules(folders(rules))
     judge = asked.judge(load_judgement(folders(rules), NO_SECRET_KEY)[0], documents)

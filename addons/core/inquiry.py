@@ -19,7 +19,7 @@ from addons.core.bodies import NO_BODY, Body
 from addons.core.decision import Thresholds
 from addons.core.grant import Grant
 from addons.core.guardrails import Facts, GuardrailSet
-from addons.core.guardrails.models import Count, GrantFacts, IdentityFacts, RateFacts
+from addons.core.guardrails.models import AnswerFacts, Count, GrantFacts, IdentityFacts, RateFacts
 from addons.core.guardrails.selftest import grant_of, identity_of
 from addons.core.headers import ForbiddenHeader, scrub_request_headers
 from addons.core.identity import Identity
@@ -44,6 +44,7 @@ class _Situation(BaseModel):
     frozen: tuple[str, ...] | None = None
     rate: RateFacts = RateFacts()
     affected: Count | None = None
+    answers: dict[str, AnswerFacts] = {}
 
     def caller(self, connection: str, now: float) -> tuple[Identity | None, Grant | None]:
         """Who asks, and by which grant; a grant of nobody in particular is the test agent's."""
@@ -84,9 +85,10 @@ def inquire(question: Mapping[str, Any], judge: Judge, now: float) -> Inquiry:
     """What there is to know of one question.
 
     `question` has `method`, `target` and may have `headers`, `body` or `body_base64`, `object`, `old_object`, and as in
-    a rule's tests `identity`, `grant`, `now` (RFC 3339), `frozen`, `rate`, `affected`. `now` here is Unix seconds, for
-    questions that do not say. What they leave out is worked out where it can be: freeze windows from the rules, a rate
-    of this one request; how many objects a deletecollection affects nobody here can know. Raises UnusableQuestion.
+    a rule's tests `identity`, `grant`, `now` (RFC 3339), `frozen`, `rate`, `affected`, `answers` (webhooks', by rule).
+    `now` here is Unix seconds, for questions that do not say. What they leave out is worked out where it can be: freeze
+    windows from the rules, a rate of this one request; how many objects a deletecollection affects, or what a policy
+    service says, nobody here can know. Raises UnusableQuestion.
     """
     method, target = question.get("method"), question.get("target")
     if not isinstance(method, str) or not isinstance(target, str):
@@ -123,6 +125,7 @@ def _facts(question: Mapping[str, Any], reading: Reading, request: KubeRequest, 
         frozen=given.frozen if given.frozen is not None else judge.guardrails.frozen(request, judge.connection, now),
         rate=given.rate.rate(request),
         affected=given.affected,
+        answers={rule: said.answer() for rule, said in given.answers.items()},
     )
 
 

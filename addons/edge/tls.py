@@ -14,6 +14,8 @@ from cryptography import x509
 
 from addons.core.connection import KIND, Connection
 from addons.core.documents import Document
+from addons.core.guardrails import Guardrail
+from addons.core.guardrails.guardrail import KIND as GUARDRAIL
 from addons.core.problem import Problem
 
 
@@ -26,6 +28,19 @@ def check_ca_files(
         for document in documents
         if document.kind == KIND and document.name in connections
         for mistake in _mistakes(Path(connections[document.name].ca_file), now)
+    ]
+
+
+def check_webhook_cas(
+    documents: Iterable[Document], rules: Mapping[str, Guardrail], now: datetime.datetime
+) -> list[Problem]:
+    """The same for the policy services that rules ask."""
+    return [
+        document.problem(("spec", "webhook", "caFile"), f"webhook.caFile {webhook.ca_file} {mistake}")
+        for document in documents
+        if document.kind == GUARDRAIL and document.name in rules
+        if (webhook := rules[document.name].webhook) is not None
+        for mistake in _mistakes(Path(webhook.ca_file), now)
     ]
 
 

@@ -54,7 +54,7 @@ def upstream(
     """Run one; its certificate is for upstream.test, of a CA of its own."""
     authority = open_authority(folder / "upstream-ca", datetime.datetime.now(datetime.UTC))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_pem(authority, folder, "upstream.test"))
+    context.load_cert_chain(pem(authority, folder, "upstream.test"))
     seen: Upstream
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ def _ok(handler: http.server.BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"{}")
 
 
-def _pem(authority: Authority, folder: Path, host: str) -> Path:
+def pem(authority: Authority, folder: Path, host: str) -> Path:
     leaf = authority.leaf(host, datetime.datetime.now(datetime.UTC))
     file = folder / f"{host}.pem"
     file.write_bytes(

@@ -8,12 +8,13 @@ Those about the object of a write are in `object_facts`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from addons.core.argv import read_command_line
 from addons.core.grant import Grant
+from addons.core.guardrails.answer import Answer
 from addons.core.guardrails.matching import reaches_many
 from addons.core.guardrails.object_facts import OBJECT_VARIABLES, object_variables, without_nulls
 from addons.core.guardrails.rate import Rate
@@ -22,7 +23,7 @@ from addons.core.kube_request import KubeRequest
 from addons.core.proxy_target import proxy_target
 from addons.core.session_events import Copied, Event, Line, Reached
 
-_OPERATIONS = {
+OPERATIONS = {
     "create": "CREATE",
     "update": "UPDATE",
     "patch": "UPDATE",
@@ -46,6 +47,8 @@ class Facts:
     rate: Rate | None = None
     affected: int | None = None
     """These three None: nobody asked. A condition that reads one of them then has no answer."""
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """What policy services said, by the rule that asked."""
     event: Event | None = None
     """What happens in a session, for rules with `each`."""
 
@@ -92,7 +95,7 @@ def _request(facts: Facts) -> dict[str, Any]:
     for key, value in request.query:
         query.setdefault(key, []).append(value)
     return {
-        "operation": "CONNECT" if request.is_connect else _OPERATIONS.get(request.verb, ""),
+        "operation": "CONNECT" if request.is_connect else OPERATIONS.get(request.verb, ""),
         "resource": {"group": request.api_group, "version": request.api_version, "resource": request.resource},
         "subResource": request.subresource,
         "namespace": request.namespace,

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from addons.core.connection import resolve_path
 from addons.core.decision import Match, Thresholds, Verdict
 from addons.core.documents import Document, validate
+from addons.core.guardrails.answer import NOT_ASKED, Webhook
 from addons.core.guardrails.cel import Condition, InvalidExpression, Unevaluable, compile_condition
 from addons.core.guardrails.facts import Facts
 from addons.core.guardrails.lint import mistakes
-from addons.core.guardrails.matching import Matcher, carries_object, compile_match
-from addons.core.guardrails.models import GuardrailSpec
+from addons.core.guardrails.matching import Matcher, carries_object, compile_match, replaces_object
+from addons.core.guardrails.models import GuardrailSpec, WebhookSpec
 from addons.core.guardrails.object_facts import reads_object, reads_old_object
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
@@ -35,6 +37,7 @@ class Guardrail:
     covers: tuple[str, ...]
     matcher: Matcher
     condition: Condition | None
+    webhook: Webhook | None
     risk: int
     verdict: Verdict | None
     reason: str
@@ -51,25 +54,33 @@ class Guardrail:
 
     def reads_object(self, request: KubeRequest) -> bool:
         """True if this rule cannot be judged for this request without its object."""
-        return reads_object(self.references, request) or self._named_by_object(request)
+        asks = self.webhook is not None and carries_object(request)
+        return asks or reads_object(self.references, request) or self._named_by_object(request)
 
     def reads_old_object(self, request: KubeRequest) -> bool:
         """The same for what is there now."""
-        return reads_old_object(self.references, request)
+        return (self.webhook is not None and replaces_object(request)) or reads_old_object(self.references, request)
 
     def holds(self, facts: Facts, bound: Any) -> bool:
         """True if the rule, already a candidate, matches. Raises Unevaluable when that cannot be said."""
+        if not self.applies(facts, bound):
+            return False
+        return self.webhook is None or facts.answers.get(self.name, NOT_ASKED).objects()
+
+    def applies(self, facts: Facts, bound: Any) -> bool:
+        """The same but for what a policy service says. Raises Unevaluable."""
         if self._named_by_object(facts.request) and not self.matcher.named(_name_of(facts.object)):
             return False
         return self.condition is None or self.condition.holds(bound)
 
-    def match(self, thresholds: Thresholds) -> Match:
-        """This rule as one that matched."""
+    def match(self, thresholds: Thresholds, facts: Facts) -> Match:
+        """This rule as one that matched, with what a policy service said about it."""
+        said = facts.answers[self.name].message if self.name in facts.answers else ""
         return Match(
             rule=self.name,
             verdict=thresholds.verdict(self.risk) if self.verdict is None else self.verdict,
             risk=self.risk,
-            reason=self.reason,
+            reason=f"{self.reason}: {said}" if said else self.reason,
             hint=self.hint,
             covers=self.covers,
             shadow=self.shadow,
@@ -117,6 +128,7 @@ def _guardrail(document: Document, spec: GuardrailSpec, condition: Condition | N
         covers=tuple(spec.covers),
         matcher=compile_match(spec.match),
         condition=condition,
+        webhook=_webhook(document, spec.webhook),
         risk=spec.risk if spec.risk is not None else _VERDICT_RISK[verdict or Verdict.DENY],
         verdict=verdict,
         reason=spec.reason,
@@ -126,6 +138,13 @@ def _guardrail(document: Document, spec: GuardrailSpec, condition: Condition | N
         file=document.file,
         line=document.line,
     )
+
+
+def _webhook(document: Document, spec: WebhookSpec | None) -> Webhook | None:
+    if spec is None:
+        return None
+    ca_file = resolve_path(document.file, spec.ca_file)
+    return Webhook(url=spec.url, ca_file=ca_file, timeout_seconds=spec.timeout_seconds)
 
 
 def _name_of(content: Mapping[str, Any] | None) -> str:

@@ -25,10 +25,14 @@ _CREATE_ONLY = frozenset(
 """Resources without PATCH, hence without server-side apply."""
 
 
+_READS = frozenset({"get", "list", "watch", "*"})
+
+
 def mistakes(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
     """Every mistake with the path of the field to change."""
     yield from list(_connect(spec.match)) or _apply(spec.match)
     yield from _sessions(spec.match)
+    yield from _webhook(spec)
     expected = {test.expect for test in spec.tests}
     for outcome in ("match", "no-match"):
         if outcome not in expected:
@@ -54,6 +58,18 @@ _SESSIONS = {
     "file": frozenset({"pods/exec", "pods/attach"}),
     "port": frozenset({"pods/portforward"}),
 }
+
+
+def _webhook(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
+    if spec.webhook is None:
+        return
+    if reads := _READS & set(spec.match.verbs):
+        yield (
+            ("spec", "match", "verbs"),
+            f"match.verbs: admission is about changes, so a rule with a webhook has no {', '.join(sorted(reads))}",
+        )
+    if spec.match.each != "request":
+        yield ("spec", "match", "each"), "match.each: a policy service is asked about requests only"
 
 
 def _sessions(match: MatchSpec) -> Iterator[tuple[Path, str]]:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from addons.core.documents import SpecModel
+from addons.core.guardrails.answer import Answer
 from addons.core.guardrails.rate import Rate, rate_of_one
 from addons.core.kube_request import KubeRequest
 
@@ -91,6 +92,32 @@ class RateFacts(SpecModel):
         return replace(rate_of_one(request), **self.model_dump(exclude_none=True))
 
 
+class WebhookSpec(SpecModel):
+    """An external policy service that is asked once `match` and `when` hold; the rule matches if it does not allow."""
+
+    url: Annotated[str, StringConstraints(pattern=r"^https://[^\s@#]+$", max_length=2048)] = Field(
+        description="where its admission webhook answers"
+    )
+    ca_file: Text = Field(
+        description="the CA bundle (PEM) its certificate is verified with; a relative path is taken from the folder of"
+        " this file"
+    )
+    timeout_seconds: Annotated[int, Field(ge=1, le=30)] = Field(
+        default=5, description="without an answer by then the request is denied"
+    )
+
+
+class AnswerFacts(SpecModel):
+    """What the service says, in a rule's test."""
+
+    allowed: bool = Field(description="whether it allows the request")
+    message: str = Field(default="", description="its `status.message`")
+
+    def answer(self) -> Answer:
+        """As it would be read."""
+        return Answer(allowed=self.allowed, message=self.message)
+
+
 class ExampleSpec(SpecModel):
     """One example and whether the rule matches it."""
 
@@ -115,6 +142,7 @@ class ExampleSpec(SpecModel):
     affected: Count | None = Field(
         default=None, description="how many objects a deletecollection reaches; needed when the rule reads it"
     )
+    webhook: AnswerFacts | None = Field(default=None, description="what the service says; needed when it is asked")
 
 
 class GuardrailSpec(SpecModel):
@@ -126,6 +154,7 @@ class GuardrailSpec(SpecModel):
     covers: list[CatalogueId] = Field(default=[], description="ids of the guardrail catalogue")
     match: MatchSpec
     when: Text | None = Field(default=None, description="CEL; left out, every request `match` describes matches")
+    webhook: WebhookSpec | None = Field(default=None, description="an external policy service that has the last word")
     risk: Annotated[int, Field(ge=0, le=100)] | None = Field(
         default=None, description="how grave a match is; the connection's thresholds make a verdict of it"
     )

@@ -102,10 +102,15 @@ class GuardrailSet:
         for rule in candidates:
             try:
                 if rule.holds(facts, bound):
-                    matches.append(rule.match(thresholds))
+                    matches.append(rule.match(thresholds, facts))
             except Unevaluable as error:
                 matches.append(rule.unevaluable(error))
         return outcome(matches, facts.request, profile)
+
+    def callouts(self, candidates: Sequence[Guardrail], facts: Facts) -> list[Guardrail]:
+        """The rules whose policy service must be asked: all else about them holds."""
+        asking = [rule for rule in candidates if rule.webhook is not None]
+        return [rule for rule in asking if _applies(rule, facts)]
 
     def _shape(self, key: _Shape) -> tuple[tuple[Guardrail, ...], bool]:
         each, *shape_of = key
@@ -116,6 +121,14 @@ class GuardrailSet:
             self._shapes.clear()
         shape = self._shapes[key] = rules, any(rule.matcher.narrow for rule in rules)
         return shape
+
+
+def _applies(rule: Guardrail, facts: Facts) -> bool:
+    """False also where that cannot be said: the judgement then denies, whatever a service would say."""
+    try:
+        return rule.applies(facts, activation(variables(facts, rule.references)))
+    except Unevaluable:
+        return False
 
 
 def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, list[Problem]]:

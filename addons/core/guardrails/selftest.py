@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC
 
 from addons.core.documents import Document
@@ -34,6 +35,8 @@ def failure(rule: Guardrail, example: ExampleSpec) -> str:
     """Why a test does not come out as expected; "" when it does."""
     try:
         facts = facts_of(example, rule.matcher.each)
+        if example.webhook is not None:
+            facts = replace(facts, answers={rule.name: example.webhook.answer()})
         matched = _matches(rule, facts)
     except ValueError as error:
         return f"the request cannot be read: {error}"
