@@ -152,7 +152,7 @@ def test_b80_with_a_full_disk_nothing_is_forwarded_until_there_is_room(
         assert len(request_lines(wire, mark)) == 1
 
 
-def test_a_session_that_can_no_longer_be_recorded_ends(
+def test_b41_a_session_that_can_no_longer_be_recorded_ends(
     full: GatewayEnv, as_user: Callable[..., Agent], oncall: Person, admin: Kubectl
 ) -> None:
     pod = admin.run_pod("chatty")

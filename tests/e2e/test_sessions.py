@@ -38,7 +38,7 @@ def client(request: pytest.FixtureRequest, agent: Agent, old_kubectl: Path) -> A
     return speaking(agent, request.param, old_kubectl)
 
 
-def test_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+def test_b32_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
     word = secrets.token_hex(6)
     with agreeing(gateway, oncall, pod):
         ran = run(client, "exec", pod, "--", "sh", "-c", f"echo out-{word}; echo err-{word} >&2; exit 7")
@@ -52,7 +52,7 @@ def test_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, oncall:
     assert eventually("the audit event", lambda: endings(gateway, pod, exit_code="7"))
 
 
-def test_the_end_of_input(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+def test_b32_the_end_of_input(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
     typed = f"{secrets.token_hex(6)}\nlast line without an end".encode()
     with agreeing(gateway, oncall, pod):
         ran = run(client, "exec", "-i", pod, "--", "cat", stdin=typed)
@@ -96,7 +96,7 @@ def test_masked_output_is_shorter_than_what_came(
     assert not found([value.encode()], str(recording).encode())
 
 
-def test_a_terminal(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+def test_b32_a_terminal(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
     here, there = pty.openpty()
     word = secrets.token_hex(4)
     try:
@@ -114,7 +114,7 @@ def test_a_terminal(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str
     assert eventually("the exit status", lambda: casts(gateway, f"typed-{word}-42")[0][-1][1:]) == ["x", "3"]
 
 
-def test_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+def test_b32_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
     word = secrets.token_hex(6)
     with agreeing(gateway, oncall, pod):
         ran = run(client, "attach", "-i", pod, stdin=f"{word}\n".encode())
@@ -126,7 +126,7 @@ def test_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) ->
 
 
 @pytest.mark.parametrize("size", [0, 300_001])
-def test_files_are_copied_both_ways(
+def test_b32_files_are_copied_both_ways(
     client: Agent, gateway: GatewayEnv, oncall: Person, pod: str, tmp_path: Path, size: int
 ) -> None:
     content, there = os.urandom(size), tmp_path / "in-the-pod"
@@ -141,7 +141,7 @@ def test_files_are_copied_both_ways(
     assert (tmp_path / "back.bin").read_bytes() == content
 
 
-def test_a_port_is_forwarded(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
+def test_b36_a_port_is_forwarded(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
     with (
         web_server("hello from the pod\n") as port,
         agreeing(gateway, oncall, pod),

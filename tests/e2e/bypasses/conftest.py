@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
+from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.bypasses.caller import Caller
 from tests.e2e.bypasses.oracle import Oracle
 from tests.e2e.conftest import Gateways
@@ -31,6 +33,12 @@ def gateway(gateways: Gateways, wire: Wiretap) -> GatewayEnv:
 
 
 @pytest.fixture(scope="package")
+def lenient(gateways: Gateways, wire: Wiretap) -> GatewayEnv:
+    """A gateway whose rules stop nothing: what it refuses needs no rule, and what passes is recorded."""
+    return gateways.start("lenient", replace(wire.upstream, profile="observe"))
+
+
+@pytest.fixture(scope="package")
 def token(mint: Callable[..., str]) -> str:
     """Of a caller whose role may do everything: nothing but the gateway stops it."""
     return mint("mallory", groups=["agents"])
@@ -40,6 +48,18 @@ def token(mint: Callable[..., str]) -> str:
 def oracle(gateway: GatewayEnv, token: str, wire: Wiretap, api_server: ApiServer) -> Oracle:
     """What reaches the API server from here on."""
     return Oracle(gateway, token, wire, api_server, f"fence-{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+def lenient_oracle(lenient: GatewayEnv, token: str, wire: Wiretap, api_server: ApiServer) -> Oracle:
+    """What reaches the API server through the lenient gateway from here on."""
+    return Oracle(lenient, token, wire, api_server, f"fence-{secrets.token_hex(6)}")
+
+
+@pytest.fixture(scope="module")
+def pod(admin: Kubectl, kubelet: StreamingKubelet) -> str:
+    """A pod whose commands run, as `namespace/name`."""
+    return f"{admin.namespace}/{admin.run_pod(f'target-{secrets.token_hex(3)}', nodeName=kubelet.node)}"
 
 
 @pytest.fixture
