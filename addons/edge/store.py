@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from addons.core import approval as core
 from addons.core.approval import Approval, Ask, Case, ForbiddenApprover, InvalidTransition, State
@@ -65,7 +65,7 @@ class Store:
             self._engine = sa.create_engine(parsed)
             if parsed.get_backend_name() == "sqlite":
                 sa.event.listen(self._engine, "connect", prepare_sqlite)
-            METADATA.create_all(self._engine)
+            self._make_tables()
             self._check_version()
 
     def close(self) -> None:
@@ -167,15 +167,22 @@ class Store:
         with _translated(), self._engine.connect() as connection:
             return [case_of(row) for row in connection.execute(query).mappings()]
 
+    def _make_tables(self) -> None:
+        """Workers start at once, and each may find a table that another makes at this very moment."""
+        for _ in METADATA.tables:
+            with suppress(OperationalError, ProgrammingError):
+                return METADATA.create_all(self._engine)
+        return METADATA.create_all(self._engine)
+
     def _check_version(self) -> None:
-        with self._engine.begin() as connection:
-            version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-            if version is None:
+        # A new store belongs to whichever worker comes first; the others find it made.
+        with suppress(IntegrityError), self._engine.begin() as connection:
+            if connection.execute(sa.select(SCHEMA.c.version)).scalar() is None:
                 connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-            elif version != SCHEMA_VERSION:
-                raise StoreUnavailable(
-                    f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}"
-                )
+        with self._engine.connect() as connection:
+            version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
+        if version != SCHEMA_VERSION:
+            raise StoreUnavailable(f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}")
 
 
 @contextmanager

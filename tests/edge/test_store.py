@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -270,3 +271,21 @@ async def test_the_event_loop_is_never_blocked(store: Store, file: Path) -> None
     blocker.close()
     assert (await waiting).approval.state is State.PENDING
     thread.close()
+
+
+def _open(url: str, start: Any) -> None:
+    start.wait()
+    Store(url).close()
+
+
+def test_workers_that_start_at_once_share_a_new_store(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    for number in range(5):
+        start = context.Barrier(6)
+        url = sqlite_url(tmp_path / f"{number}.sqlite")
+        workers = [context.Process(target=_open, args=(url, start)) for _ in range(6)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert [worker.exitcode for worker in workers] == [0] * 6

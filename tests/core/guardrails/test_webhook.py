@@ -89,6 +89,7 @@ def test_the_objects_are_needed() -> None:
         (asking(body=WEBHOOK.replace(", caFile: opa.pem", "")), 7, "webhook.caFile: Field required"),
         (asking(body=WEBHOOK.replace("opa.pem", "opa.pem, timeoutSeconds: 31")), 7, "webhook.timeoutSeconds"),
         (asking(match=WRITES.replace("connect", "get")), 6, "admission is about changes"),
+        (asking(match="apiGroups: [''], resources: [pods/exec], verbs: [connect], each: line"), 6, "requests only"),
         (asking(tests=TESTS.replace(", webhook: {allowed: true}", "")), 13, "nobody has asked"),
     ],
 )
