@@ -114,9 +114,7 @@ def listener(cluster: Cluster, tmp_path: Path) -> Iterator[Listener]:
     context.load_verify_locations(authority.pair.certificate)
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        found = Listener(
-            replace(Upstream.of(cluster), address=address, ca_file=str(authority.pair.certificate), name="mtls")
-        )
+        found = Listener(replace(Upstream.of(cluster), address=address, ca_file=str(authority.pair.certificate)))
 
         def serve() -> None:
             while True:

@@ -21,11 +21,14 @@ import yaml
 from scripts.devenv.certificates import Authority
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import eventually
+from tests.e2e.bypasses.caller import Caller
 from tests.e2e.bypasses.oracle import Oracle
 from tests.e2e.conftest import Gateways
+from tests.e2e.custom_resources import GROUP, definition
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.raw import Answer, ask, connect, proxy, request, tunnel
 from tests.e2e.wiretap import Wiretap
+from tests.support.kubernetes import Kubectl
 from tests.support.proxy import everything
 
 PATH = "/api/v1/namespaces/default/configmaps"
@@ -169,3 +172,23 @@ def test_b85_the_key_of_the_ca_is_its_owners_alone(gateway: GatewayEnv) -> None:
     with tunnel(gateway) as tls:
         leaf = tls.getpeercert() or {}
     assert leaf["subjectAltName"] == (("DNS", urlsplit(gateway.api_url).hostname),)
+
+
+CREATE = ("create", "-f", "-", "--raw")
+MORPH = json.dumps({"apiVersion": f"{GROUP}/v1", "kind": "Morph", "metadata": {"name": "one"}})
+
+
+def test_b86_a_kind_that_changes_its_scope_is_never_misread(caller: Caller, admin: Kubectl, kubectl: Kubectl) -> None:
+    """What discovery told a moment ago is not believed against the cluster: one reading, or none."""
+    paths = [f"/apis/{GROUP}/v1/{where}morphs/one" for where in ("", f"namespaces/{admin.namespace}/")]
+    for scope in ("Namespaced", "Cluster"):
+        admin.apply(definition("morphs", "Morph", scope))
+        made = paths[scope == "Namespaced"].removesuffix("/one")
+        eventually("an object of it", lambda made=made: admin.run(*CREATE, made, stdin=MORPH).returncode == 0, 30)
+        answers = [caller.asks(path).status for path in (*paths, *paths)]
+        assert set(answers) <= {200, 400, 403, 404}
+        if scope == "Namespaced":
+            assert answers[1] == 200
+        kubectl("delete", "crd", f"morphs.{GROUP}", "--wait=true")
+    assert {404, 403} >= {caller.asks(path).status for path in paths}
+    assert caller.oracle.readings()
