@@ -16,6 +16,7 @@ SPAN = {
     "H": ("B-80", "B-88"),
 }
 
+
 def test_every_id_is_there_once_and_in_order() -> None:
     sections = {section: [each.id for each in entries] for section, (_, entries) in bypasses().items()}
     assert {section: (ids[0], ids[-1]) for section, ids in sections.items()} == SPAN
