@@ -117,7 +117,7 @@ def test_whatever_a_role_session_did_was_asked_for_by_an_agent_or_changed_nothin
     assert own
     for event in own:
         dry_run = "dryRun=All" in event["requestURI"]
-        reads = event["verb"] == "get" and event["userAgent"] == GATEWAY_AGENT
+        reads = event["verb"] in ("get", "list") and event["userAgent"] == GATEWAY_AGENT
         assert dry_run or reads, event
 
 

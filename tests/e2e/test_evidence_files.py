@@ -103,8 +103,8 @@ def test_every_judged_request_replays_to_its_decision(recordable: list[GatewayEn
         for record in records.values():
             if record.judged.rules == guardrails.digest:  # others were judged before their rules were changed
                 again = replay(record, guardrails)
-                assert again.missing == ()
-                assert again.masked or again.decision.verdict is record.decision.verdict, record
+                assert set(again.missing) <= set(record.left_out), "only what is too large to be kept is unknown"
+                assert again.missing or again.masked or not again.changed, record
                 total += 1
     assert total > 5
 
