@@ -264,6 +264,7 @@ def test_status_and_metrics_tell_what_is_in_force_and_what_went_wrong(
     assert [worker["policy"] for worker in said["workers"]] == [good] * WORKERS
     before = metrics(reloading)
     assert many(worker_agent, f"/api/v1/namespaces/{admin.namespace}/configmaps/counted", 10) == {403}
+    assert many(worker_agent, f"/api/v1/namespaces/{admin.namespace}/configmaps/other", 2) == {404}
 
     def counted() -> bool:
         now = metrics(reloading)
