@@ -7,6 +7,7 @@ from pathlib import Path
 from addons.core.access import AccessPolicy, compile_access, cross_check
 from addons.core.connection import compile_connections
 from addons.core.documents import Document, parse_documents
+from addons.core.guardrails import compile_guardrails
 from addons.core.guardrails.freeze import compile_windows
 from addons.core.identity import Identity
 from addons.core.identity_provider import compile_identity
@@ -37,6 +38,11 @@ def role(intent: str) -> str:
     grants = AccessPolicy(rules, providers).grants(session, NOW)
     assert not isinstance(grants, Refusal)
     return grants[0].role
+
+
+def test_the_guardrail_loads_and_passes_its_tests() -> None:
+    found, problems = parse_documents((RULES / "guardrails" / "registries.yaml.example").read_text(), "r")
+    assert problems + compile_guardrails(found)[1] == []
 
 
 def test_the_freeze_windows_load() -> None:

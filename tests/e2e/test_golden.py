@@ -61,7 +61,7 @@ ORDINARY = {
     "unknown-subresource": Row(command="get --raw /api/v1/namespaces/default/pods/web/ports"),
     "wrong-scope": Row(command="get --raw /api/v1/namespaces/default/nodes"),
     "no-resource-path": Row(command="get --raw /metrics"),
-    "ambiguous": Row(command="get --raw /api/v1/namespaces/default/pods/../secrets"),
+    "ambiguous": Row(command="get --raw /api/v1/namespaces/default/pods%2Fsecrets"),
     "ambiguous-byte": Row(command="get --raw /api/v1/namespaces/default/pods/a%00b"),
     "ambiguous-body": Row(
         command="create --raw /api/v1/namespaces/default/configmaps -f -",
@@ -112,7 +112,7 @@ def test_a_denial(hasty: Agent, impatient: GatewayEnv, oncall: Person, web: str)
 
 def test_an_approval_that_nobody_gives(impatient: GatewayEnv, as_user: Callable[..., Agent]) -> None:
     """kubectl comes back by itself ten times, and then says why."""
-    row = Row(command="get secrets --all-namespaces")
+    row = Row(command="get secret any --namespace=kube-system")
     golden.check("approval", row.words, row.run(as_user(impatient, "golden-reader", "agents")))
 
 
