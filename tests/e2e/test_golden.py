@@ -61,7 +61,6 @@ ORDINARY = {
     "unknown-subresource": Row(command="get --raw /api/v1/namespaces/default/pods/web/ports"),
     "wrong-scope": Row(command="get --raw /api/v1/namespaces/default/nodes"),
     "no-resource-path": Row(command="get --raw /metrics"),
-    "ambiguous": Row(command="get --raw /api/v1/namespaces/default/pods%2Fsecrets"),
     "ambiguous-byte": Row(command="get --raw /api/v1/namespaces/default/pods/a%00b"),
     "ambiguous-body": Row(
         command="create --raw /api/v1/namespaces/default/configmaps -f -",
