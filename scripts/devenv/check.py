@@ -18,8 +18,8 @@ CORE_COVERAGE = 100
 
 _PYTHON = sys.executable
 _PYTEST = ("-m", "pytest", "--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
-# Most of an end-to-end test is waiting. Each process has a cluster of its own, so there are no more than two; a file stays
-# in one process, and files keep their order, because the tests of the evidence must be the last.
+# Most of an end-to-end test is waiting. Each process has a cluster of its own, so there are no more than two; a file
+# stays in one process, and files keep their order, because the tests of the evidence must be the last.
 _AT_ONCE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 

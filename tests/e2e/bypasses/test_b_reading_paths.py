@@ -99,7 +99,7 @@ def test_b11_a_slash_or_question_mark_at_the_end_means_nothing(target: str, expe
 def test_b11_nor_is_it_a_way_past_a_rule(end: str, caller: Caller) -> None:
     caller.is_refused(403, "exec-needs-approval", f"/api/v1/namespaces/NS/pods/p1/exec{end}")
     caller.is_refused(403, "no-node-proxy", f"/api/v1/nodes/node-1/proxy{end}")
-    caller.is_refused(429, "list-all-secrets-needs-approval", f"/api/v1/secrets{end}")
+    caller.is_refused(403, "no-lists-of-all-secrets", f"/api/v1/secrets{end}")
 
 
 @pytest.mark.parametrize(
