@@ -155,6 +155,17 @@ def admin(kubectl: Kubectl) -> Iterator[Kubectl]:
 
 
 @pytest.fixture(scope="module")
+def elsewhere(admin: Kubectl) -> Iterator[Kubectl]:
+    """The administrator in another namespace, where nobody else does anything."""
+    name = f"{admin.namespace}-admin"
+    admin("create", "namespace", name)
+    ours = admin.within(name)
+    ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
+    yield ours
+    admin("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module")
 def agent(gateway: GatewayEnv, as_user: Callable[..., Agent], admin: Kubectl, request: pytest.FixtureRequest) -> Agent:
     """An agent whose role may do everything: nothing but the gateway stops it. In the namespace of `admin`."""
     return as_user(gateway, f"agent-of-{request.module.__name__.rpartition('.')[2]}", "agents").within(admin.namespace)
