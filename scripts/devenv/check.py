@@ -18,9 +18,6 @@ CORE_COVERAGE = 100
 
 _PYTHON = sys.executable
 _PYTEST = ("-m", "pytest", "--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
-# Most of an end-to-end test is waiting. Each process has a cluster of its own, so there are no more than two; a file
-# stays in one process, and files keep their order, because the tests of the evidence must be the last.
-_AT_ONCE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stage]:
         Stage("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."]),
         Stage("mypy --strict", [_PYTHON, "-m", "mypy"]),
         Stage("cluster build", [_PYTHON, "-m", "scripts.devenv.build"]),
-        Stage("pytest", [_PYTHON, *_PYTEST, *_AT_ONCE, coverage, *pytest_arguments]),
+        Stage("pytest", [_PYTHON, *_PYTEST, coverage, *pytest_arguments]),
     ]
 
 
