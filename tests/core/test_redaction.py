@@ -27,6 +27,10 @@ def test_credential_headers(name: str) -> None:
     assert scrub_headers([plain, (name.encode(), b"Bearer s3cret")]) == (plain, (name.encode(), b"[scrubbed]"))
 
 
+def test_a_header_without_a_token_stays_as_it_is() -> None:
+    assert scrub_headers([(b"X-Note", b"nothing to hide")]) == ((b"X-Note", b"nothing to hide"),)
+
+
 def test_b24_bearer_subprotocol_keeps_the_other_protocols() -> None:
     value = b"base64url.bearer.authorization.k8s.io.c2VjcmV0, v5.channel.k8s.io"
     [(_, kept)] = scrub_headers([(b"Sec-WebSocket-Protocol", value)])

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from addons.core.guardrails.cel import InvalidExpression, Unevaluable, activation, compile_condition
+from addons.core.guardrails.cel import InvalidExpression, Unevaluable, activation, compile_condition, value_of
 
 OBJECT = {"spec": {"on": True, "n": 3, "name": "web", "list": [1, 2]}, "metadata": {"labels": {"a/b": "c"}}}
 
@@ -110,3 +110,13 @@ def test_mistakes_are_found_when_compiled(expression: str, message: str) -> None
 )
 def test_references_are_the_variables_used(expression: str, references: set[str]) -> None:
     assert compile_condition(expression).references == references
+
+
+def test_the_value_of_an_expression() -> None:
+    bound = activation({"object": {"a": 7}})
+    assert value_of("object.a + 1", bound) == 8
+    with pytest.raises(InvalidExpression):
+        value_of("object.a +", bound)
+    for without in ("object.b", "object.?a"):  # an error, and an optional: nothing that Python has
+        with pytest.raises(Unevaluable):
+            value_of(without, bound)
