@@ -255,13 +255,15 @@ def test_status_and_metrics_tell_what_is_in_force_and_what_went_wrong(
     reloading: GatewayEnv, rules: Path, worker_agent: Agent, admin: Kubectl
 ) -> None:
     (good,) = versions(change(reloading, rules / "new.yaml", RULE.format(word="counted", verdict="deny")))
+
     # What workers say of themselves is a second old at most.
-    done = eventually(
-        "status", lambda: (found := chaperone(reloading, "status", "-o", "json")).returncode == 0 and found
-    )
-    said = json.loads(done.stdout)
+    def told() -> dict[str, Any] | None:
+        done = chaperone(reloading, "status", "-o", "json")
+        said: dict[str, Any] = json.loads(done.stdout) if done.returncode == 0 else {"workers": []}
+        return said if [worker["policy"] for worker in said["workers"]] == [good] * WORKERS else None
+
+    said = eventually("status", told)
     assert (said["ok"], said["trouble"], said["missing"]) == (True, [], {})
-    assert [worker["policy"] for worker in said["workers"]] == [good] * WORKERS
     before = metrics(reloading)
     assert many(worker_agent, f"/api/v1/namespaces/{admin.namespace}/configmaps/counted", 10) == {403}
     assert many(worker_agent, f"/api/v1/namespaces/{admin.namespace}/configmaps/other", 2) == {404}
