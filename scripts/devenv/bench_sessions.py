@@ -76,10 +76,7 @@ def _with_kubelet(cluster: clusters.Cluster, folder: Path, rounds: int) -> dict[
     direct = _Kubectl(cluster.kubectl, cluster.admin_kubeconfig, {})
     gateway = None
     try:
-        direct.run("create", "-f", "-", stdin=streaming_kubelet.node())
-        direct.run("wait", "--for=condition=Ready", f"node/{kubelet.node}", "--timeout=30s")
-        status = streaming_kubelet.node_status(kubelet)
-        direct.run("patch", "node", kubelet.node, "--subresource=status", "--type=merge", "-p", status)
+        direct.run("create", "-f", "-", stdin=streaming_kubelet.node(kubelet))
         direct.run("create", "-f", "-", stdin=_MANIFEST % kubelet.node)
         direct.run("wait", "--for=condition=Ready", f"pod/{_POD}", "--timeout=30s")
         upstream = replace(Upstream.of(cluster), profile="observe")

@@ -43,7 +43,7 @@ def program() -> Path:
 
 
 def start(cluster: Cluster, folder: Path, attach: str = "cat") -> StreamingKubelet:
-    """Starts one; `attach` is the command of sh that attach finds running. The cluster has to be told `node_status`."""
+    """Starts one; `attach` is the command of sh that attach finds running. The cluster has to be told its `node`."""
     pki = Path(cluster.state_dir) / "pki"
     log = folder.with_suffix(".log")
     command: list[str | Path] = [
@@ -60,16 +60,17 @@ def start(cluster: Cluster, folder: Path, attach: str = "cat") -> StreamingKubel
     return StreamingKubelet(node=NODE, port=int(listening[1]), folder=folder, child=child)
 
 
-def node() -> str:
-    """The node, as a manifest."""
-    return json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}})
+def node(kubelet: StreamingKubelet) -> str:
+    """The node, as a manifest that has its status already: the API server comes to this kubelet.
 
-
-def node_status(kubelet: StreamingKubelet) -> str:
-    """What makes the API server come here, as a merge patch of the node's status once kwok has made it ready.
-
-    A phase that kwok does not look after keeps its heartbeats, which would put its own port back.
+    Ready from the start and of no phase, it is in no stage of kwok's, whose heartbeat would put kwok's own port back.
     """
-    return json.dumps(
-        {"status": {"phase": "Terminated", "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}}}}
-    )
+    room = {"cpu": "1k", "memory": "1Ti", "pods": "1M"}
+    status = {
+        "addresses": [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": NODE}],
+        "allocatable": room,
+        "capacity": room,
+        "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "made ready"}],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
+    }
+    return json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "status": status})

@@ -55,7 +55,8 @@ class Gateways:
     def start(
         self, name: str, upstream: Cluster | Upstream | None = None, settings: Mapping[str, Any] | None = None
     ) -> GatewayEnv:
-        """A gateway of its own; without an upstream, in front of the cluster."""
+        """A gateway of its own; without an upstream, in front of the cluster. A name has one gateway, once."""
+        assert self.folder / name not in [known.folder for known in self.started], f"a second gateway {name}"
         gateway = start_gateway(
             upstream or self.cluster,
             self.folder / name,
@@ -205,10 +206,7 @@ def password(admin: Kubectl, plant: Callable[[], str]) -> str:
 def kubelet(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamingKubelet]:
     """A node on which commands run with a true end of input and their own exit codes."""
     running = streaming_kubelet.start(cluster, tmp_path_factory.mktemp("streaming-kubelet"), ATTACHED)
-    kubectl("create", "-f", "-", stdin=streaming_kubelet.node())
-    kubectl("wait", "--for=condition=Ready", f"node/{running.node}", "--timeout=30s")
-    status = streaming_kubelet.node_status(running)
-    kubectl("patch", "node", running.node, "--subresource=status", "--type=merge", "-p", status)
+    kubectl("create", "-f", "-", stdin=streaming_kubelet.node(running))
     yield running
     running.stop()
 
