@@ -57,7 +57,7 @@ ORDINARY = {
     "rule-protobuf": Row(command="create clusterrolebinding mine --clusterrole=cluster-admin --user=agent"),
     "exec-rule": Row(command="exec web -- env"),
     # What the cluster has not, or what cannot be read in one way only.
-    "unknown-kind": Row(command="get --raw /apis/example.com/v1/widgets"),
+    "unknown-kind": Row(command="get --raw /apis/example.com/v1/gizmos"),
     "unknown-subresource": Row(command="get --raw /api/v1/namespaces/default/pods/web/ports"),
     "wrong-scope": Row(command="get --raw /api/v1/namespaces/default/nodes"),
     "no-resource-path": Row(command="get --raw /metrics"),

@@ -49,12 +49,15 @@ def test_b20_nobody_is_impersonated(
     assert b"impersonate-" not in oracle.sent().lower()
 
 
+@pytest.fixture(scope="module")
+def over_http2(gateways: Gateways, wire: Wiretap) -> GatewayEnv:
+    return gateways.start("impersonated-http2", wire.upstream, {"http2": True})
+
+
 @pytest.mark.parametrize("names", [["impersonate-user"], ["impersonate-group", "impersonate-extra-a%2fb"]])
-def test_b20_nor_over_http2(
-    names: list[str], gateways: Gateways, wire: Wiretap, gateway: GatewayEnv, token: str, oracle: Oracle
-) -> None:
-    other = gateways.start("impersonated-http2", wire.upstream, {"http2": True})
-    (outcome,) = raw_http2.ask(other, raw_http2.get(other, PATH, *[(name, "root") for name in names], token=token))
+def test_b20_nor_over_http2(names: list[str], over_http2: GatewayEnv, token: str, oracle: Oracle) -> None:
+    asked = raw_http2.get(over_http2, PATH, *[(name, "root") for name in names], token=token)
+    (outcome,) = raw_http2.ask(over_http2, asked)
     assert outcome.status == 200
     (event,) = oracle.events()
     assert "impersonatedUser" not in event
