@@ -23,6 +23,7 @@ settings.load_profile("any-machine")
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "cluster: needs the real cluster (added by itself)")
+    config.addinivalue_line("markers", "alone: measures time, so that nothing else may run meanwhile")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -19,6 +19,8 @@ from addons.perimeter import Perimeter
 from addons.tls import Tls
 from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
 
+pytestmark = pytest.mark.alone
+
 SHORT = 0.3
 CLIENTS = 3
 

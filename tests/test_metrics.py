@@ -71,6 +71,7 @@ def test_nobody_outside_of_a_tunnel_has_a_connection() -> None:
     assert meters.snapshot()["requests"] == [[["", "refuse", "r"], 1]]
 
 
+@pytest.mark.alone
 def test_counting_costs_next_to_nothing() -> None:
     """The numbers themselves, without mitmproxy's flows."""
     meters = Meters()

@@ -269,6 +269,7 @@ def test_a_slow_client_makes_the_server_wait(tmp_path: Path) -> None:
     assert digest.hexdigest() == expected.hexdigest()
 
 
+@pytest.mark.alone
 def test_small_pieces_that_wait_are_judged_as_one(tmp_path: Path) -> None:
     release, judged = threading.Event(), []
 
@@ -311,6 +312,7 @@ def test_what_is_joined(channel: Channel) -> None:
     assert counted == sum(map(upgrade_layer.weight, side.queue))
 
 
+@pytest.mark.alone
 def test_a_server_that_goes_without_a_word_takes_its_client_along(tmp_path: Path) -> None:
     steps, end = Steps(lambda _: None), Socket(client=True)
     with session(

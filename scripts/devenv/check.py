@@ -1,14 +1,20 @@
 """`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
-The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine.
+The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
+measures time runs alone; then the end-to-end tests, which mostly wait, run beside all others.
 """
 
 import argparse
+import re
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
 
 from scripts.devenv import tools
 from scripts.devenv.places import REPOSITORY
@@ -17,7 +23,13 @@ from scripts.devenv.places import REPOSITORY
 CORE_COVERAGE = 100
 
 _PYTHON = sys.executable
-_PYTEST = ("-m", "pytest", "--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
+_PYTEST = (_PYTHON, "-m", "pytest")
+_COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
+_END_TO_END = "tests/e2e"
+NEWS_SECONDS = 30.0
+"""Between two words on how far the tests are."""
+"""Between two reports of how far the tests are."""
+_PERCENT = re.compile(r"\[ *(\d+)%\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +40,26 @@ class Stage:
     command: Sequence[str]
 
 
-def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stage]:
-    """All stages in running order."""
-    coverage = f"--cov-fail-under={fail_under}"
+type Stages = Sequence[Stage]
+"""Run side by side."""
+
+
+def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
+    """All stages in running order. With arguments for pytest, which may choose tests, it runs once."""
+    coverage = [*_COVERAGE, f"--cov-fail-under={fail_under}"]
+    first: list[Stages] = [
+        [Stage("ruff check", [_PYTHON, "-m", "ruff", "check", "."])],
+        [Stage("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."])],
+        [Stage("mypy --strict", [_PYTHON, "-m", "mypy"])],
+        [Stage("cluster build", [_PYTHON, "-m", "scripts.devenv.build"])],
+    ]
+    if pytest_arguments:
+        return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
+    others = [*_PYTEST, *coverage, "-m", "not alone", f"--ignore={_END_TO_END}"]
     return [
-        Stage("ruff check", [_PYTHON, "-m", "ruff", "check", "."]),
-        Stage("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."]),
-        Stage("mypy --strict", [_PYTHON, "-m", "mypy"]),
-        Stage("cluster build", [_PYTHON, "-m", "scripts.devenv.build"]),
-        Stage("pytest", [_PYTHON, *_PYTEST, coverage, *pytest_arguments]),
+        *first,
+        [Stage("tests of time", [*_PYTEST, "-m", "alone"])],
+        [Stage("tests", others), Stage("end-to-end tests", [*_PYTEST, _END_TO_END])],
     ]
 
 
@@ -49,7 +72,7 @@ def main() -> int:
     options = parser.parse_args()
     build = _start_build()
     try:
-        return _run(stages(options.fail_under, options.pytest_arguments))
+        return run(stages(options.fail_under, options.pytest_arguments))
     finally:
         if build is not None and build.poll() is None:
             build.terminate()
@@ -63,20 +86,73 @@ def _start_build() -> subprocess.Popen[bytes] | None:
     return subprocess.Popen([_PYTHON, "-m", "scripts.devenv.build"])
 
 
-def _run(all_stages: Sequence[Stage]) -> int:
+def run(all_stages: Sequence[Stages]) -> int:
     summary: list[str] = []
-    for stage in all_stages:
-        _say(f"{stage.name} …")
-        began = time.monotonic()
-        code = subprocess.run(stage.command, cwd=REPOSITORY, check=False).returncode
-        summary.append(
-            f"{stage.name} {'ok' if code == 0 else f'FAILED (exit {code})'} {time.monotonic() - began:.1f} s"
-        )
+    for together in all_stages:
+        _say(f"{' beside '.join(stage.name for stage in together)} …")
+        code = _alone(together[0], summary) if len(together) == 1 else _side_by_side(together, summary)
         if code != 0:
             _say(f"{' · '.join(summary)} · stopped here")
             return code
     _say(" · ".join(summary))
     return 0
+
+
+def _alone(stage: Stage, summary: list[str]) -> int:
+    began = time.monotonic()
+    code = subprocess.run(stage.command, cwd=REPOSITORY, check=False).returncode
+    summary.append(_outcome(stage, code, time.monotonic() - began))
+    return code
+
+
+def _side_by_side(together: Stages, summary: list[str]) -> int:
+    """Each one's output is shown whole when it has ended; until then, from time to time, how far they are."""
+    with ExitStack() as ending:
+        running = [ending.enter_context(_Running(stage)) for stage in together]
+        news = began = time.monotonic()
+        codes: list[int] = []
+        while running:
+            time.sleep(0.2)
+            for one in [one for one in running if one.process.poll() is not None]:
+                running.remove(one)
+                codes.append(one.process.returncode)
+                sys.stdout.write(one.output())
+                sys.stdout.flush()
+                summary.append(_outcome(one.stage, codes[-1], time.monotonic() - began))
+            if running and time.monotonic() - news > NEWS_SECONDS:
+                news = time.monotonic()
+                _say(" · ".join(one.progress() for one in running))
+    return next((code for code in codes if code), 0)
+
+
+class _Running:
+    """A stage that writes to a file of its own. Leaving the context ends it."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage = stage
+        self._file = Path(tempfile.mkstemp(prefix="chaperone-check-")[1])
+        with self._file.open("wb") as output:
+            self.process = subprocess.Popen(stage.command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+
+    def output(self) -> str:
+        return self._file.read_text(errors="replace")
+
+    def progress(self) -> str:
+        percent = _PERCENT.findall(self.output())
+        return f"{self.stage.name} {percent[-1] if percent else 0} %"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait()
+        self._file.unlink()
+
+
+def _outcome(stage: Stage, code: int, seconds: float) -> str:
+    return f"{stage.name} {'ok' if code == 0 else f'FAILED (exit {code})'} {seconds:.1f} s"
 
 
 def _say(message: str) -> None:

@@ -123,6 +123,7 @@ def test_an_unknown_format_is_a_sentence(gateway: Path) -> None:
     )  # fmt: skip
 
 
+@pytest.mark.alone
 def test_it_is_fast(tmp_path: Path) -> None:
     folder = stored(tmp_path / "state", "s", LINES[:4] * 5_000)
     started = time.monotonic()

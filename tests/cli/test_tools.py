@@ -64,6 +64,7 @@ def test_explain_batch_says_which_line_was_no_question() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.alone
 def test_explain_batch_is_fast() -> None:
     line = json.dumps({"id": 1, "method": "GET", "target": "/api/v1/namespaces/a/pods"})
     started = time.monotonic()

@@ -22,6 +22,8 @@ from scripts.devenv.bench_load import Count, Target
 from scripts.devenv.bench_report import Sample
 from scripts.devenv.bench_scenarios import HEADLINE, HOST, QUICK, REQUESTS, STANDARD, WrongAnswers, every_scenario
 
+pytestmark = pytest.mark.alone
+
 SCENARIOS = every_scenario()
 GET = SCENARIOS[HEADLINE]
 TABLE = REQUESTS[0].accept

@@ -18,6 +18,8 @@ from scripts.devenv import bench, bench_batch, bench_decision, bench_report
 from scripts.devenv.bench_decision import CASES
 from scripts.devenv.bench_scenarios import WrongAnswers
 
+pytestmark = pytest.mark.alone
+
 GENEROUS = 10
 SECONDS = 0.2
 SLOW_RULE = """\

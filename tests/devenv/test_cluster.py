@@ -52,6 +52,7 @@ def sockets(pid: int) -> set[str]:
     return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
 
 
+@pytest.mark.alone
 def test_a_second_cluster_is_ready_in_ten_seconds_and_ends_with_its_owner(cluster: Cluster, tmp_path: Path) -> None:
     owner = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"])
     try:

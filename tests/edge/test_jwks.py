@@ -151,6 +151,7 @@ async def test_a_provider_down_at_the_start_is_unavailable(idp: Issuer, clock: C
     await source.close()
 
 
+@pytest.mark.alone
 async def test_closing_ends_a_fetch(idp: Issuer, clock: Clock) -> None:
     idp.delay = 1
     source = KeySource(provider(idp.url), clock)

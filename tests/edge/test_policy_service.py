@@ -111,6 +111,7 @@ async def test_who_is_not_there_gives_no_answer(
     assert (await services.ask(webhook(service, **change), REVIEW)).allowed is None
 
 
+@pytest.mark.alone
 async def test_many_are_asked_at_once_and_connections_are_used_again(
     service: Service, services: PolicyServices
 ) -> None:

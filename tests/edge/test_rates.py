@@ -100,6 +100,7 @@ def test_no_caller_can_be_read_from_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "other" / "0.table").read_bytes() != content
 
 
+@pytest.mark.alone
 def test_counting_costs_microseconds(tmp_path: Path) -> None:
     one = table(tmp_path, workers=4)
     for index in range(4):

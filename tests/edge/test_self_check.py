@@ -70,6 +70,7 @@ def check(folder: Path, perimeter: type[Perimeter], nobody: object, **options: b
         return time.monotonic() - began
 
 
+@pytest.mark.alone
 def test_a_whole_gateway_holds_it_off_at_once(tmp_path: Path) -> None:
     assert check(tmp_path, Perimeter, Nobody()) < 1
 

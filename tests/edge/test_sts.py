@@ -139,6 +139,7 @@ async def test_a_crowd_makes_one_call(service: Sts, credentials: Credentials) ->
     assert len(set(map(id, tokens))) == 1 and len(service.asked) == 1
 
 
+@pytest.mark.alone
 async def test_the_event_loop_goes_on_while_sts_is_slow(service: Sts, credentials: Credentials) -> None:
     await credentials.token(grant(2))  # the first client takes long to make
     service.delay = 0.3
