@@ -23,7 +23,7 @@ import httpx
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.policy import load_judgement
-from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine, bench_sessions
+from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine, bench_sessions, bench_streams
 from scripts.devenv.bench_arms import ARMS, Arm, Bench
 from scripts.devenv.bench_report import MEANING, Rounds, Sample, scenario_report, table, whole_report
 from scripts.devenv.bench_scenarios import HEADLINE, QUICK, STANDARD, Scenario, WrongAnswers, every_scenario
@@ -33,9 +33,9 @@ from scripts.devenv.processes import ChildExited
 WARM_UP_SECONDS = 0.5
 RULES = REPOSITORY / "rules"
 DECISION, BATCH = PARTS = ("decision", "explain-batch")
-SESSIONS = "sessions"
-"""exec in a cluster of its own: only when it is asked for, as it takes minutes."""
 """What is measured without a gateway; chosen like a scenario."""
+SESSIONS, STREAMS = FURTHER = ("sessions", "streams")
+"""exec in a cluster of its own, and what lasts: only when asked for, as they take their time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Measures a stand-in API server directly, through bare mitmproxy and through Chaperone, by turns;\n"
         "and, without a gateway, the decision about a request and `chaperone explain --batch`.",
         epilog=f"{MEANING}\n\nScenarios measured unless told otherwise: {', '.join([*PARTS, *STANDARD])}. "
-        f"Further: {', '.join([SESSIONS, *(name for name in every_scenario() if name not in STANDARD)])}.\n"
+        f"Further: {', '.join([*FURTHER, *(name for name in every_scenario() if name not in STANDARD)])}.\n"
         f"The top level of the JSON is {HEADLINE}. More in docs/performance.md.",
     )
     parser.add_argument("--json", action="store_true", help="print everything as JSON instead of a table")
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenario",
         action="append",
-        choices=[*PARTS, SESSIONS, *every_scenario()],
+        choices=[*PARTS, *FURTHER, *every_scenario()],
         metavar="NAME",
         help="only this; may be repeated",
     )
@@ -111,7 +111,7 @@ def _plan(options: argparse.Namespace) -> Plan:
     known = every_scenario()
     names = options.scenario or [*PARTS, *(QUICK if options.quick else STANDARD)]
     return Plan(
-        parts=[name for name in (*PARTS, SESSIONS) if name in names],
+        parts=[name for name in (*PARTS, *FURTHER) if name in names],
         scenarios=[known[name] for name in names if name in known],
         arms=[arm for arm in ARMS if arm in (options.arm or ARMS)],
         rounds=options.rounds or (3 if options.quick else 5),
@@ -134,6 +134,10 @@ def measure_part(name: str, plan: Plan, cores: bench_machine.Cores, folder: Path
     if name == SESSIONS:
         say("sessions: exec through a gateway and without, over WebSocket and SPDY")
         return bench_sessions.measure(folder, plan.rounds)
+    if name == STREAMS:
+        say(f"streams: {bench_streams.WATCHES} watches that wait, and a log of {bench_streams.LOG_BYTES // 10**6} MB")
+        with bench_machine.pinned(cores.others), Bench(folder / STREAMS, bench_load.program(), cores) as bench:
+            return bench_streams.measure(bench, folder)
     say(f"{name}: by the rules in {RULES}")
     if name == BATCH:
         questions = int(bench_batch.AIM * plan.seconds * 2)

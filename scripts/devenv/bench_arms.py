@@ -108,14 +108,19 @@ class Bench:
         target = Target(authority=HOST, ca_file=self._ca, dial=f"{LOOPBACK}:{self._upstream}")
         return Arm(name="direct", target=target)
 
-    def mitmproxy(self) -> Arm:
-        """mitmproxy as it is. It dials what the client names, so the client names an address: no name is looked up."""
+    def mitmproxy(self, *arguments: str | Path) -> Arm:
+        """mitmproxy as it is, but for further arguments.
+
+        It dials what the client names, so the client names an address: no name is looked up.
+        """
         folder, (port,) = self._folder / "mitmproxy", processes.free_ports(1)
         options = {"confdir": folder, "ssl_verify_upstream_trusted_ca": self._ca, "flow_detail": 0}
         sets = [part for name, value in options.items() for part in ("--set", f"{name}={value}")]
         mitmdump = Path(sys.executable).with_name("mitmdump")
         with pinned(self.cores.gateway):
-            child = self._spawn("mitmproxy", [mitmdump, "-q", "--listen-host", LOOPBACK, "-p", str(port), *sets])
+            child = self._spawn(
+                "mitmproxy", [mitmdump, "-q", "--listen-host", LOOPBACK, "-p", str(port), *sets, *arguments]
+            )
         self._wait(child, port)
         authority = f"{LOOPBACK}:{self._upstream}"
         ca_file = folder / "mitmproxy-ca-cert.pem"

@@ -99,7 +99,7 @@ def usage(pid: int) -> Usage | None:
         with suppress(OSError):  # it has just ended
             fields = (_PROC / str(each) / "stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
-            peak += _peak_kb(each)
+            peak += _status_kb(each, "VmHWM:")
     return Usage(ticks / os.sysconf("SC_CLK_TCK"), peak / 1024)
 
 
@@ -121,6 +121,11 @@ def forget_peak(pid: int) -> None:
             (_PROC / str(each) / "clear_refs").write_text("5")
 
 
+def resident_kb(pid: int) -> int:
+    """Kilobytes of memory that the tree below `pid` has now; 0 where that is not told."""
+    return sum(_status_kb(each, "VmRSS:") for each in _tree(pid)) if _PROC.joinpath("self/stat").exists() else 0
+
+
 def _tree(pid: int) -> list[int]:
     with suppress(OSError):
         children = (_PROC / str(pid) / "task" / str(pid) / "children").read_text().split()
@@ -128,9 +133,9 @@ def _tree(pid: int) -> list[int]:
     return [pid]
 
 
-def _peak_kb(pid: int) -> int:
+def _status_kb(pid: int, field: str) -> int:
     status = (_PROC / str(pid) / "status").read_text()
-    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    return next((int(line.split()[1]) for line in status.splitlines() if line.startswith(field)), 0)
 
 
 def describe(cores: Cores, folder: Path) -> dict[str, object]:

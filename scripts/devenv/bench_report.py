@@ -103,7 +103,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured.
 
-    `facts` may hold the reports `decision` and `explain_batch`.
+    `facts` may hold the reports `decision`, `explain_batch`, `sessions` and `streams`.
     """
     headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
     keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
@@ -124,6 +124,8 @@ def table(report: Mapping[str, Any]) -> str:
         lines += [*_batch_lines(report["explain_batch"]), ""]
     if "sessions" in report:
         lines += [*_session_lines(report["sessions"]), ""]
+    if "streams" in report:
+        lines += [*_stream_lines(report["streams"]), ""]
     for scenario in report["scenarios"]:
         lines += [*_scenario_lines(scenario), ""]
     return "\n".join([*lines, MEANING])
@@ -142,6 +144,19 @@ def _session_lines(sessions: Mapping[str, Any]) -> Iterator[str]:
             f" p99 {found['echo_p99_ms'][1]:g} ms (direct {found['echo_p99_ms'][0]:g}),"
             f" added {found['echo_added_p99_ms']:g} ms: {'met' if found['met'] else 'NOT MET'}"
         )
+
+
+def _stream_lines(streams: Mapping[str, Any]) -> Iterator[str]:
+    yield f"streams: {streams['watches']} watches that wait, and a log of {streams['log_bytes'] // 10**6} MB"
+    for name, found in streams["arms"].items():
+        yield (
+            f"  {name:<10} {found['kilobytes_per_watch']:,.0f} kB a watch; the log at"
+            f" {found['log_megabytes_per_second']:,.0f} MB/s, {found['log_megabytes_grown']:,.1f} MB more at its peak"
+        )
+    yield (
+        f"  chaperone takes {streams['kilobytes_added']:+,.0f} kB a watch beyond mitmproxy,"
+        f" aim {streams['aim_kilobytes_added']:g} kB {_met(streams)}"
+    )
 
 
 def _decision_lines(decision: Mapping[str, Any]) -> Iterator[str]:

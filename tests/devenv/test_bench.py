@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import ssl
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.devenv import bench, bench_load, bench_machine, bench_report
+from scripts.devenv import bench, bench_load, bench_machine, bench_report, bench_streams
 from scripts.devenv.bench import check, take_sample
 from scripts.devenv.bench_arms import Arm, Bench
 from scripts.devenv.bench_load import Count, Target
@@ -238,6 +239,26 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert len(report["scenarios"][0]["arms"]["direct"]["samples"]) == 2
     assert {"cpu", "cores", "kernel", "python", "mitmproxy"} <= report["machine"].keys()
     assert "round 2/2" in output.err
+
+
+def test_what_lasts_comes_through_both_gateways_whole(load: Path, tmp_path: Path) -> None:
+    with Bench(tmp_path / "bench", load, bench_machine.Cores(None, None)) as own:
+        report = bench_streams.measure(own, tmp_path, watches=3, log_bytes=3_000_000)
+        assert list(report["arms"]) == ["mitmproxy", "chaperone"]
+        assert all(arm["log_megabytes_per_second"] > 0 for arm in report["arms"].values())
+    told = bench_report.table({"machine": {}, "streams": report, "scenarios": []})
+    assert "3 watches that wait, and a log of 3 MB" in told
+
+
+@pytest.mark.parametrize(("path", "said"), [("_WATCH", "started"), ("_LOG", "the log after")])
+def test_a_stream_that_stops_short_fails_the_run(
+    path: str, said: str, running: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench_streams, path, "/version?%d" if path == "_LOG" else "/version")
+    monkeypatch.setattr(bench_streams, "SECONDS", 1)
+    arm = bench_streams.streaming_mitmproxy(running, tmp_path)
+    with pytest.raises(WrongAnswers, match=said):
+        asyncio.run(bench_streams.measure_arm(arm, running.token, watches=1, log_bytes=1000))
 
 
 def test_pinning_ends() -> None:

@@ -78,6 +78,10 @@ func (s *server) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	header.Set("Cache-Control", "no-cache, private")
 	header.Set("X-Kubernetes-Pf-Flowschema-Uid", "3d4c62be-4226-4a95-8e9c-72eab2639c5b")
 	header.Set("X-Kubernetes-Pf-Prioritylevel-Uid", "a97ae208-6c5b-4139-85b4-244772051b96")
+	if stream := streams[request.URL.Path]; stream != nil && request.Method == http.MethodGet {
+		stream(writer, request)
+		return
+	}
 	answer, known := s.find(request)
 	if request.Method != http.MethodGet || !known {
 		header.Set("Content-Type", "application/json")
