@@ -1,4 +1,6 @@
-"""What still runs when the right to it is gone is ended: no watch, log or session outlives token or grant (B-28, B-39).
+"""What still runs when the right to it is gone is ended: no watch, log or session outlives token, grant or a lock.
+
+B-28, B-39.
 
 Whoever could ask for it again goes on: a grant that would be given anew, in the same role, is not interrupted.
 """
@@ -6,14 +8,17 @@ Whoever could ask for it again goes on: a grant that would be given anew, in the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 
 from addons.core.access import AccessPolicy, choose
+from addons.core.lock import Lock, stopped
 from addons.core.refusal import Refusal
+from addons.edge.locks import UNREADABLE
+from addons.edge.store import StoreUnavailable
 from addons.exchange import Exchange, exchange_of, need
 from addons.refusal import Disconnect
 
@@ -22,18 +27,25 @@ LOOK_SECONDS = 2.0
 
 
 class Expiry:
-    """`access` is what is in force now, not what a stream began under."""
+    """`access` is what is in force now, not what a stream began under; `locks` reads who is stopped."""
 
-    def __init__(self, access: Callable[[], AccessPolicy], now: Callable[[], float], disconnect: Disconnect) -> None:
-        self._access, self._now, self._disconnect = access, now, disconnect
+    def __init__(
+        self,
+        access: Callable[[], AccessPolicy],
+        locks: Callable[[], Awaitable[Sequence[Lock]]],
+        now: Callable[[], float],
+        disconnect: Disconnect,
+    ) -> None:
+        self._access, self._locks, self._now, self._disconnect = access, locks, now, disconnect
         self._running: dict[Client, dict[str, Exchange]] = {}
+        self._looking: asyncio.Task[None] | None = None
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Begin to look after what is going to last."""
         response = need(flow.response, "response")
         if (response.stream or response.status_code == 101) and (exchange := exchange_of(flow)).sealed:
             if not self._running:
-                asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+                self._look_later()
             self._running.setdefault(flow.client_conn, {})[flow.id] = exchange
 
     def response(self, flow: HTTPFlow) -> None:
@@ -50,21 +62,40 @@ class Expiry:
         """All of its streams are over."""
         self._running.pop(client, None)
 
-    def _look(self) -> None:
-        if self._running:
-            asyncio.get_running_loop().call_later(LOOK_SECONDS, self._look)
+    def _look_later(self) -> None:
+        asyncio.get_running_loop().call_later(LOOK_SECONDS, self._start_looking)
+
+    def _start_looking(self) -> None:
+        self._looking = asyncio.ensure_future(self._look())
+
+    async def _look(self) -> None:
+        locks: Sequence[Lock] | None = None
+        try:
+            locks = await self._locks()
+        except StoreUnavailable as error:
+            log.warning("the locks cannot be read: what runs is ended", why=str(error))
+        finally:
+            if self._running:
+                self._look_later()
+            self._end_what_is_over(locks)
+
+    def _end_what_is_over(self, locks: Sequence[Lock] | None) -> None:
         for client, streams in list(self._running.items()):
             for exchange in list(streams.values()):
                 over: Refusal | None = _UNKNOWN
                 try:
-                    over = self._over(exchange)
+                    over = self._over(exchange, locks)
                 finally:  # also if that cannot be told
                     if over is not None:
                         self._end(client, exchange, over)
 
-    def _over(self, exchange: Exchange) -> Refusal | None:
+    def _over(self, exchange: Exchange, locks: Sequence[Lock] | None) -> Refusal | None:
         """Why the right to it is gone; None while it would be given again."""
         session, grant = need(exchange.session, "session"), need(exchange.grant, "grant")
+        if locks is None:
+            return UNREADABLE
+        if (locked := stopped(locks, session)) is not None:
+            return locked
         if self._now() >= session.identity.exp:
             return _EXPIRED
         grants = self._access().grants(session, self._now())

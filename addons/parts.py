@@ -16,6 +16,7 @@ from addons.edge.authority import Authority
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
+from addons.edge.locks import Locks
 from addons.edge.meters import Meters
 from addons.edge.oidc import Verifier
 from addons.edge.policy_service import PolicyServices
@@ -48,6 +49,7 @@ class Parts:
     refresh: Callable[[Connection, Session], Awaitable[Resources]]
     rates: RateTable
     store: StoreThread
+    locks: Locks
     meters: Meters
     recordings: Recordings
     records: FlowRecords
@@ -64,6 +66,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
     upstream = Upstream(policy.connections, credentials)
     verifier = Verifier(policy.providers, time.monotonic)
     connections = Connections(by_target(policy.connections))
+    store = StoreThread(Store(approvals_url(state), settings.approval_seconds))
     in_force = InForce(policy, time.time, connections, verifier, upstream, known)
     return Parts(
         settings=settings,
@@ -77,7 +80,8 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         resources_of=upstream.resources_of,
         refresh=_refresh_of(in_force, upstream),
         rates=RateTable(state / "rates", max(settings.workers, worker + 1), worker, fingerprint_key(state)),
-        store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
+        store=store,
+        locks=Locks(store, time.monotonic),
         meters=Meters(),
         recordings=Recordings(state, str(worker), time.time()),
         records=records,

@@ -20,6 +20,7 @@ from addons.exchange import Exchange, policy_of
 from addons.expiry import Expiry
 from addons.guardrails import Guardrails
 from addons.limits import Limits
+from addons.locks import Locks
 from addons.masking import Masking
 from addons.metrics import Metrics
 from addons.parts import Parts
@@ -55,8 +56,11 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision
         SessionGuardrails(guardrails_of),  # what happens inside a session
         Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
+        Locks(parts.locks),  # nobody whom a human has locked, before all questions and after all answers
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
-        Expiry(lambda: in_force.policy.access, now, disconnect),  # what runs ends when the right to it does
+        Expiry(
+            lambda: in_force.policy.access, parts.locks.read, now, disconnect
+        ),  # what runs ends when the right to it does
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Metrics(parts.meters, now),  # what became of it, counted
         Seal(),  # undecided is refused

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from addons.core.approval import Approval, Ask, Case, State
+from addons.core.lock import Lock
 
 SCHEMA_VERSION = 1
 METADATA = sa.MetaData()
@@ -30,6 +31,17 @@ APPROVALS = sa.Table(
     sa.Column("note", sa.Text, nullable=False),
     *(sa.Column(field.name, sa.Integer if field.name == "risk" else sa.Text, nullable=False) for field in fields(Ask)),
     sa.Column("owner_key", sa.Text, nullable=False),  # requester_owner, case-folded as core.approval.names() is
+)
+LOCKS = sa.Table(
+    "locks",
+    METADATA,
+    *(
+        sa.Column(field.name, sa.Double if field.name == "made_at" else sa.Text, nullable=False)
+        for field in fields(Lock)
+    ),
+    sa.Column("lifted_by", sa.Text),
+    sa.Column("lifted_at", sa.Double),
+    sa.PrimaryKeyConstraint("id"),
 )
 LIVE = APPROVALS.c.state.in_((State.PENDING, State.GRANTED))
 sa.Index("one_live_per_digest", APPROVALS.c.digest, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
@@ -52,6 +64,11 @@ def case_of(row: Mapping[Any, Any]) -> Case:
     """The approval in a row, with what was asked."""
     values = {field.name: row[field.name] for field in fields(Ask)}
     return Case(approval=approval_of(row), ask=Ask(**values | {"argv": tuple(json.loads(values["argv"]))}))
+
+
+def lock_of(row: Mapping[Any, Any]) -> Lock:
+    """The lock in a row."""
+    return Lock(**{field.name: row[field.name] for field in fields(Lock)})
 
 
 def private_file(file: Path) -> None:

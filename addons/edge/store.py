@@ -10,38 +10,29 @@ in `core/approval.py`; the conditions here repeat it so that nothing can change 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from addons.core import approval as core
 from addons.core.approval import Approval, Ask, Case, ForbiddenApprover, InvalidTransition, State
 from addons.core.identity import Identity
+from addons.edge.database import Database, translated
+from addons.edge.database import StoreUnavailable as StoreUnavailable
 from addons.edge.schema import (
     APPROVALS,
     LIVE,
-    METADATA,
-    SCHEMA,
-    SCHEMA_VERSION,
     approval_of,
     case_of,
-    prepare_sqlite,
-    private_file,
     row_of,
 )
 from addons.edge.schema import sqlite_url as sqlite_url
 
 MAX_PENDING = 100
 """Open questions per requester: an agent cannot bury a human's inbox."""
-
-
-class StoreUnavailable(ConnectionError):
-    """The store could not be read or written; whatever depended on it must be refused."""
 
 
 class UnknownApproval(LookupError):
@@ -52,30 +43,13 @@ class TooManyPending(RuntimeError):
     """The requester has MAX_PENDING unanswered questions already."""
 
 
-class Store:
+class Store(Database):
     """Approvals in a database. Every method blocks and may raise StoreUnavailable. Times are Unix seconds."""
 
     def __init__(self, url: str, approval_seconds: float = core.APPROVAL_SECONDS) -> None:
         """Opens the store and makes its tables; `url` is an SQLAlchemy URL (`sqlite:////absolute/path`)."""
+        super().__init__(url)
         self._seconds = approval_seconds
-        with _translated():
-            parsed = sa.make_url(url)
-            if parsed.get_backend_name() == "sqlite":
-                private_file(Path(parsed.database or ""))
-            self._engine = sa.create_engine(parsed)
-            if parsed.get_backend_name() == "sqlite":
-                sa.event.listen(self._engine, "connect", prepare_sqlite)
-            self._make_tables()
-            self._check_version()
-
-    def close(self) -> None:
-        """Closes every connection."""
-        self._engine.dispose()
-
-    def check(self) -> None:
-        """Returns if the store can be written to: writes what is there already."""
-        with _translated(), self._engine.begin() as connection:
-            connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
 
     def claim(self, digest: str, ask: Ask, now: float) -> Case:
         """The standing answer for a request, in one step: a granted approval comes back CONSUMED, exactly once.
@@ -83,7 +57,7 @@ class Store:
         Otherwise the open question or a recent denial for the same digest, and if there is none a new question.
         Raises TooManyPending.
         """
-        with _translated():
+        with translated():
             for _ in range(3):  # another process may ask the same at the same moment, or an id may exist
                 try:
                     with self._engine.begin() as connection:
@@ -94,7 +68,7 @@ class Store:
 
     def standing(self, digest: str, now: float) -> Case | None:
         """What `claim` would find, without asking for or using up anything."""
-        with _translated(), self._engine.connect() as connection:
+        with self.reading() as connection:
             found = _standing(connection, digest, now)
         return None if found is None else case_of(found)
 
@@ -105,19 +79,19 @@ class Store:
             .where(APPROVALS.c.id == approval_id, APPROVALS.c.state == State.GRANTED, APPROVALS.c.expires_at > now)
             .values(state=State.CONSUMED)
         )
-        with _translated(), self._engine.begin() as connection:
+        with self.writing() as connection:
             return connection.execute(statement).rowcount == 1
 
     def approvals(self, ids: Iterable[str]) -> dict[str, Approval]:
         """The approvals of these ids, in one query; unknown ids are absent."""
         query = sa.select(*(APPROVALS.c[field.name] for field in fields(Approval))).where(APPROVALS.c.id.in_([*ids]))
-        with _translated(), self._engine.connect() as connection:
+        with self.reading() as connection:
             return {row["id"]: approval_of(row) for row in connection.execute(query).mappings()}
 
     def get(self, approval_id: str) -> Case:
         """One approval with what was asked; the id may be typed in any case. Raises UnknownApproval."""
         query = sa.select(APPROVALS).where(APPROVALS.c.id == approval_id.strip().lower())
-        with _translated(), self._engine.connect() as connection:
+        with self.reading() as connection:
             row = connection.execute(query).mappings().first()
         if row is None:
             raise UnknownApproval(f"there is no approval {approval_id!r}; list them with: chaperone approvals list")
@@ -156,7 +130,7 @@ class Store:
                 expires_at=core.expires_at(to, now, self._seconds),
             )
         )
-        with _translated(), self._engine.begin() as connection:
+        with self.writing() as connection:
             changed = connection.execute(statement).rowcount == 1
         after = self.get(approval_id)
         if not changed:
@@ -164,37 +138,8 @@ class Store:
         return after
 
     def _list(self, query: sa.Select[Any]) -> list[Case]:
-        with _translated(), self._engine.connect() as connection:
+        with self.reading() as connection:
             return [case_of(row) for row in connection.execute(query).mappings()]
-
-    def _make_tables(self) -> None:
-        """Workers start at once, and each may find a table that another makes at this very moment."""
-        for _ in METADATA.tables:
-            with suppress(OperationalError, ProgrammingError):
-                return METADATA.create_all(self._engine)
-        return METADATA.create_all(self._engine)
-
-    def _check_version(self) -> None:
-        # A new store belongs to whichever worker comes first; the others find it made.
-        with suppress(IntegrityError), self._engine.begin() as connection:
-            if connection.execute(sa.select(SCHEMA.c.version)).scalar() is None:
-                connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-        with self._engine.connect() as connection:
-            version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-        if version != SCHEMA_VERSION:
-            raise StoreUnavailable(f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}")
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """SQLAlchemy's and the file system's errors become StoreUnavailable; the message holds no parameters."""
-    try:
-        yield
-    except (SQLAlchemyError, OSError) as error:
-        if isinstance(error, StoreUnavailable):
-            raise
-        origin = getattr(error, "orig", None) or error
-        raise StoreUnavailable(f"the approval store cannot be used: {type(origin).__name__}: {origin}") from error
 
 
 def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
@@ -231,6 +176,11 @@ def _standing(connection: sa.Connection, digest: str, now: float) -> sa.RowMappi
     return live if live is not None else connection.execute(denied).mappings().first()
 
 
+def new_id() -> str:
+    """An id that people can read aloud and type."""
+    return "".join(secrets.choice(core.ID_ALPHABET) for _ in range(core.ID_LENGTH))
+
+
 def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:
     table = APPROVALS.c
     mine = (table.requester_iss == ask.requester_iss, table.requester_sub == ask.requester_sub)
@@ -238,7 +188,7 @@ def _ask(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: 
     if connection.execute(count).scalar_one() >= MAX_PENDING:
         raise TooManyPending(f"{MAX_PENDING} requests of this agent wait for an answer already")
     approval = Approval(
-        id="".join(secrets.choice(core.ID_ALPHABET) for _ in range(core.ID_LENGTH)),
+        id=new_id(),
         digest=digest,
         state=State.PENDING,
         asked_at=now,

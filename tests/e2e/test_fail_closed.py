@@ -97,13 +97,11 @@ def test_b80_without_the_identity_provider_nobody_is_believed(
     assert (wire.since(mark), wire.connections) == (b"", connections)
 
 
-def test_b80_without_the_cluster(
-    gateways: Gateways, as_user: Callable[..., Agent], mint: Callable[..., str], cluster: Cluster
-) -> None:
+def test_b80_without_the_cluster(gateways: Gateways, mint: Callable[..., str], cluster: Cluster) -> None:
+    """What kubectl makes of it, after all its tries, is a golden file."""
     upstream = replace(Upstream.of(cluster), address=f"127.0.0.1:{dead_port()}")
     gateway = gateways.start("without-cluster", upstream)
     check_refusals(gateway, mint("alone", groups=["agents"]), {502, 503}, "rule: ")
-    assert "chaperone refused" in as_user(gateway, "alone-too", "agents").refused("get", "--raw", "/healthz")
 
 
 def test_b84_b85_a_cluster_with_another_certificate_is_not_spoken_to(
