@@ -12,6 +12,7 @@ import secrets
 import signal
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,13 @@ def gateways(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def gateway(gateways: Gateways) -> GatewayEnv:
     """The gateway that most tests use."""
     return gateways.start("shared", settings={"hold_seconds": HOLD_SECONDS})
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[Executor]:
+    """For commands that take long, beside other tests."""
+    with ThreadPoolExecutor() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+
+import re2
 
 EKS_TOKEN = b"k8s-aws-v1."
 _CORE = re.compile(r"[0-9A-Za-z_-]{20,}")
@@ -25,6 +27,19 @@ def forms(secret: bytes) -> Iterator[bytes]:
         yield inner
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
     yield secret.hex().encode()
+
+
+def search(*secrets: bytes) -> Callable[[bytes], bool]:
+    """True for text with one of the secrets in one of their forms: one pass, however many they are."""
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.max_mem = 1 << 28
+    pattern = re2.compile(b"|".join(re2.escape(form) for secret in secrets for form in forms(secret)), options)
+
+    def leaked(text: bytes) -> bool:
+        return pattern.search(text) is not None
+
+    return leaked
 
 
 def found(secrets: Iterable[bytes], text: bytes) -> list[bytes]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from addons.edge.archive import decisions
 from addons.policy import load_judgement
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Transcript
-from tests.e2e.leaks import EKS_TOKEN, core, forms, found
+from tests.e2e.leaks import EKS_TOKEN, core, found, search
 from tests.e2e.records import answered_by_the_cluster, by_id, gateway_events
 
 
@@ -134,6 +133,8 @@ def test_the_search_for_secrets_finds_them(name: str, plant: Callable[[], str]) 
     secrets = [core(value), EKS_TOKEN]
     assert found(secrets, b"{" + ENCODINGS[name](value.encode()) + b"}") == [core(value)]
     assert found(secrets, b"{" + ENCODINGS[name](EKS_TOKEN + b"aHR0cHM6Ly9zdHM")) == [EKS_TOKEN]
+    assert search(*secrets)(b"\xff{" + ENCODINGS[name](value.encode()) + b"}")
+    assert not search(*secrets)(b"\xff{}")
 
 
 def evidence(written: list[GatewayEnv]) -> Iterator[tuple[str, bytes]]:
@@ -151,21 +152,21 @@ def evidence(written: list[GatewayEnv]) -> Iterator[tuple[str, bytes]]:
 
 
 def test_b83_no_planted_secret_is_in_any_file(written: list[GatewayEnv], planted: list[str]) -> None:
-    secrets = [core(value) for value in planted]
-    assert secrets
-    assert [where for where, content in evidence(written) if found(secrets, content)] == []
+    assert planted
+    leaked = search(*map(core, planted))
+    assert [where for where, content in evidence(written) if leaked(content)] == []
 
 
 def test_b83_no_token_of_an_agent_is_in_any_file(written: list[GatewayEnv], transcript: Transcript) -> None:
     signatures = [token.rpartition(".")[2].encode() for token in transcript.tokens if token.count(".") == 2]
     assert len(signatures) >= 1
-    secrets = [signature for signature in signatures if signature]
-    assert [where for where, content in evidence(written) if found(secrets, content)] == []
+    leaked = search(*filter(None, signatures))
+    assert [where for where, content in evidence(written) if leaked(content)] == []
 
 
 def test_no_token_of_a_role_is_in_any_file(written: list[GatewayEnv]) -> None:
-    token = re.compile(b"|".join(re.escape(form) for form in forms(EKS_TOKEN)) + rb"|X-Amz-Signature", re.IGNORECASE)
-    assert [where for where, content in evidence(written) if token.search(content)] == []
+    leaked = search(EKS_TOKEN, b"X-Amz-Signature", b"x-amz-signature")
+    assert [where for where, content in evidence(written) if leaked(content)] == []
 
 
 def test_no_agent_was_shown_a_secret(transcript: Transcript, planted: list[str]) -> None:

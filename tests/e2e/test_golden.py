@@ -6,6 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
 import pytest
@@ -81,6 +82,34 @@ def web(admin: Kubectl) -> str:
     return admin.run_pod()
 
 
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """A command that kubectl tries ten times before it says why: begun with the first test here, and long under way."""
+
+    row: Row
+    done: Future[subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def unanswered(impatient: GatewayEnv, as_user: Callable[..., Agent], executor: Executor) -> Patient:
+    row = Row(command="get secret any --namespace=kube-system")
+    return Patient(row, executor.submit(row.run, as_user(impatient, "golden-reader", "agents")))
+
+
+@pytest.fixture(scope="module")
+def stranded(gateways: Gateways, cluster: Cluster, as_user: Callable[..., Agent], executor: Executor) -> Patient:
+    """Of a gateway whose cluster is away."""
+    (nobody,) = free_ports(1)
+    gateway = gateways.start("golden-away", replace(Upstream.of(cluster), address=f"127.0.0.1:{nobody}"))
+    row = Row(command="get --raw /api/v1/namespaces/default/pods")
+    return Patient(row, executor.submit(row.run, as_user(gateway, "stranded", "agents")))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def begun(unanswered: Patient, stranded: Patient) -> None:
+    """Both."""
+
+
 @pytest.mark.parametrize("name", ORDINARY)
 def test_of_an_agent_whose_role_may_do_everything(name: str, agent: Agent) -> None:
     row = ORDINARY[name]
@@ -109,10 +138,8 @@ def test_a_denial(hasty: Agent, impatient: GatewayEnv, oncall: Person, web: str)
     golden.check("exec-denied", row.words, row.run(hasty))
 
 
-def test_an_approval_that_nobody_gives(impatient: GatewayEnv, as_user: Callable[..., Agent]) -> None:
-    """kubectl comes back by itself ten times, and then says why."""
-    row = Row(command="get secret any --namespace=kube-system")
-    golden.check("approval", row.words, row.run(as_user(impatient, "golden-reader", "agents")))
+def test_an_approval_that_nobody_gives(unanswered: Patient) -> None:
+    golden.check("approval", unanswered.row.words, unanswered.done.result())
 
 
 ELSEWHERE = {
@@ -141,12 +168,8 @@ def test_a_masked_value_written_back(agent: Agent, admin: Kubectl) -> None:
     golden.check("masked-write", row.words, row.run(agent))
 
 
-def test_what_cannot_be_judged_now(gateways: Gateways, cluster: Cluster, as_user: Callable[..., Agent]) -> None:
-    """The cluster is away."""
-    (nobody,) = free_ports(1)
-    gateway = gateways.start("golden-away", replace(Upstream.of(cluster), address=f"127.0.0.1:{nobody}"))
-    row = Row(command="get --raw /api/v1/namespaces/default/pods")
-    golden.check("away", row.words, row.run(as_user(gateway, "stranded", "agents")))
+def test_what_cannot_be_judged_now(stranded: Patient) -> None:
+    golden.check("away", stranded.row.words, stranded.done.result())
 
 
 def test_every_golden_file_is_somebodys() -> None:
