@@ -1,8 +1,8 @@
 """Holds what needs a human: asks, waits a short while inside the hook, and lets the later gates run after the answer.
 
 The wait is an interception, so a viewer sees the request paused. What is forwarded is what was asked about: an approval
-is bound to a digest, which is taken again after the wait. This does not decide what needs an answer (guardrails), who
-may give it, or what its states are (`core/approval.py`).
+is bound to a digest, which is taken again after the wait, with the uid of the object that is there then. This does not
+decide what needs an answer (guardrails), who may give it, or what its states are (`core/approval.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from mitmproxy.http import HTTPFlow
 from addons.core.approval import State
 from addons.core.decision import Decision, Verdict
 from addons.core.declined import Declined
-from addons.core.question import CHANGED, DECLINED, TOO_MANY, refusal
+from addons.core.grant import Grant
+from addons.core.guardrails import Unanswered
+from addons.core.guardrails.announce import unanswered
+from addons.core.question import CHANGED, DECLINED, TOO_MANY, object_target, refusal
 from addons.core.wires import Message
 from addons.edge.answers import Answers
 from addons.edge.live import Live
@@ -28,12 +31,15 @@ from addons.upgrade_hooks import Passing
 
 
 class Approvals:
-    """`live` shows who waits; `hold_seconds` is how long, before the client is told to come back."""
+    """`uid` asks, by a grant's role, which object is at a path; `live` shows who waits; `hold_seconds` is how long,
+    before the client is told to come back.
+    """
 
     def __init__(
-        self, store: StoreThread, now: Callable[[], float], scrub: Scrub, live: Live, hold_seconds: float = 20
-    ) -> None:
-        self._store, self._now, self._scrub, self._live = store, now, scrub, live
+        self, store: StoreThread, uid: Callable[[Grant, str], Awaitable[str]], now: Callable[[], float], scrub: Scrub,
+        live: Live, hold_seconds: float = 20,
+    ) -> None:  # fmt: skip
+        self._store, self._uid, self._now, self._scrub, self._live = store, uid, now, scrub, live
         self._hold_seconds = hold_seconds
         self._answers = Answers(store, now)
         self._declined = Declined()
@@ -45,7 +51,7 @@ class Approvals:
         exchange = exchange_of(flow)
         verdict = need(exchange.decision, "decision").verdict
         if verdict is Verdict.REQUIRE_APPROVAL:
-            return self._require(flow, exchange)
+            return self._answerable(flow, exchange)
         if verdict not in (Verdict.ALLOW, Verdict.WARN):
             raise IncompleteExchange("a denied request was not refused")
         exchange.approved = True
@@ -82,8 +88,14 @@ class Approvals:
         """Whoever asked is gone: stop waiting. The question stays, for when they come back."""
         self._answers.release(client)
 
+    async def _answerable(self, flow: HTTPFlow, exchange: Exchange) -> None:
+        try:
+            await self._require(flow, exchange)
+        except Unanswered as error:
+            refuse(flow, unanswered(error))
+
     async def _require(self, flow: HTTPFlow, exchange: Exchange) -> None:
-        digest, sent = digest_of(flow, exchange), as_sent(flow)
+        digest, sent = await self._digest(flow, exchange), as_sent(flow)
         request, decision, now = need(exchange.request, "request"), need(exchange.decision, "decision"), self._now()
         again = request.upgrade == "spdy"  # or the only try of a client that speaks nothing else
         if again and self._declined.lately(digest, now):
@@ -102,7 +114,12 @@ class Approvals:
             return
         if approval.state is not State.CONSUMED:
             refuse(flow, refusal(approval, request, decision.rule, decision.reason))
-        elif digest_of(flow, exchange) != digest or as_sent(flow) != sent:
+        elif as_sent(flow) != sent or await self._digest(flow, exchange) != digest:
             refuse(flow, CHANGED)
         else:
             exchange.approved = True
+
+    async def _digest(self, flow: HTTPFlow, exchange: Exchange) -> str:
+        target = object_target(need(exchange.request, "request"))
+        uid = await self._uid(need(exchange.grant, "grant"), target) if target else ""
+        return digest_of(flow, exchange, uid)

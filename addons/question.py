@@ -34,8 +34,8 @@ def question_of(exchange: Exchange, scrub: Scrub) -> Ask:
     )
 
 
-def digest_of(flow: HTTPFlow, exchange: Exchange) -> str:
-    """The digest an approval of this request is bound to."""
+def digest_of(flow: HTTPFlow, exchange: Exchange, uid: str) -> str:
+    """The digest an approval of this request is bound to; `uid` is that of the object it is about."""
     request = need(exchange.request, "request")
     return digest(
         need(exchange.identity, "identity"),
@@ -44,6 +44,7 @@ def digest_of(flow: HTTPFlow, exchange: Exchange) -> str:
         need(request.target or None, "target"),
         flow.request.raw_content or b"",
         flow.request.headers.get("content-type", ""),
+        uid,
     )
 
 

@@ -41,7 +41,7 @@ def guardrails_of(exchange: Exchange) -> GuardrailSet:
 
 def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
     """The gates, in order; `parts` is what they judge by and reach out with."""
-    settings, in_force, now = parts.settings, parts.in_force, parts.now
+    settings, in_force, now, uid = parts.settings, parts.in_force, parts.now, parts.upstream.uid
     return [
         Limits(settings.max_clients, time.monotonic, disconnect),  # how many, and how long they may take
         Perimeter(parts.connections, lambda: in_force.policy, now, settings.request_bytes),  # known clusters, by HTTPS
@@ -55,12 +55,10 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
         Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision
         SessionGuardrails(guardrails_of),  # what happens inside a session
-        Approvals(parts.store, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where it has to be one
+        Approvals(parts.store, uid, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where one has to
         Locks(parts.locks),  # nobody whom a human has locked, before all questions and after all answers
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
-        Expiry(
-            lambda: in_force.policy.access, parts.locks.read, now, disconnect
-        ),  # what runs ends when the right to it does
+        Expiry(lambda: in_force.policy.access, parts.locks.read, now, disconnect),  # what runs ends with its right
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Metrics(parts.meters, now),  # what became of it, counted
         Seal(),  # undecided is refused

@@ -16,6 +16,8 @@ from addons.approvals import Approvals
 from addons.core.approval import Ask, State
 from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
+from addons.core.grant import Grant
+from addons.core.guardrails import Unanswered
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.question import CHANGED
@@ -33,13 +35,17 @@ AGENT = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=NOW + 60, owne
 ALICE = Identity(iss="https://idp", sub="alice", aud=("gw",), exp=NOW + 60)
 SESSION = Session(id="s1", identity=AGENT, connection="prod", started_at=NOW)
 REQUIRED = Decision(verdict=Verdict.REQUIRE_APPROVAL, risk=60, rule="risky", reason="because")
+GRANT = Grant(
+    id="g", identity=AGENT, connection="prod", role="arn:aws:iam::123456789012:role/r", not_before_at=NOW,
+    expires_at=NOW + 60, granted_by="rule",
+)  # fmt: skip
 DELETE = KubeRequest(
     method="DELETE", path="/api/v1/nodes/n", target="/api/v1/nodes/n", is_resource_request=True, verb="delete",
-    resource="nodes", name="n",
+    api_version="v1", resource="nodes", name="n",
 )  # fmt: skip
 EXEC = KubeRequest(
-    method="GET", path="/e", target="/e?command=id", is_resource_request=True, verb="get", namespace="n",
-    resource="pods", subresource="exec", name="p", argv=("id",),
+    method="GET", path="/e", target="/e?command=id", is_resource_request=True, verb="get", api_version="v1",
+    namespace="n", resource="pods", subresource="exec", name="p", argv=("id",),
 )  # fmt: skip
 
 
@@ -51,6 +57,7 @@ def _flow(request: KubeRequest = DELETE, **changes: Any) -> HTTPFlow:
     values: dict[str, Any] = {
         "identity": AGENT,
         "session": SESSION,
+        "grant": GRANT,
         "request": request,
         "command": Command(),
         "decision": REQUIRED,
@@ -69,7 +76,15 @@ class Gateway:
         self.store = Store(sqlite_url(file))
         self.thread = StoreThread(Store(sqlite_url(file)))
         self.live = Live(file.parent, FlowRecords(_scrub), interval_seconds=0.01)
-        self.addon = Approvals(self.thread, lambda: self.now, _scrub, self.live, hold_seconds)
+        self.uid: str | Unanswered = "uid-1"
+        self.targets: list[str] = []
+        self.addon = Approvals(self.thread, self.uid_at, lambda: self.now, _scrub, self.live, hold_seconds)
+
+    async def uid_at(self, _: Grant, target: str) -> str:
+        self.targets.append(target)
+        if isinstance(self.uid, Unanswered):
+            raise self.uid
+        return self.uid
 
     async def send(self, flow: HTTPFlow) -> Exchange:
         waiting = self.addon.request(flow)
@@ -279,6 +294,35 @@ async def test_b69_an_approval_is_for_nothing_else(hasty: Gateway, changes: dict
     [case] = hasty.store.pending(NOW)
     hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
     assert not (await hasty.send(_flow(**changes))).approved
+
+
+async def test_b86_an_approval_is_for_the_object_that_was_there(hasty: Gateway) -> None:
+    await hasty.send(_flow())
+    [case] = hasty.store.pending(NOW)
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW)
+    hasty.uid = "uid-2"
+    assert not (await hasty.send(_flow())).approved
+    hasty.uid = "uid-1"
+    assert (await hasty.send(_flow())).approved
+    assert set(hasty.targets) == {"/api/v1/nodes/n"}
+
+
+async def test_b86_another_object_took_its_place_while_it_waited(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    gateway.uid = "uid-2"
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    assert "changed-after-approval" in status(flow)["message"]
+
+
+async def test_b80_what_it_is_about_cannot_be_told(gateway: Gateway) -> None:
+    gateway.uid = Unanswered("away")
+    flow = _flow()
+    assert not (await gateway.send(flow)).approved
+    assert (status(flow)["code"], "away" in status(flow)["message"]) == (503, True)
+    assert gateway.store.pending(NOW) == []
 
 
 async def test_whoever_leaves_does_not_use_up_the_approval(gateway: Gateway) -> None:

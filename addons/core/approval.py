@@ -159,15 +159,18 @@ def opens_stream(request: KubeRequest) -> bool:
     return request.is_connect and request.subresource != "proxy"
 
 
-def digest(identity: Identity, connection: str, method: str, target: str, body: bytes, content_type: str = "") -> str:
+def digest(
+    identity: Identity, connection: str, method: str, target: str, body: bytes, content_type: str = "", uid: str = ""
+) -> str:
     """SHA-256, in hex, over all that makes two requests the same one.
 
     Each field is preceded by its length, so no two different requests share an encoding. `content_type` tells how a
-    body is read: the five patch types give the same bytes different meanings. The token is not part of it, so that a
+    body is read: the five patch types give the same bytes different meanings. `uid` is that of the object it is about:
+    by the time of the answer another may have taken its place. The token is not part of it, so that a
     refreshed one continues where the last left off; who it speaks for is.
     """
     who = (identity.iss, identity.sub, identity.act, identity.owner)
-    fields = [field.encode("utf-8", "surrogatepass") for field in (*who, connection, method, target, content_type)]
+    fields = [field.encode("utf-8", "surrogatepass") for field in (*who, connection, method, target, content_type, uid)]
     return hashlib.sha256(_length_prefixed([*fields, body])).hexdigest()
 
 

@@ -9,6 +9,7 @@ from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.redaction import scrub_target, scrub_text
 from addons.core.refusal import Refusal
+from addons.core.request_line import canonical_target
 from addons.core.scope import spoken
 from addons.core.session import Session
 
@@ -40,6 +41,15 @@ def ask(
         intent=session.intent,
         diff=diff,
     )
+
+
+def object_target(request: KubeRequest) -> str:
+    """Path of the one object that the request is about and that may be there already; "" if there is none."""
+    if not request.name or (request.verb == "create" and not request.subresource):
+        return ""
+    group = f"apis/{request.api_group}" if request.api_group else "api"
+    scope = f"/namespaces/{request.namespace}" if request.namespace and request.resource != "namespaces" else ""
+    return canonical_target(f"/{group}/{request.api_version}{scope}/{request.resource}/{request.name}", ())
 
 
 def refusal(approval: Approval, request: KubeRequest, rule: str, reason: str) -> Refusal:

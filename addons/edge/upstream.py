@@ -38,6 +38,7 @@ log = structlog.get_logger()
 
 MISS_INTERVAL = 10.0
 """Seconds between two discoveries of a cluster, however often something unknown is asked for."""
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 _PASSED_ON = frozenset({"content-type", "user-agent"})
 """User-Agent becomes the field manager of a write that names none."""
 
@@ -112,6 +113,16 @@ class Upstream:
         """The object now stored at `target`; None when there is none."""
         token, answer = await self._get(grant, target)
         return None if answer.status == 404 else self._object(grant, token, answer)
+
+    async def uid(self, grant: Grant, target: str) -> str:
+        """The uid of the object now stored at `target`; "" when there is none, or the role may not see it."""
+        token, answer = await self._get(grant, target, METADATA_ONLY)
+        if answer.status in (403, 404):
+            return ""
+        found = self._object(grant, token, answer)
+        if isinstance(found, ServerRefusal):
+            raise UpstreamUnavailable(f"{grant.connection} answered with status {found.status}")
+        return str((found.get("metadata") or {}).get("uid", ""))
 
     async def affected(self, grant: Grant, target: str) -> int | ServerRefusal:
         """How many objects the list at `target` has, at least, or the server's refusal to say."""

@@ -122,7 +122,7 @@ def test_names_include_the_qualified_name() -> None:
 
 FIELDS: dict[str, str | bytes] = {
     "iss": "https://idp", "sub": "a", "act": "", "owner": "", "connection": "c", "method": "GET", "target": "/api",
-    "body": b"", "content_type": "",
+    "body": b"", "content_type": "", "uid": "",
 }  # fmt: skip
 
 
@@ -132,7 +132,7 @@ def _digest(**changed: str | bytes) -> str:
     text = {name: value for name, value in every.items() if isinstance(value, str)}
     identity = Identity(iss=text["iss"], sub=text["sub"], act=text["act"], owner=text["owner"], aud=(), exp=0)
     assert isinstance(body, bytes)
-    return digest(identity, text["connection"], text["method"], text["target"], body, text["content_type"])
+    return digest(identity, text["connection"], text["method"], text["target"], body, text["content_type"], text["uid"])
 
 
 @pytest.mark.parametrize("field", FIELDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
-from addons.core.question import CHANGED, TOO_MANY, ask, refusal, waiting
+from addons.core.question import CHANGED, TOO_MANY, ask, object_target, refusal, waiting
 from addons.core.session import Session
 
 IDENTITY = Identity(iss="i", sub="agent", aud=(), exp=1, act="bot", owner="bob")
@@ -23,6 +24,30 @@ EXEC = KubeRequest(
 DELETE = KubeRequest(method="DELETE", path="/y", target="/y", verb="delete", resource="nodes", name="n1")
 DECISION = Decision(verdict=Verdict.REQUIRE_APPROVAL, rule="exec", risk=60, reason="runs code")
 APPROVAL = Approval(id="abcdefgh", digest="d", state=State.PENDING, asked_at=0, expires_at=9, approver="alice")
+
+
+POD = KubeRequest(
+    method="GET", path="/x", verb="get", api_version="v1", namespace="n", resource="pods", name="p"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "target"),
+    [
+        ({}, "/api/v1/namespaces/n/pods/p"),
+        ({"verb": "create", "subresource": "exec"}, "/api/v1/namespaces/n/pods/p"),
+        ({"subresource": "proxy"}, "/api/v1/namespaces/n/pods/p"),
+        ({"namespace": "pods", "name": "pods"}, "/api/v1/namespaces/pods/pods/pods"),
+        ({"api_group": "apps", "resource": "deployments"}, "/apis/apps/v1/namespaces/n/deployments/p"),
+        ({"namespace": "", "resource": "nodes"}, "/api/v1/nodes/p"),
+        ({"namespace": "p", "resource": "namespaces"}, "/api/v1/namespaces/p"),
+        ({"name": "system:masters"}, "/api/v1/namespaces/n/pods/system:masters"),
+        ({"name": ""}, ""),
+        ({"verb": "create"}, ""),
+    ],
+)
+def test_b86_the_object_it_is_about(changes: dict[str, Any], target: str) -> None:
+    assert object_target(replace(POD, **changes)) == target
 
 
 def test_the_question() -> None:

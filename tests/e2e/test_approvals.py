@@ -123,6 +123,21 @@ def test_unanswered_it_is_refused_with_instructions_and_runs_once_when_approved(
     assert len(execs(api_server, mark, pod)) == 1
 
 
+def test_b86_an_approval_is_for_the_pod_that_was_there(
+    hasty: Agent, impatient: GatewayEnv, oncall: Person, pod: str, admin: Kubectl, api_server: ApiServer
+) -> None:
+    """Not for another one of the same name."""
+    command = ["exec", pod, "--", "echo", "which one"]
+    hasty.refused(*command)
+    question = pending(impatient, name=pod)
+    oncall.approves(impatient, question["id"])
+    admin("delete", "pod", pod, "--wait=true", "--grace-period=0", "--force")
+    admin.run_pod(pod)
+    mark = api_server.mark()
+    assert question["id"] not in hasty.refused(*command)
+    assert execs(api_server, mark, pod) == []
+
+
 OTHERS = [
     ["--", "echo", "two"],
     ["--", "echo", "one", "two"],

@@ -176,6 +176,18 @@ async def test_current_object(cluster: Cluster) -> None:
     assert set(cluster.asked) == {("GET", f"{PODS}/p")}
 
 
+async def test_b86_which_object_it_is(cluster: Cluster) -> None:
+    """No more of it than its metadata is asked for: it may be a Secret that nobody has approved yet."""
+    cluster.answers[f"{PODS}/p"] = (200, {"kind": "PartialObjectMetadata", "metadata": {"uid": "u1"}})
+    assert await cluster.upstream.uid(GRANT, f"{PODS}/p") == "u1"
+    for code in (403, 404):
+        cluster.answers[f"{PODS}/p"] = (code, {"kind": "Status"})
+        assert await cluster.upstream.uid(GRANT, f"{PODS}/p") == ""
+    cluster.answers[f"{PODS}/p"] = (500, {"kind": "Status"})
+    with pytest.raises(UpstreamUnavailable, match="500"):
+        await cluster.upstream.uid(GRANT, f"{PODS}/p")
+
+
 def slow(handler: Handler) -> None:
     time.sleep(0.5)
     handler.send_response(200)
