@@ -167,7 +167,7 @@ def test_sighup_to_the_gateway_reaches_every_worker(reloading: GatewayEnv) -> No
     assert len(versions(attempts)) == 1
 
 
-def test_a_request_that_waits_is_judged_by_the_rules_it_began_under(
+def test_b80_a_request_that_waits_is_judged_by_the_rules_it_began_under(
     reloading: GatewayEnv, rules: Path, worker_agent: Agent, admin: Kubectl, oncall: Person
 ) -> None:
     (old,) = versions(change(reloading, rules / "new.yaml", RULE.format(word="asked", verdict="require_approval")))

@@ -19,7 +19,8 @@ from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, eventually
 from tests.e2e.leaks import core, found
-from tests.e2e.people import Person
+from tests.e2e.people import Person, pending
+from tests.e2e.records import approvals
 from tests.e2e.sessions import CLIENTS, agreeing, casts, endings, run, speaking, web_server
 from tests.support.kubernetes import Kubectl
 
@@ -123,6 +124,38 @@ def test_b32_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str
     ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"heard {word}"))
     assert header["title"].startswith("attach ")
     assert f"{word}\n" in "".join(text for _, code, text in events if code == "i")
+
+
+def test_b32_run(agent: Agent, gateway: GatewayEnv, oncall: Person, admin: Kubectl) -> None:
+    """Making the pod needs nobody, being attached to it does."""
+    name = f"run-{secrets.token_hex(3)}"
+    with agent.stream("run", name, "-i", "--image=registry.test/web:1") as running:
+        question = pending(gateway, 20, name=name)
+        assert (question["rule"], question["resource"]) == ("attach-needs-approval", "pods/attach")
+        assert admin.get("pod", name)["status"]["phase"] == "Running"
+        assert casts_titled(gateway, name) == []
+        oncall.approves(gateway, question["id"])
+        eventually("the recording", lambda: casts_titled(gateway, name))
+        running.close()
+
+
+def casts_titled(gateway: GatewayEnv, pod: str) -> list[str]:
+    """The titles of the recordings that name this pod."""
+    heads = [file.read_text().partition("\n")[0] for file in gateway.state_dir.glob("sessions/*/*.cast")]
+    return [head for head in heads if pod in head]
+
+
+def test_b32_debug(agent: Agent, gateway: GatewayEnv, oncall: Person, admin: Kubectl, pod: str) -> None:
+    """A container beside the others needs a person; what exec asks for, it asks for."""
+    name = f"debugger-{secrets.token_hex(3)}"
+    command = ["debug", pod, "--image=registry.test/tools:1", f"--container={name}", "--attach=false"]
+    assert "no-added-capabilities" in agent.refused(*command), "its default profile may trace every process"
+    with agreeing(gateway, oncall, pod):
+        agent(*command, "--profile=restricted")
+    added = admin.get("pod", pod)["spec"]["ephemeralContainers"]
+    assert name in [container["name"] for container in added]
+    asked = approvals(gateway, name=pod, resource="pods/ephemeralcontainers")
+    assert [row["rule"] for row in asked] == ["debug-containers-need-approval"]
 
 
 @pytest.mark.parametrize("size", [0, 300_001])

@@ -22,9 +22,12 @@ from cryptography.x509.oid import NameOID
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import start_time
+from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, client, eventually
 from tests.e2e.conftest import Gateways
-from tests.e2e.people import chaperone, pending
+from tests.e2e.people import Person, chaperone, pending
+from tests.e2e.records import gateway_events
+from tests.e2e.sessions import casts
 from tests.support.kubernetes import Kubectl
 
 STOP_SECONDS = 5
@@ -202,6 +205,24 @@ def test_a_gateway_whose_worker_died_ends_whole(gateways: Gateways) -> None:
     os.kill(first, signal.SIGKILL)
     for each in (pid, second):
         eventually("its end", lambda each=each: start_time(each) is None, STOP_SECONDS)
+
+
+def test_b80_a_session_ends_with_the_gateway_and_is_on_record_to_its_end(
+    gateways: Gateways, as_user: Callable[..., Agent], oncall: Person, admin: Kubectl, kubelet: StreamingKubelet
+) -> None:
+    gateway = gateways.start("stopped-in-exec", settings={"hold_seconds": 60})
+    agent = as_user(gateway, "talking", "agents").within(admin.namespace)
+    pod = admin.run_pod("talking", nodeName=kubelet.node)
+    with agent.stream("exec", pod, "--", "sh", "-c", "echo begun; sleep 60") as running:
+        oncall.approves(gateway, pending(gateway, name=pod)["id"])
+        running.until("begun", 20)
+        os.kill(gateway.child.pid, signal.SIGTERM)
+        eventually("its end", lambda: start_time(gateway.child.pid) is None, STOP_SECONDS)
+        assert running.finish(30)[0] != 0
+    ((_, *events),) = casts(gateway, "begun")
+    assert events[-1][1] in ("m", "x"), "how it ended"
+    stages = [event["stage"] for event in gateway_events(gateway) if "/exec" in event["requestURI"]]
+    assert stages[-1] == "ResponseComplete"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
