@@ -1,0 +1,167 @@
+"""What agents need on their side: `chaperone kubeconfig`, `token`, `run`. Only the first reads the gateway's files."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+from urllib.parse import urlsplit
+
+import yaml
+from cyclopts import Parameter
+
+from addons.cli.operator import read_token
+from addons.core.connection import Connection, compile_connections
+from addons.core.kubeconfig import UnusableKubeconfig, Way, environment, exec_credential, way
+from addons.core.kubeconfig import kubeconfig as make_kubeconfig
+from addons.core.problem import InvalidConfiguration
+from addons.edge.authority import CERTIFICATE_FILE
+from addons.edge.rulefiles import read_rules
+from addons.settings import load_settings
+
+_NO_SUCH_COMMAND = 127
+
+
+def kubeconfig(
+    connection: str,
+    *,
+    gateway: str,
+    token_file: str = "",
+    namespace: str = "",
+    intent: str = "",
+    conf: Path = Path("mitm.conf"),
+) -> None:
+    """Print a kubeconfig for agents: their way to a cluster through this gateway. It holds no secret.
+
+    ```
+    chaperone kubeconfig prod --gateway http://chaperone.internal:8080 --token-file /var/run/secrets/oidc/token
+    ```
+
+    Parameters
+    ----------
+    connection
+        Name of the cluster in rules/connections.
+    gateway
+        URL of the gateway as agents reach it.
+    token_file
+        Where the agent finds its OIDC token. Without it, kubectl asks `chaperone token`.
+    namespace
+        The agent's namespace.
+    intent
+        What it is doing, where access rules ask for that.
+    conf
+        The gateway's configuration file.
+    """
+    settings = load_settings(conf)
+    if urlsplit(gateway).scheme not in ("http", "https") or not urlsplit(gateway).hostname:
+        raise ValueError(f"--gateway {gateway}: give a URL such as http://chaperone.internal:{settings.listen_port}")
+    ca = (Path(settings.certs) / CERTIFICATE_FILE).read_bytes()
+    found = make_kubeconfig(_connection(settings.rules, connection), ca, gateway, token_file, namespace, intent)
+    print(yaml.safe_dump(found, sort_keys=False), end="")
+
+
+def token(*, token_file: Path | None = None) -> None:
+    """Print an OIDC token as kubectl asks a credential plugin for it (ExecCredential).
+
+    It comes from CHAPERONE_TOKEN, or from a file.
+
+    Parameters
+    ----------
+    token_file
+        File with the token.
+    """
+    print(json.dumps(exec_credential(read_token(token_file), time.time())))
+
+
+def run(
+    *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    kubeconfig: Path | None = None,
+    context: str = "",
+    intent: str = "",
+) -> int:
+    """Run a command whose way to the cluster is the gateway: kubectl, helm, or a program with a client library.
+
+    ```
+    chaperone run --kubeconfig agent.yaml --intent "INC-42 disk full" -- helm upgrade web ./chart
+    ```
+
+    It sets HTTPS_PROXY, KUBECONFIG and the CA variables of OpenSSL, Go, Python, curl, git and Node, and ends as the
+    command does. Whatever else the command asks of the internet is refused by the gateway.
+
+    Parameters
+    ----------
+    command
+        The command, after `--`.
+    kubeconfig
+        From `chaperone kubeconfig`; else the file in KUBECONFIG.
+    context
+        One of its contexts, instead of the current one.
+    intent
+        What the command is for, where access rules ask for that.
+    """
+    if not command:
+        raise ValueError("say what to run, after --")
+    file = kubeconfig or Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    chosen = way(_read(file), str(file.absolute().parent), context, intent)
+    with tempfile.TemporaryDirectory(prefix="chaperone-run-") as folder:
+        return _run(command, {**os.environ, **_prepared(chosen, Path(folder))})
+
+
+def _connection(rules: list[str], name: str) -> Connection:
+    documents, problems = read_rules(rules)
+    connections, found = compile_connections(documents)
+    if problems or found:
+        raise InvalidConfiguration([*problems, *found])
+    if name not in connections:
+        raise LookupError(f"there is no connection {name!r}; there is: {', '.join(sorted(connections)) or 'none'}")
+    return connections[name]
+
+
+def _read(file: Path) -> dict[str, object]:
+    try:
+        document = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise UnusableKubeconfig(f"{file} is no kubeconfig: {error}") from None
+    if not isinstance(document, dict):
+        raise UnusableKubeconfig(f"{file} is no kubeconfig")
+    return document
+
+
+def _prepared(chosen: Way, folder: Path) -> dict[str, str]:
+    """Writes what the variables name; the folder is the user's alone."""
+    own_ca, bundle, kubeconfig = folder / "gateway-ca.pem", folder / "bundle.pem", folder / "kubeconfig"
+    own_ca.write_bytes(chosen.ca)
+    bundle.write_bytes(_trusted() + b"\n" + chosen.ca)
+    kubeconfig.write_text(json.dumps(chosen.document))  # JSON is YAML
+    return environment(chosen, str(kubeconfig), str(own_ca), str(bundle))
+
+
+def _trusted() -> bytes:
+    """The CAs that this machine trusts, where it has them in one file."""
+    file = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
+    return Path(file).read_bytes() if file else b""
+
+
+def _run(command: tuple[str, ...], env: dict[str, str]) -> int:
+    try:
+        child = subprocess.Popen(command, env=env)
+    except FileNotFoundError:
+        print(f"chaperone: there is no command {command[0]!r}", file=sys.stderr)
+        return _NO_SUCH_COMMAND
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        child.send_signal(number)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, pass_on)
+    code = child.wait()
+    return code if code >= 0 else 128 - code

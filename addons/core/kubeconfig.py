@@ -1,0 +1,159 @@
+"""The kubeconfig of an agent: the cluster's own address, the way to it, the one CA to trust, and where its token is.
+
+It holds no secret. Source: `Config` in k8s.io/client-go/tools/clientcmd/api/v1/types.go, and `ExecCredential` in
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/#client-go-credential-plugins
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from addons.core.connection import Connection
+
+EXEC_VERSION = "client.authentication.k8s.io/v1"
+_AS = "agent"
+"""kubectl sends user-extra only along with a user; the gateway reads the reason and strips both."""
+
+
+class UnusableKubeconfig(ValueError):
+    """It does not lead through a gateway, or not to what was asked for."""
+
+
+def kubeconfig(
+    connection: Connection, ca: bytes, gateway: str, token_file: str = "", namespace: str = "", intent: str = ""
+) -> dict[str, Any]:
+    """A kubeconfig for `connection` by way of `gateway` (a URL); `ca` is the gateway's, PEM.
+
+    The token is read from `token_file` by whoever uses it; without one `chaperone token` says it. `intent` is what the
+    agent says it is doing.
+    """
+    cluster = {
+        "server": f"https://{_authority(connection)}",
+        "certificate-authority-data": base64.b64encode(ca).decode(),
+        "proxy-url": gateway,
+    }
+    user: dict[str, Any] = {"tokenFile": token_file} if token_file else {"exec": _PLUGIN}
+    context = {"cluster": connection.name, "user": _AS} | ({"namespace": namespace} if namespace else {})
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": connection.name, "cluster": cluster}],
+        "users": [{"name": _AS, "user": user | saying(intent)}],
+        "contexts": [{"name": connection.name, "context": context}],
+        "current-context": connection.name,
+    }
+
+
+def saying(intent: str) -> dict[str, Any]:
+    """What a user of a kubeconfig has so that the gateway hears the intent."""
+    return {"as": _AS, "as-user-extra": {"reason": [intent]}} if intent else {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """How a kubeconfig leads to its cluster."""
+
+    gateway: str
+    """URL of the proxy."""
+    ca: bytes
+    """PEM."""
+    document: Mapping[str, Any]
+    """The kubeconfig of that one context, with the intent."""
+
+
+def way(document: Mapping[str, Any], folder: str, context: str = "", intent: str = "") -> Way:
+    """The way of one context, the current one unless it is named; relative paths are from `folder`.
+
+    Raises UnusableKubeconfig.
+    """
+    name = context or str(document.get("current-context") or "")
+    chosen = _entry(document, "context", name)
+    cluster_name, user_name = (str(chosen.get(key) or "") for key in ("cluster", "user"))
+    cluster, user = _entry(document, "cluster", cluster_name), _entry(document, "user", user_name)
+    gateway = str(cluster.get("proxy-url") or "")
+    if not gateway:
+        raise UnusableKubeconfig(f"cluster {cluster_name} has no proxy-url: it does not lead through a gateway")
+    alone = {
+        **document,
+        "clusters": [{"name": cluster_name, "cluster": cluster}],
+        "users": [{"name": user_name, "user": {**user, **_absolute(user, folder), **saying(intent)}}],
+        "contexts": [{"name": name, "context": chosen}],
+        "current-context": name,
+    }
+    return Way(gateway=gateway, ca=_ca(cluster, cluster_name), document=alone)
+
+
+def environment(way: Way, kubeconfig: str, own_ca: str, bundle: str) -> dict[str, str]:
+    """The variables that lead clients of the usual runtimes along this way.
+
+    `own_ca` is a file with the gateway's CA alone, `bundle` one with every CA that is trusted.
+    """
+    proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), way.gateway)
+    bundles = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"), bundle)
+    return {**proxies, **bundles, "NODE_EXTRA_CA_CERTS": own_ca, "KUBECONFIG": kubeconfig}
+
+
+def exec_credential(token: str, now: float) -> dict[str, Any]:
+    """What a client asks a credential plugin for. Raises UnusableKubeconfig for a token that has expired.
+
+    Nothing of the token is verified: the gateway does that.
+    """
+    status: dict[str, Any] = {"token": token}
+    if (expires := _expiry(token)) is not None:
+        when = datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if expires <= now:
+            raise UnusableKubeconfig(f"the token expired at {when}: get a new one from your identity provider")
+        status["expirationTimestamp"] = when
+    return {"apiVersion": EXEC_VERSION, "kind": "ExecCredential", "status": status}
+
+
+_PLUGIN = {"apiVersion": EXEC_VERSION, "command": "chaperone", "args": ["token"], "interactiveMode": "Never"}
+
+
+def _authority(connection: Connection) -> str:
+    host = f"[{connection.host}]" if ":" in connection.host else connection.host
+    return host if connection.port == 443 else f"{host}:{connection.port}"
+
+
+def _absolute(user: Mapping[str, Any], folder: str) -> dict[str, str]:
+    file = str(user.get("tokenFile") or "")
+    return {"tokenFile": f"{folder}/{file}"} if file and not file.startswith("/") else {}
+
+
+def _entry(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    for entry in _mappings(document.get(f"{kind}s")):
+        if name and entry.get("name") == name and isinstance(entry.get(kind), Mapping):
+            found: Mapping[str, Any] = entry[kind]
+            return found
+    raise UnusableKubeconfig(f"the kubeconfig has no {kind} {name!r}")
+
+
+def _mappings(entries: Any) -> Iterator[Mapping[str, Any]]:
+    return (entry for entry in entries if isinstance(entry, Mapping)) if isinstance(entries, list) else iter(())
+
+
+def _ca(cluster: Mapping[str, Any], name: str) -> bytes:
+    try:
+        ca = base64.b64decode(str(cluster.get("certificate-authority-data") or ""), validate=True)
+    except binascii.Error:
+        ca = b""
+    if b"-----BEGIN CERTIFICATE-----" not in ca:
+        raise UnusableKubeconfig(f"cluster {name} has no certificate-authority-data: it trusts no gateway")
+    return ca
+
+
+def _expiry(token: str) -> float | None:
+    """When a JWT says that it expires; None for what says nothing of it."""
+    try:
+        payload = token.split(".")[1]
+        expires = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+    return float(expires) if isinstance(expires, int | float) else None
