@@ -10,7 +10,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.core.authorization import has_authorization, with_authorization
 from addons.core.refusal import Refusal
-from addons.edge.sts import Credentials
+from addons.edge.credentials import Credentials
 from addons.exchange import exchange_of, need
 from addons.refusal import refuse
 

@@ -15,8 +15,8 @@ from addons.core.grant import Grant
 from addons.core.refusal import Refusal
 from addons.core.secret import Secret
 from addons.credential_removal import remove_credential
-from addons.edge.sts import Credentials as Source
-from addons.edge.sts import CredentialUnavailable
+from addons.edge.credentials import Credentials as Source
+from addons.edge.credentials import CredentialUnavailable
 from addons.exchange import Exchange, IncompleteExchange, exchange_of, need
 from addons.refusal import refuse, settled
 
@@ -64,7 +64,7 @@ def _unavailable(error: CredentialUnavailable) -> Refusal:
     return Refusal(
         code=503,
         rule="credential-unavailable",
-        why=f"{error}. Your own token is fine: this is between the gateway and AWS",
+        why=f"{error}. Your own token is fine: this is between the gateway and who gives it credentials",
         hint="wait, or tell the people who run the gateway the reference",
         retry_after_seconds=5 if error.may_pass else None,
     )

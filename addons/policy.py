@@ -19,6 +19,7 @@ from addons.core.identity_provider import IdentityProvider, compile_identity
 from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.own_credential import check_kubeconfigs
 from addons.edge.rulefiles import parse_files, read_files, read_rules, version_of
 from addons.edge.tls import check_ca_files, check_webhook_cas
 
@@ -91,7 +92,7 @@ _Compiled = tuple[Mapping[str, Connection], Sequence[IdentityProvider], AccessRu
 def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) -> tuple[_Compiled, list[Problem]]:
     problems = [_unknown(document) for document in documents if document.kind not in KINDS]
     connections, found = compile_connections(documents)
-    problems += found + check_ca_files(documents, connections, now)
+    problems += found + check_ca_files(documents, connections, now) + check_kubeconfigs(documents, connections)
     providers, found = compile_identity(documents)
     problems += found
     rules, found = compile_access(documents)

@@ -16,8 +16,8 @@ from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.credential_removal import PLACEHOLDER, CredentialRemoval
 from addons.credentials import Credentials
-from addons.edge.sts import Credentials as Source
-from addons.edge.sts import CredentialUnavailable
+from addons.edge.credentials import Credentials as Source
+from addons.edge.credentials import CredentialUnavailable
 from addons.exchange import Exchange, IncompleteExchange
 from tests.support.flows import NOW, begun, status
 
@@ -109,7 +109,7 @@ async def test_a_client_that_left_while_waiting_gets_none() -> None:
 )
 async def test_no_credential_is_the_gateways_trouble(code: str, retry: str | None) -> None:
     flow, exchange = begun(**DECIDED)
-    await run(Minter(ready=False, failure=CredentialUnavailable("prod", code)), flow)
+    await run(Minter(ready=False, failure=CredentialUnavailable("prod", code, retry is not None)), flow)
     assert flow.response is not None
     assert flow.response.status_code == 503
     assert flow.response.headers.get("Retry-After") == retry

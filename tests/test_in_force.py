@@ -15,8 +15,8 @@ from addons.connections import Connections
 from addons.core.connection import Connection, by_target
 from addons.core.problem import InvalidConfiguration
 from addons.core.profile import Profile
+from addons.edge.credentials import Credentials
 from addons.edge.oidc import Verifier
-from addons.edge.sts import Credentials
 from addons.edge.upstream import Upstream
 from addons.exchange import IncompleteExchange, exchange_of
 from addons.in_force import InForce
@@ -43,7 +43,7 @@ class World:
         first = self.load()
         self.connections = Connections(by_target(first.connections))
         known = dict(first.connections)
-        self.upstream = Upstream(first.connections, Credentials(known, time.time))
+        self.upstream = Upstream(first.connections, Credentials(known, {}, time.time))
         self.verifier = Verifier(first.providers, time.monotonic)
         self.in_force = InForce(first, lambda: 7.0, self.connections, self.verifier, self.upstream, known)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 import re2
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
+from addons.core.connection import EKS, SERVICE_ACCOUNT, Connection
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.grant import Scope
 from addons.core.identity_provider import IdentityProvider
@@ -29,9 +30,9 @@ def _pattern(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-RoleArn = Annotated[
-    str, StringConstraints(pattern=r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}$")
-]
+_ARN = r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}"
+_SERVICE_ACCOUNT = r"system:serviceaccount:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?:[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+Role = Annotated[str, StringConstraints(pattern=rf"^({_ARN}|{_SERVICE_ACCOUNT})$")]
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Resource = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9]+(\.[a-z0-9.-]+)?(/(\*|[a-z]+))?|\*\.[a-z0-9][a-z0-9.-]*)$")
@@ -77,7 +78,10 @@ class AccessSpec(SpecModel):
     groups: list[Text] = Field(default=[], description="callers in one of these groups")
     subjects: list[Text] = Field(default=[], description="callers with one of these `sub`")
     connections: Annotated[list[Text], Field(min_length=1)] = Field(description="names of the clusters it is about")
-    role: RoleArn = Field(description="the IAM role assumed for the caller")
+    role: Role = Field(
+        description="the IAM role assumed for the caller (`eks` connections), or the service account whose token is"
+        " used, `system:serviceaccount:NAMESPACE:NAME` (`serviceAccount` connections)"
+    )
     duration_seconds: Annotated[int, Field(ge=900, le=43200)] = Field(
         default=3600,
         description="longest window of one grant; the role's own sessions never exceed 3600 (role chaining)",
@@ -133,11 +137,20 @@ def compile_access(documents: Iterable[Document]) -> tuple[AccessRules, list[Pro
 
 
 def cross_check(
-    connections: Iterable[str], providers: Iterable[IdentityProvider], rules: Iterable[AccessRule]
+    connections: Mapping[str, Connection], providers: Iterable[IdentityProvider], rules: Iterable[AccessRule]
 ) -> list[Problem]:
-    """Every reference that leads nowhere: unknown connections, unknown or missing identity providers."""
+    """Every reference that leads nowhere: unknown connections or providers, roles of another kind of connection."""
     clusters, issuers = frozenset(connections), frozenset(provider.name for provider in providers)
-    return [problem for rule in rules for problem in _dangling(rule, clusters, issuers)]
+    dangling = [problem for rule in rules for problem in _dangling(rule, clusters, issuers)]
+    return dangling + [problem for rule in rules for problem in _misplaced(rule, connections)]
+
+
+def _misplaced(rule: AccessRule, connections: Mapping[str, Connection]) -> Iterator[Problem]:
+    kind, wanted = (SERVICE_ACCOUNT, "an IAM role") if rule.role.startswith("system:") else (EKS, "a service account")
+    for name in sorted(rule.connections & connections.keys()):
+        if connections[name].kind != kind:
+            text = f"connection {name} is of kind {connections[name].kind}, whose role is {wanted}"
+            yield rule.document.problem(("spec", "role"), text)
 
 
 def _dangling(rule: AccessRule, clusters: frozenset[str], issuers: frozenset[str]) -> Iterator[Problem]:

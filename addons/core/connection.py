@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from addons.core.decision import Thresholds
 from addons.core.documents import Document, SpecModel, validate
@@ -17,6 +17,7 @@ from addons.core.problem import Problem
 from addons.core.profile import THRESHOLDS, Profile
 
 KIND = "Connection"
+EKS, SERVICE_ACCOUNT = "eks", "serviceAccount"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,18 @@ class Connection:
     region: str = ""
     sts_endpoint_url: str = ""
     """Empty: the region's public STS endpoint."""
+    kubeconfig: str = ""
+    """File (absolute path) with the gateway's own credential, which makes tokens of service accounts."""
+    kubeconfig_context: str = ""
+    audiences: tuple[str, ...] = ()
+    """Of those tokens; empty: the API server's own."""
     profile: Profile = Profile.STANDARD
     thresholds: Thresholds = THRESHOLDS[Profile.STANDARD]
+
+    @property
+    def kind(self) -> str:
+        """What makes its credentials."""
+        return EKS if self.eks_cluster else SERVICE_ACCOUNT
 
 
 _HOST = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])"
@@ -67,6 +78,19 @@ class EksSpec(SpecModel):
     )
 
 
+class ServiceAccountSpec(SpecModel):
+    """How a cluster that is not EKS gets its tokens: short-lived ones of service accounts (TokenRequest)."""
+
+    kubeconfig: Annotated[str, StringConstraints(min_length=1)] = Field(
+        description="file with the gateway's own credential, which may create serviceaccounts/token and nothing else;"
+        " a relative path is taken from the folder of this file"
+    )
+    context: str = Field(default="", description="the context of that file; left out, its current one")
+    audiences: list[Annotated[str, StringConstraints(min_length=1)]] = Field(
+        default=[], description="of the tokens; left out, the API server's own"
+    )
+
+
 Risk = Annotated[int, Field(ge=0, le=101)]
 
 
@@ -81,6 +105,8 @@ class ThresholdsSpec(SpecModel):
 class ConnectionSpec(SpecModel):
     """A cluster that agents may reach through the gateway."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["eks"]}, {"required": ["serviceAccount"]}]})
+
     host: HostPort = Field(description="host:port agents dial, as in their kubeconfig's server address")
     address: HostPort | None = Field(default=None, description="host:port the gateway dials; left out, the same")
     server_name: Annotated[str, StringConstraints(pattern=rf"^{_HOST}$")] | None = Field(
@@ -89,12 +115,19 @@ class ConnectionSpec(SpecModel):
     ca_file: Annotated[str, StringConstraints(min_length=1)] = Field(
         description="the cluster's CA bundle (PEM); a relative path is taken from the folder of this file"
     )
-    eks: EksSpec
+    eks: EksSpec | None = Field(default=None, description="an EKS cluster; else `serviceAccount`")
+    service_account: ServiceAccountSpec | None = Field(default=None, description="any other cluster; else `eks`")
     profile: Literal["observe", "standard", "strict"] = Field(
         default="standard",
         description="how strictly it is judged: `observe` reports and stops nothing, `strict` asks a human earlier",
     )
     thresholds: ThresholdsSpec = ThresholdsSpec()
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> ConnectionSpec:
+        if (self.eks is None) == (self.service_account is None):
+            raise ValueError("give either eks or serviceAccount: what makes the credentials for this cluster")
+        return self
 
 
 def compile_connections(documents: Iterable[Document]) -> tuple[dict[str, Connection], list[Problem]]:
@@ -170,13 +203,21 @@ def _connection(document: Document, spec: ConnectionSpec) -> tuple[Connection, l
         address=_split(spec.address or spec.host),
         server_name=(spec.server_name or host).strip("[]"),
         ca_file=resolve_path(document.file, spec.ca_file),
-        eks_cluster=spec.eks.cluster,
-        region=spec.eks.region,
-        sts_endpoint_url=spec.eks.sts_endpoint,
         profile=profile,
         thresholds=thresholds,
+        **_credentials(document, spec),
     )
     return connection, problems
+
+
+def _credentials(document: Document, spec: ConnectionSpec) -> dict[str, Any]:
+    if spec.eks is not None:
+        eks = spec.eks
+        return {"eks_cluster": eks.cluster, "region": eks.region, "sts_endpoint_url": eks.sts_endpoint}
+    own = spec.service_account
+    assert own is not None, "the model has one of the two"
+    file = resolve_path(document.file, own.kubeconfig)
+    return {"kubeconfig": file, "kubeconfig_context": own.context, "audiences": tuple(own.audiences)}
 
 
 def _split(host_port: str) -> tuple[str, int]:

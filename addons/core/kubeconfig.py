@@ -68,6 +68,12 @@ class Way:
     """The kubeconfig of that one context, with the intent."""
 
 
+def own_user(document: Mapping[str, Any], context: str) -> Mapping[str, Any]:
+    """The user of one context, the current one unless it is named. Raises UnusableKubeconfig."""
+    name = context or str(document.get("current-context") or "")
+    return _entry(document, "user", str(_entry(document, "context", name).get("user") or ""))
+
+
 def way(document: Mapping[str, Any], folder: str, context: str = "", intent: str = "") -> Way:
     """The way of one context, the current one unless it is named; relative paths are from `folder`.
 

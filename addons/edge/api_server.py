@@ -6,6 +6,7 @@ Redirects are never followed, and a target is sent as it is: a library's idea of
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,18 +41,20 @@ class ServerAnswer:
 class ApiServer:
     """Belongs to one event loop. Dials the connection's address and says its name."""
 
-    def __init__(self, connection: Connection) -> None:
-        """Reads the CA file; dials nobody yet."""
-        self._connection, self._client = connection, _client(connection)
+    def __init__(self, connection: Connection, context: ssl.SSLContext | None = None) -> None:
+        """Reads the CA file, unless it is given a context; dials nobody yet."""
+        self._connection, self._client = connection, _client(connection, context or client_context(connection.ca_file))
 
     async def ask(
-        self, token: Secret, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+        self, token: Secret | None, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
     ) -> ServerAnswer:
         """The answer, with whatever status, in JSON unless `headers` ask for something else.
 
         Raises UpstreamUnavailable.
         """
-        sent = {"Accept": "application/json", **headers, "Authorization": f"Bearer {token.reveal()}"}
+        sent = {"Accept": "application/json", **headers}
+        if token is not None:
+            sent["Authorization"] = f"Bearer {token.reveal()}"
         extensions = {"target": target.encode("ascii"), "sni_hostname": self._connection.server_name}
         request = self._client.build_request(method, "/", headers=sent, content=body or None, extensions=extensions)
         try:
@@ -85,13 +88,13 @@ class ApiServer:
         return ServerAnswer(status=response.status_code, headers=response.headers, body=bytes(content), object=found)
 
 
-def _client(connection: Connection) -> httpx.AsyncClient:
-    """No proxy, redirect, compression or client certificate."""
+def _client(connection: Connection, context: ssl.SSLContext) -> httpx.AsyncClient:
+    """No proxy, redirect or compression."""
     host, port = connection.address
     name = f"[{connection.host}]" if ":" in connection.host else connection.host
     return httpx.AsyncClient(
         base_url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
-        verify=client_context(connection.ca_file),
+        verify=context,
         trust_env=False,
         follow_redirects=False,
         timeout=_TIMEOUT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import os
 import shutil
@@ -15,10 +16,13 @@ import boto3
 import botocore.exceptions
 import httpx
 
-from addons.core.connection import Connection
+from addons.core.connection import SERVICE_ACCOUNT, Connection
 from addons.core.identity_provider import IdentityProvider
+from addons.core.kubeconfig import UnusableKubeconfig
 from addons.core.problem import InvalidConfiguration
+from addons.edge.api_server import UpstreamUnavailable
 from addons.edge.authority import open_authority
+from addons.edge.service_accounts import who_am_i
 
 _SECONDS = 5.0
 _LOW_DISK = 1 << 30
@@ -87,7 +91,9 @@ def _clusters(connections: Iterable[Connection]) -> Iterator[Finding]:
     for connection in connections:
         yield _cluster(connection)
         key = (connection.region, connection.sts_endpoint_url)
-        if key not in seen:
+        if connection.kind == SERVICE_ACCOUNT:
+            yield _own(connection)
+        elif key not in seen:
             seen.add(key)
             yield _cloud(*key)
 
@@ -107,6 +113,19 @@ def _cluster(connection: Connection) -> Finding:
         where = f"{connection.address[0]}:{connection.address[1]}"
         return Finding(what, False, f"{where}: {error}", "is the API server reachable from the gateway?")
     return Finding(what, True, f"{connection.host}:{connection.port} speaks {version} with the registered certificate")
+
+
+def _own(connection: Connection) -> Finding:
+    what = f"own credential for {connection.name}"
+    try:
+        answer = asyncio.run(who_am_i(connection))
+        status = (answer.object or {}).get("status")
+        name = status["userInfo"]["username"] if isinstance(status, dict) else ""
+    except (UnusableKubeconfig, UpstreamUnavailable, KeyError, TypeError) as error:
+        return Finding(what, False, str(error), f"check the user of {connection.kubeconfig}")
+    if not name:
+        return Finding(what, False, f"status {answer.status}", f"is the user of {connection.kubeconfig} still valid?")
+    return Finding(what, True, f"the gateway is {name}, who makes tokens of service accounts and does nothing else")
 
 
 def _cloud(region: str, endpoint: str) -> Finding:

@@ -32,7 +32,7 @@ from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.resources import BUILTIN, Resources, UnreadableDiscovery
 from addons.core.secret import Secret
 from addons.edge.api_server import ApiServer, ServerAnswer, UpstreamUnavailable
-from addons.edge.sts import Credentials, CredentialUnavailable
+from addons.edge.credentials import Credentials, CredentialUnavailable
 
 log = structlog.get_logger()
 

@@ -27,15 +27,20 @@ Takes half a minute.  The very first run builds the cluster's programs, which ta
 
 _OWN = """\
 what happens in your own cluster:
-  With --kubeconfig, the gateway stands in front of your cluster instead of a local one.  It must accept EKS tokens: EKS
-  does, and so does a cluster with aws-iam-authenticator.  Cluster name and region come from the kubeconfig where it
-  signs in by `aws eks get-token`.  The gateway assumes the role --role-arn with the AWS credentials of your shell;
-  the role's trust policy must allow sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, and in the cluster the
-  role must be mapped to the right to get and list pods and Secrets and to exec into pods of the namespace.
+  With --kubeconfig, the gateway stands in front of your cluster instead of a local one.
 
-  Your own user creates one namespace, chaperone-demo-<random>, in it one Secret with a made-up password and two busybox
-  pods that sleep, and deletes that namespace at the end (with --keep: at `scripts/demo --down`).  Nothing else is
-  changed.  The agent tries to create a ClusterRoleBinding to cluster-admin; the gateway refuses it, and the demo looks
+  EKS, or a cluster with aws-iam-authenticator: cluster name and region come from the kubeconfig where it signs in by
+  `aws eks get-token`.  The gateway assumes the role --role-arn with the AWS credentials of your shell; the role's trust
+  policy must allow sts:AssumeRole, sts:TagSession and sts:SetSourceIdentity, and in the cluster the role must be mapped
+  to the right to get and list pods and Secrets and to exec into pods of the namespace.
+
+  Any other cluster (kind, minikube, GKE): the agent gets a service account, whose tokens the gateway has made by your
+  user; no other flag is needed.
+
+  Your own user creates one namespace, chaperone-demo-<random>, in it one Secret with a made-up password, two busybox
+  pods that sleep and, where it is not EKS, that service account with a role of the namespace, and deletes that
+  namespace at the end (with --keep: at `scripts/demo --down`).  Nothing else is changed.
+  The agent tries to create a ClusterRoleBinding to cluster-admin; the gateway refuses it, and the demo looks
   whether it is there, so your user must be allowed to read those.
 """
 

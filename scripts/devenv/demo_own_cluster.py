@@ -1,7 +1,8 @@
 """A person's own cluster, as their kubeconfig describes it: what the gateway needs to stand in front of it.
 
-The gateway gets no credential out of the kubeconfig: it assumes an IAM role, as it does in production, and signs an EKS
-token.  So the cluster has to be EKS, or another one that runs aws-iam-authenticator.
+In front of EKS, or another cluster that runs aws-iam-authenticator, the gateway assumes an IAM role, as it does in
+production, and signs an EKS token.  In front of any other, it makes tokens of a service account with the kubeconfig's
+own user; no request of the agent is sent with that.
 """
 
 import base64
@@ -38,8 +39,12 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A cluster's address, CA (PEM), and name and region in AWS; `env` is what its kubeconfig sets for AWS tools."""
+    """A cluster's address, CA (PEM), and name and region in AWS, empty where it is not EKS.
 
+    `env` is what its kubeconfig sets for AWS tools.
+    """
+
+    name: str
     host: str
     port: int
     server_name: str
@@ -58,8 +63,8 @@ class _Context:
     user: Mapping[str, Any]
 
 
-def upstream_of(choices: Choices, folder: Path, issuer: str, kubectl: Path, group: str) -> Upstream:
-    """The cluster of a kubeconfig for callers of `group`; its CA is copied into `folder`.
+def upstream_of(choices: Choices, folder: Path, issuer: str, kubectl: Path, roles: Mapping[str, str]) -> Upstream:
+    """The cluster of a kubeconfig, with `roles` by groups of callers; its CA is copied into `folder`.
 
     Raises DevelopmentProblem, in one sentence, where the kubeconfig does not say enough.
     """
@@ -68,7 +73,7 @@ def upstream_of(choices: Choices, folder: Path, issuer: str, kubectl: Path, grou
     ca_file.write_bytes(found.ca)
     address = f"{_bracketed(found.host)}:{found.port}"
     return Upstream(
-        name=_name(found.eks_cluster),
+        name=_name(found.name),
         # Clients in Go never proxy a loopback address: they get a name for it that exists only behind the gateway.
         host=f"{AGENT_HOST}:{found.port}" if _is_loopback(found.host) else address,
         address=address,
@@ -77,8 +82,10 @@ def upstream_of(choices: Choices, folder: Path, issuer: str, kubectl: Path, grou
         eks_cluster=found.eks_cluster,
         region=found.region,
         sts_endpoint=choices.sts_endpoint,
+        kubeconfig="" if found.eks_cluster else str(choices.kubeconfig.resolve()),
+        kubeconfig_context="" if found.eks_cluster else choices.context,
         issuer=issuer,
-        roles={group: choices.role_arn},
+        roles=roles,
         kubectl=str(kubectl),
         env=found.env,
     )
@@ -93,9 +100,11 @@ def examine(choices: Choices) -> Found:
     server = urlsplit(str(context.cluster.get("server", "")))
     eks_cluster = choices.eks_cluster or _flag(arguments, _CLUSTER_FLAGS)
     region = choices.region or _flag(arguments, _REGION_FLAGS) or _region(variables, server.hostname)
-    _require_all(choices, context.name, eks_cluster, region)
+    if any((choices.role_arn, choices.sts_endpoint, eks_cluster, region)):
+        _require_all(choices, context.name, eks_cluster, region)
     host, port = _server(choices, context.name, server, context.cluster)
     return Found(
+        name=eks_cluster or context.name,
         host=host,
         port=port,
         server_name=str(context.cluster.get("tls-server-name") or _bracketed(host)),
@@ -154,8 +163,8 @@ def _require_all(choices: Choices, context: str, eks_cluster: str, region: str) 
     if missing:
         raise DevelopmentProblem(
             f"context {context} of {choices.kubeconfig} does not sign in by `aws eks get-token` with a cluster name and"
-            f" region; if the cluster accepts EKS tokens, add {', '.join(missing)}, and if it does not, this version of"
-            " the gateway has no credential for it"
+            f" region; if the cluster accepts EKS tokens, add {', '.join(missing)}, and if it does not, leave all of"
+            " these out: the agent then gets a service account"
         )
 
 
@@ -193,6 +202,6 @@ def _ca(choices: Choices, context: _Context) -> bytes:
         raise DevelopmentProblem(f"{where} cannot be read: {error}") from None
 
 
-def _name(eks_cluster: str) -> str:
+def _name(text: str) -> str:
     """A connection's name: like a DNS label."""
-    return "".join(each if each.isascii() and each.isalnum() else "-" for each in eks_cluster.lower()).strip("-")
+    return "".join(each if each.isascii() and each.isalnum() else "-" for each in text.lower())[:63].strip("-")

@@ -34,6 +34,7 @@ PASSWORD_KEY = "password"
 IMAGE = "public.ecr.aws/docker/library/busybox:1.37"
 PODS = ("web", "worker")
 SECRET = "db"
+ACCOUNT = "chaperone-demo-agent"
 
 _POD_SECONDS = 150
 
@@ -59,21 +60,24 @@ def set_up(folder: Path, own: Choices | None, owner: int | None, narrator: Narra
     Raises DevelopmentProblem.
     """
     shutil.rmtree(folder / "gateway", ignore_errors=True)  # the evidence of an earlier demo
-    upstream, admin, audit_log = (
-        _own_cluster(folder, own, owner, narrator) if own else _local_cluster(folder, owner, narrator)
-    )
     namespace = f"chaperone-demo-{secrets.token_hex(3)}" if own else "shop"
+    upstream, admin, audit_log = (
+        _own_cluster(folder, own, namespace, owner, narrator) if own else _local_cluster(folder, owner, narrator)
+    )
     password = f"correct-horse-{secrets.token_hex(8)}"
     write_record(folder, admin=asdict(admin), namespace=namespace, own=bool(own))
     with ThreadPoolExecutor(1) as other:
         starting = other.submit(start_gateway, upstream, folder / "gateway", owner_pid=owner)
         with narrator.doing(f"something to work on: namespace {namespace}, pods {', '.join(PODS)}, Secret {SECRET}"):
             _furnish(admin, namespace, password)
+            if upstream.kubeconfig:
+                _employ(admin, namespace)
         with narrator.doing("the gateway, in front of it"):
             gateway = starting.result()
     agent_token, approver_token = tokens(gateway.issuer)
     if own:
-        with narrator.doing(f"your cluster takes the role {own.role_arn.rpartition('/')[2]} from the gateway"):
+        role = own.role_arn.rpartition("/")[2] or f"of service account {ACCOUNT}"
+        with narrator.doing(f"your cluster takes the role {role} from the gateway"):
             _try_role(gateway, agent_token)
     return Stage(
         folder=folder,
@@ -110,7 +114,7 @@ def _local_cluster(folder: Path, owner: int | None, narrator: Narrator) -> tuple
 
 
 def _own_cluster(
-    folder: Path, own: Choices, owner: int | None, narrator: Narrator
+    folder: Path, own: Choices, namespace: str, owner: int | None, narrator: Narrator
 ) -> tuple[Upstream, Administrator, Path | None]:
     kubectl = find_kubectl()
     admin = Administrator(kubectl=str(kubectl), kubeconfig=str(own.kubeconfig.resolve()), context=own.context)
@@ -120,7 +124,8 @@ def _own_cluster(
         issuer = _start_issuer(folder / "oidc", owner)
     with narrator.doing("your cluster answers"):
         admin("version", "-o", "json", timeout=30)
-    return upstream_of(own, folder, issuer, kubectl, AGENT_GROUP), admin, None
+    role = own.role_arn or f"system:serviceaccount:{namespace}:{ACCOUNT}"
+    return upstream_of(own, folder, issuer, kubectl, {AGENT_GROUP: role}), admin, None
 
 
 def _try_role(gateway: GatewayEnv, token: str) -> None:
@@ -167,6 +172,29 @@ def _furnish(admin: Administrator, namespace: str, password: str) -> None:
     admin("apply", "-f", "-", f"--namespace={namespace}", stdin=manifest)
     ready = ["--for=condition=Ready", *(f"pod/{name}" for name in PODS), f"--timeout={_POD_SECONDS}s"]
     admin("wait", f"--namespace={namespace}", *ready, timeout=_POD_SECONDS + 10)
+
+
+def _employ(admin: Administrator, namespace: str) -> None:
+    """The agent's service account, and what it may do: nothing outside of this namespace."""
+    rbac, group = "rbac.authorization.k8s.io/v1", "rbac.authorization.k8s.io"
+    metadata, account = {"name": ACCOUNT}, {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": namespace}
+    rules = [
+        {"apiGroups": [""], "resources": ["pods", "pods/log", "secrets"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": [""], "resources": ["pods/exec"], "verbs": ["create", "get"]},
+    ]
+    items = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {"apiVersion": rbac, "kind": "Role", "metadata": metadata, "rules": rules},
+        {
+            "apiVersion": rbac,
+            "kind": "RoleBinding",
+            "metadata": metadata,
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": ACCOUNT},
+            "subjects": [account],
+        },
+    ]
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    admin("apply", "-f", "-", f"--namespace={namespace}", stdin=manifest)
 
 
 def _pod(name: str) -> dict[str, Any]:

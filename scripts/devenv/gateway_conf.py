@@ -33,12 +33,15 @@ class Upstream:
     address: str
     server_name: str
     ca_file: str
-    eks_cluster: str
-    region: str
+    eks_cluster: str = ""
+    region: str = ""
     sts_endpoint: str = ""
+    kubeconfig: str = ""
+    """Instead of EKS: file with the gateway's own credential, for tokens of service accounts."""
+    kubeconfig_context: str = ""
     issuer: str
     roles: Mapping[str, str]
-    """Group of the callers -> role ARN."""
+    """Group of the callers -> role ARN, or service account."""
     kubectl: str
     profile: str = "standard"
     """How strictly requests are judged."""
@@ -95,16 +98,13 @@ def write_configuration(
 
 
 def _documents(upstream: Upstream) -> dict[str, list[dict[str, Any]]]:
-    eks = {"cluster": upstream.eks_cluster, "region": upstream.region}
-    if upstream.sts_endpoint:
-        eks["stsEndpoint"] = upstream.sts_endpoint
     connection = {
         "host": upstream.host,
         "address": upstream.address,
         "serverName": upstream.server_name,
         "caFile": upstream.ca_file,
-        "eks": eks,
         "profile": upstream.profile,
+        **_credentials(upstream),
     }
     provider = {"issuer": upstream.issuer, "audiences": [AUDIENCE], "claims": {"groups": "groups", "owner": "owner"}}
     access = [
@@ -116,6 +116,14 @@ def _documents(upstream: Upstream) -> dict[str, list[dict[str, Any]]]:
         "identity": [_document("IdentityProvider", "people-and-agents", provider)],
         "access": access,
     }
+
+
+def _credentials(upstream: Upstream) -> dict[str, dict[str, str]]:
+    if upstream.kubeconfig:
+        own = {"kubeconfig": upstream.kubeconfig, "context": upstream.kubeconfig_context}
+        return {"serviceAccount": {name: value for name, value in own.items() if value}}
+    eks = {"cluster": upstream.eks_cluster, "region": upstream.region, "stsEndpoint": upstream.sts_endpoint}
+    return {"eks": {name: value for name, value in eks.items() if value}}
 
 
 def _document(kind: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from addons.core.access_rule import compile_access, cross_check
 from tests.core.access_documents import FULL, IDP, OTHER, documents, rule, rules
+from tests.support.flows import CONNECTION
 
 
 def test_rules_come_by_falling_priority_then_name() -> None:
@@ -43,11 +46,22 @@ def test_a_name_is_used_once_and_other_kinds_are_left_alone() -> None:
 
 def test_references_must_lead_somewhere() -> None:
     compiled = rules(FULL, rule("lost", connections="[prod, nowhere]"), rule("bad", identityProvider="missing"))
-    assert cross_check(["prod", "nowhere"], [IDP], rules(FULL, rule("lost", connections="[prod, nowhere]"))) == []
-    found = {problem.message for problem in cross_check(["prod"], [IDP, OTHER], compiled)}
+    both = {"prod": CONNECTION, "nowhere": CONNECTION}
+    assert cross_check(both, [IDP], rules(FULL, rule("lost", connections="[prod, nowhere]"))) == []
+    found = {problem.message for problem in cross_check({"prod": CONNECTION}, [IDP, OTHER], compiled)}
     assert found == {
         "there is no connection nowhere; known: prod",
         "there is no identity provider missing; known: corp, partner",
         "identityProvider must be given unless there is exactly one; known: corp, partner",
     }
-    assert "known: none" in cross_check([], [], rules(FULL))[0].message
+    assert "known: none" in cross_check({}, [], rules(FULL))[0].message
+
+
+def test_a_role_is_of_its_connections_kind() -> None:
+    account = rule("account", role="system:serviceaccount:web:agent")
+    other = replace(CONNECTION, name="other", eks_cluster="", kubeconfig="/k")
+    assert cross_check({"prod": other}, [IDP], rules(account)) == []
+    (problem,) = cross_check({"prod": CONNECTION}, [IDP], rules(account))
+    assert problem.message == "connection prod is of kind eks, whose role is an IAM role"
+    (problem,) = cross_check({"prod": other}, [IDP], rules(FULL))
+    assert problem.message == "connection prod is of kind serviceAccount, whose role is a service account"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -51,6 +52,34 @@ def test_every_field() -> None:
     assert (dev.host, dev.port, dev.address, dev.server_name) == ("fd00::1", 6443, ("fd00::1", 6443), "fd00::1")
     assert (dev.ca_file, dev.sts_endpoint_url, dev.thresholds) == ("/etc/ca.pem", "", Thresholds())
     assert by_target(connections) == {("api.prod.example", 443): prod, ("fd00::1", 6443): dev}
+
+
+ACCOUNTS = """
+apiVersion: chaperone/v1
+kind: Connection
+metadata: {name: kind}
+spec:
+  host: kind.test:6443
+  caFile: ca.pem
+  serviceAccount: {kubeconfig: gateway.kubeconfig, context: kind, audiences: [a]}
+"""
+
+
+def test_a_cluster_that_is_not_eks() -> None:
+    connections, problems = compile_connections(documents(ACCOUNTS, SMALL))
+    assert not problems
+    kind = connections["kind"]
+    assert (kind.kind, connections["dev"].kind) == ("serviceAccount", "eks")
+    assert kind.kubeconfig == "/rules/connections/gateway.kubeconfig"
+    assert (kind.kubeconfig_context, kind.audiences) == ("kind", ("a",))
+
+
+@pytest.mark.parametrize("more", ["eks: {cluster: a, region: eu-west-1}", ""])
+def test_one_way_to_credentials(more: str) -> None:
+    text = ACCOUNTS.replace("serviceAccount: {", "eks: {cluster: a, region: eu-west-1}\n  serviceAccount: {")
+    text = text if more else re.sub("  serviceAccount.*", "", ACCOUNTS)
+    (problem,) = compile_connections(documents(text))[1]
+    assert "give either eks or serviceAccount" in problem.message
 
 
 def test_thresholds_take_precedence_over_those_of_the_profile() -> None:

@@ -166,6 +166,14 @@ def test_somebodys_own_cluster_whose_role_may_too_little(cluster: Cluster, kubec
     assert [each for each in left if each["status"]["phase"] != "Terminating"] == []
 
 
+def test_somebodys_own_cluster_that_is_not_eks(cluster: Cluster, kubectl: Kubectl, tmp_path: Path) -> None:
+    """With nothing but a kubeconfig, here one with a client certificate, everything is as told."""
+    played = demo(tmp_path / "demo", "--kubeconfig", cluster.admin_kubeconfig)
+    assert played.returncode == 0, played.stdout
+    assert "your cluster takes the role of service account" in played.stdout
+    assert still_running(tmp_path / "demo") == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

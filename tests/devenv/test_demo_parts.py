@@ -152,17 +152,24 @@ def test_the_profile_of_the_kubeconfig_is_the_gateways(tmp_path: Path) -> None:
 
 def test_what_the_gateway_gets(tmp_path: Path) -> None:
     choices = Choices(kubeconfig=a_kubeconfig(tmp_path, GET_TOKEN), role_arn=ROLE)
-    upstream = upstream_of(choices, tmp_path, "http://127.0.0.1:1", Path("kubectl"), "agents")
+    upstream = upstream_of(choices, tmp_path, "http://127.0.0.1:1", Path("kubectl"), {"agents": ROLE})
     assert upstream.host == upstream.address == f"{EKS_HOST.lower()}:443"
     assert upstream.roles == {"agents": ROLE}
     assert Path(upstream.ca_file).read_bytes() == b"pem"
+
+
+def test_a_cluster_that_is_not_eks_gives_tokens_of_a_service_account(tmp_path: Path) -> None:
+    kubeconfig = a_kubeconfig(tmp_path, None, {"server": "https://10.0.0.1:6443"})
+    roles = {"agents": "system:serviceaccount:a:b"}
+    upstream = upstream_of(Choices(kubeconfig=kubeconfig), tmp_path, "http://127.0.0.1:1", Path("kubectl"), roles)
+    assert (upstream.name, upstream.kubeconfig, upstream.eks_cluster) == ("mine", str(kubeconfig), "")
 
 
 @pytest.mark.parametrize("server", ["https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443"])
 def test_a_cluster_on_this_machine_has_another_name_for_agents(server: str, tmp_path: Path) -> None:
     kubeconfig = a_kubeconfig(tmp_path, GET_TOKEN, {"server": server})
     upstream = upstream_of(
-        Choices(kubeconfig=kubeconfig, role_arn=ROLE), tmp_path, "http://127.0.0.1:1", Path("kubectl"), "agents"
+        Choices(kubeconfig=kubeconfig, role_arn=ROLE), tmp_path, "http://127.0.0.1:1", Path("kubectl"), {"agents": ROLE}
     )
     assert upstream.host == "api.cluster.test:6443"
     assert upstream.address == server.removeprefix("https://")

@@ -54,14 +54,18 @@ class Gateways:
     started: list[GatewayEnv] = field(default_factory=list)
 
     def start(
-        self, name: str, upstream: Cluster | Upstream | None = None, settings: Mapping[str, Any] | None = None
+        self,
+        name: str,
+        upstream: Cluster | Upstream | None = None,
+        settings: Mapping[str, Any] | None = None,
+        rules: Path | None = RULES,
     ) -> GatewayEnv:
         """A gateway of its own; without an upstream, in front of the cluster. A name has one gateway, once."""
         assert self.folder / name not in [known.folder for known in self.started], f"a second gateway {name}"
         gateway = start_gateway(
             upstream or self.cluster,
             self.folder / name,
-            extra_rules=RULES,
+            extra_rules=rules,
             settings=settings,
             owner_pid=os.getpid(),
         )

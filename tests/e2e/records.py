@@ -14,6 +14,8 @@ from scripts.devenv.gateway_env import GatewayEnv
 
 Event = dict[str, Any]
 ROLE_SESSIONS = "arn:aws:sts::"
+ACCOUNT = "gateway-agent"
+"""The service account whose tokens only a gateway has made."""
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 GATEWAY_AGENT = "kube-chaperone"
 """User agent of the gateway's own questions, dry runs excepted: those carry the caller's, as it names the manager."""
@@ -32,7 +34,7 @@ class ApiServer:
 
     def since(self, mark: int = 0) -> list[Event]:
         """Events of role sessions, which only the gateway can open, in order."""
-        return [event for event in self._events(mark, ROLE_SESSIONS) if by_role_session(event)]
+        return [event for event in self._events(mark, ROLE_SESSIONS, ACCOUNT) if by_role_session(event)]
 
     def strangers(self, mark: int) -> list[Event]:
         """Events of role sessions and of whoever has no valid credential: all that can come by way of a gateway."""
@@ -42,17 +44,19 @@ class ApiServer:
         """Events since the mark whose request URI holds `text`, a namespace or a name."""
         return [event for event in self.since(mark) if text in event["requestURI"]]
 
-    def _events(self, mark: int, text: str = "") -> list[Event]:
-        """Since the mark, of the lines that hold `text`."""
+    def _events(self, mark: int, *texts: str) -> list[Event]:
+        """Since the mark, of the lines that hold one of the texts, if any are given."""
         with self._file.open("rb") as log:
             log.seek(mark)
             lines = log.read().split(b"\n")[:-1]  # the last piece may be half a line
-        return [json.loads(line) for line in lines if text.encode() in line]
+        wanted = [text.encode() for text in texts]
+        return [json.loads(line) for line in lines if not wanted or any(text in line for text in wanted)]
 
 
 def by_role_session(event: Event) -> bool:
     """True for what came through a gateway, as only a gateway can assume the roles."""
-    return str(event["user"].get("username", "")).startswith(ROLE_SESSIONS)
+    user = str(event["user"].get("username", ""))
+    return user.startswith(ROLE_SESSIONS) or user.endswith(f":{ACCOUNT}")
 
 
 def _by_nobody(event: Event) -> bool:

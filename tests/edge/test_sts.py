@@ -14,7 +14,8 @@ from addons.core.connection import Connection
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.sts import TOKEN_SECONDS, role_session_name
-from addons.edge.sts import RENEW_TOKEN_AFTER, Credentials, CredentialUnavailable
+from addons.edge.credentials import Credentials, CredentialUnavailable
+from addons.edge.sts import RENEW_TOKEN_AFTER, EksTokens, Role
 from scripts.devenv.sigv4 import Credentials as Issued
 from scripts.devenv.sigv4 import check_presigned
 from tests.support.aws import AWS_ENV, Sts, sts
@@ -52,9 +53,11 @@ def clock(service: Sts) -> Clock:
 
 @pytest.fixture
 async def credentials(service: Sts, clock: Clock) -> AsyncIterator[Credentials]:
-    found = Credentials({"prod": connection(service.url)}, clock)
+    eks = EksTokens()
+    found = Credentials({"prod": connection(service.url)}, {"eks": eks.mint}, clock)
     yield found
     found.close()
+    eks.close()
 
 
 def connection(url: str) -> Connection:
@@ -98,7 +101,8 @@ async def test_the_token_is_signed_for_this_cluster_by_the_role_session(credenti
     url = urlsplit(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
     assert (url.scheme, url.netloc, url.path) == ("https", f"sts.{REGION}.amazonaws.com", "/")
     assert "X-Amz-Expires=60" in url.query and "host%3Bx-k8s-aws-id" in url.query
-    role = credentials._minted["grant-1"].role
+    role = credentials._minted["grant-1"].held
+    assert isinstance(role, Role)
     keys = role.keys
     issued = {keys.access_key: Issued(
         access_key_id=keys.access_key, secret_access_key=keys.secret_key, session_token=keys.token or "",
@@ -211,7 +215,7 @@ async def test_what_the_cluster_did_not_accept_is_forgotten_unless_it_is_new(
 async def test_grants_do_not_share_credentials_and_the_cache_is_bounded(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("addons.edge.sts._MOST", 2)
+    monkeypatch.setattr("addons.edge.credentials._MOST", 2)
     tokens = [await credentials.token(grant(number)) for number in (1, 2, 3)]
     assert len({token.reveal() for token in tokens}) == 3
     assert [credentials.cached(grant(number)) is not None for number in (1, 2, 3)] == [False, True, True]
@@ -220,7 +224,7 @@ async def test_grants_do_not_share_credentials_and_the_cache_is_bounded(
 async def test_the_number_of_calls_under_way_is_bounded(
     service: Sts, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("addons.edge.sts._MOST_IN_FLIGHT", 1)
+    monkeypatch.setattr("addons.edge.credentials._MOST_IN_FLIGHT", 1)
     service.delay = 0.1
     first = asyncio.ensure_future(credentials.token(grant(1)))
     await asyncio.sleep(0.01)
@@ -232,7 +236,7 @@ async def test_the_number_of_calls_under_way_is_bounded(
 async def test_a_service_that_hangs_is_given_up(
     service: Sts, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("addons.edge.sts._DEADLINE", 0.05)
+    monkeypatch.setattr("addons.edge.credentials._DEADLINE", 0.05)
     service.delay = 0.3
     with pytest.raises(CredentialUnavailable, match="Timeout"):
         await credentials.token(grant())
@@ -245,7 +249,7 @@ async def test_without_credentials_of_its_own_the_gateway_says_so(
 ) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    credentials = Credentials({"prod": connection(service.url)}, clock)
+    credentials = Credentials({"prod": connection(service.url)}, {"eks": EksTokens().mint}, clock)
     with pytest.raises(CredentialUnavailable, match="NoCredentialsError"):
         await credentials.token(grant())
     credentials.close()

@@ -18,7 +18,7 @@ from addons.core.identity import Identity
 from addons.core.resources import BUILTIN
 from addons.core.secret import Secret
 from addons.edge.api_server import UpstreamUnavailable
-from addons.edge.sts import Credentials, CredentialUnavailable
+from addons.edge.credentials import Credentials, CredentialUnavailable
 from addons.edge.upstream import MISS_INTERVAL, Upstream
 from tests.support.proxy import Upstream as Server
 from tests.support.proxy import upstream as run_server

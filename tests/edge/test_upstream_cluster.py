@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from addons.core.connection import Connection
+from addons.core.connection import EKS, Connection
 from addons.core.grant import Grant
 from addons.core.guardrails import Unanswered
 from addons.core.guardrails.effective import ServerRefusal
 from addons.core.identity import Identity
 from addons.edge.api_server import UpstreamUnavailable
-from addons.edge.sts import Credentials
+from addons.edge.credentials import Credentials
+from addons.edge.sts import EksTokens
 from addons.edge.upstream import MISS_INTERVAL, Upstream
 from scripts.devenv.cluster import Cluster
 from tests.support.kubernetes import Kubectl
@@ -51,7 +52,7 @@ class World:
         }  # fmt: skip
         self.cluster, self.connection, self.ahead = cluster, Connection(**values), 0.0
         connections = {"dev": self.connection}
-        self.credentials = Credentials(connections, time.time)
+        self.credentials = Credentials(connections, {EKS: EksTokens().mint}, time.time)
         self.upstream = Upstream(connections, self.credentials, lambda: time.monotonic() + self.ahead)
 
     def grant(self, role: str = "admin") -> Grant:

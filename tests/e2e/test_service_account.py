@@ -1,0 +1,85 @@
+"""A cluster that is not EKS: agents get a service account's token, and never the gateway's own credential."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.gateway_env import GatewayEnv, Upstream
+from tests.e2e.agent import Agent
+from tests.e2e.conftest import Gateways
+from tests.e2e.people import chaperone
+from tests.e2e.records import ACCOUNT, gateway_events
+from tests.support.kubernetes import Kubectl
+
+
+@pytest.fixture(scope="module")
+def role(admin: Kubectl) -> str:
+    """A service account that may look at pods and ConfigMaps of its namespace."""
+    admin("create", "serviceaccount", ACCOUNT)
+    admin("create", "role", ACCOUNT, "--verb=get,list,watch", "--resource=pods,configmaps")
+    admin("create", "rolebinding", ACCOUNT, f"--role={ACCOUNT}", f"--serviceaccount={admin.namespace}:{ACCOUNT}")
+    return f"system:serviceaccount:{admin.namespace}:{ACCOUNT}"
+
+
+@pytest.fixture(scope="module")
+def gateway(gateways: Gateways, cluster: Cluster, role: str) -> GatewayEnv:
+    """Its own credential is the administrator's client certificate."""
+    upstream = replace(
+        Upstream.of(cluster),
+        eks_cluster="",
+        region="",
+        sts_endpoint="",
+        kubeconfig=cluster.admin_kubeconfig,
+        roles={"agents": role},
+    )
+    return gateways.start("service-account", upstream, rules=None)
+
+
+@pytest.fixture(scope="module")
+def caller(gateway: GatewayEnv, as_user: Callable[..., Agent], admin: Kubectl) -> Iterator[Agent]:
+    yield as_user(gateway, "accountant", "agents").within(admin.namespace)
+
+
+def test_the_cluster_sees_the_service_account(caller: Agent, role: str) -> None:
+    assert role in caller("auth", "whoami", "-o", "json")
+    assert "kube-root-ca.crt" in caller("get", "configmaps")
+
+
+def test_its_rights_are_the_clusters_to_give(caller: Agent) -> None:
+    said = caller.refused("get", "deployments")
+    assert "cannot list resource" in said and "chaperone refused" not in said
+
+
+def test_the_record_names_the_caller_and_the_account(caller: Agent, gateway: GatewayEnv, role: str) -> None:
+    caller("get", "pods")
+    event = [each for each in gateway_events(gateway) if each["requestURI"].partition("?")[0].endswith("/pods")][-1]
+    assert event["user"]["username"].endswith("#accountant")
+    assert event["annotations"]["chaperone.dev/role"] == role
+
+
+def test_the_doctor_knows_it(gateway: GatewayEnv) -> None:
+    done = chaperone(gateway, "doctor")
+    assert "own credential for" in done.stdout
+    assert "makes tokens of service accounts and does nothing else" in done.stdout
+
+
+def test_an_account_that_is_gone_is_the_gateways_trouble(
+    gateways: Gateways, cluster: Cluster, as_user: Callable[..., Agent]
+) -> None:
+    upstream = replace(
+        Upstream.of(cluster),
+        eks_cluster="",
+        region="",
+        sts_endpoint="",
+        kubeconfig=cluster.admin_kubeconfig,
+        roles={"agents": "system:serviceaccount:default:no-such-account"},
+    )
+    other = gateways.start("service-account-gone", upstream, rules=None)
+    with as_user(other, "accountless", "agents").http() as http:
+        reply = http.get("/api/v1/namespaces/default/pods")
+    assert (reply.status_code, "retry-after" in reply.headers) == (503, False)
+    assert "no credential for development: NotFound" in reply.json()["message"]

@@ -1,0 +1,273 @@
+"""Tokens of service accounts from the real API server, made with every kind of credential of a kubeconfig."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from addons.core.connection import Connection
+from addons.core.documents import parse_documents
+from addons.core.grant import Grant
+from addons.core.identity import Identity
+from addons.edge.api_server import ApiServer
+from addons.edge.credentials import CredentialUnavailable
+from addons.edge.own_credential import check_kubeconfigs
+from addons.edge.probes import _own
+from addons.edge.service_accounts import ServiceAccountTokens
+from scripts.devenv.cluster import Cluster
+from tests.support.kubernetes import Kubectl
+
+SERVER = "api.cluster.test"
+NAMESPACE = "minted"
+MINTER = """
+- {apiVersion: v1, kind: Namespace, metadata: {name: minted}}
+- {apiVersion: v1, kind: ServiceAccount, metadata: {name: agent, namespace: minted}}
+- {apiVersion: v1, kind: ServiceAccount, metadata: {name: minter, namespace: minted}}
+- {apiVersion: v1, kind: ServiceAccount, metadata: {name: nobody, namespace: minted}}
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: Role
+  metadata: {name: minter, namespace: minted}
+  rules: [{apiGroups: [""], resources: [serviceaccounts/token], resourceNames: [agent], verbs: [create]}]
+- apiVersion: rbac.authorization.k8s.io/v1
+  kind: RoleBinding
+  metadata: {name: minter, namespace: minted}
+  roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: minter}
+  subjects: [{kind: ServiceAccount, name: minter, namespace: minted}]
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The cluster, what users of kubeconfigs look like in it, and a folder for them."""
+
+    cluster: Cluster
+    admin: dict[str, Any]
+    minter: str
+    nobody: str
+    folder: Path
+
+    def connection(self, user: dict[str, Any], **fields: Any) -> Connection:
+        """The connection whose kubeconfig has this user."""
+        file = self.folder / "kubeconfig"
+        file.write_text(json.dumps(_kubeconfig(user)))
+        port = urlsplit(self.cluster.api_url).port or 443
+        values = {"name": "prod", "host": SERVER, "port": port, "address": ("127.0.0.1", port), "server_name": SERVER,
+                  "ca_file": self.cluster.api_ca, "kubeconfig": str(file), **fields}  # fmt: skip
+        return Connection(**values)
+
+
+def _kubeconfig(user: dict[str, Any]) -> dict[str, Any]:
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    return {"users": [{"name": "u", "user": user}], "contexts": [context], "current-context": "c"}
+
+
+@pytest.fixture(scope="module")
+def made(cluster: Cluster, kubectl: Kubectl) -> Iterator[tuple[str, str]]:
+    items = yaml.safe_load(MINTER)
+    kubectl.apply(items[0])
+    kubectl.within(NAMESPACE).apply(*items[1:])
+    yield tuple(kubectl("create", "token", name, f"--namespace={NAMESPACE}").strip() for name in ("minter", "nobody"))  # type: ignore[misc]
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture
+def world(cluster: Cluster, made: tuple[str, str], tmp_path: Path) -> World:
+    document = yaml.safe_load(Path(cluster.admin_kubeconfig).read_text())
+    return World(cluster, document["users"][0]["user"], *made, tmp_path)
+
+
+@pytest.fixture
+async def tokens() -> AsyncIterator[ServiceAccountTokens]:
+    found = ServiceAccountTokens()
+    yield found
+    found.close()
+
+
+def grant(name: str = "agent", ends_in: float = 900) -> Grant:
+    who = Identity(iss="https://idp", sub="a", aud=("c",), exp=time.time() + 7200)
+    role = f"system:serviceaccount:{NAMESPACE}:{name}"
+    return Grant(
+        id="g", identity=who, connection="prod", role=role, not_before_at=time.time(), expires_at=time.time() + ends_in
+    )
+
+
+def plugin(folder: Path, answer: str, code: int = 0) -> dict[str, Any]:
+    file = folder / "plugin"
+    lines = [f'echo "$KUBERNETES_EXEC_INFO" > {folder}/asked', "cat <<'END'", answer, "END", f"exit {code}", ""]
+    file.write_text("\n".join(["#!/bin/sh", *lines]))
+    file.chmod(0o755)
+    env = [{"name": "WHO", "value": "the gateway"}]
+    return {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(file), "args": ["x"], "env": env}}
+
+
+def credential(**status: str) -> str:
+    return json.dumps({"kind": "ExecCredential", "status": status})
+
+
+def inline(user: dict[str, Any]) -> dict[str, Any]:
+    return {
+        f"client-{what}-data": base64.b64encode(Path(user[f"client-{what}"]).read_bytes()).decode()
+        for what in ("certificate", "key")
+    }
+
+
+USERS = {
+    "a token": lambda world: {"token": world.minter},
+    "a token in a file": lambda world: {"tokenFile": _file(world.folder / "token", world.minter)},
+    "a token in a file beside it": lambda world: {"tokenFile": Path(_file(world.folder / "token", world.minter)).name},
+    "a client certificate": lambda world: world.admin,
+    "a client certificate in it": lambda world: inline(world.admin),
+    "a plugin with a token": lambda world: plugin(world.folder, credential(token=world.minter)),
+    "a plugin with a certificate": lambda world: plugin(
+        world.folder,
+        credential(
+            clientCertificateData=Path(world.admin["client-certificate"]).read_text(),
+            clientKeyData=Path(world.admin["client-key"]).read_text(),
+        ),
+    ),
+}
+
+
+def _file(path: Path, text: str) -> str:
+    path.write_text(f"{text}\n")
+    return str(path)
+
+
+@pytest.mark.parametrize("user", USERS.values(), ids=USERS)
+async def test_every_kind_of_user(user: Any, world: World, tokens: ServiceAccountTokens) -> None:
+    connection, now = world.connection(user(world)), time.time()
+    minted = await tokens.mint(grant(), connection, None, now)
+    assert 800 < minted.usable_until - now < 900
+    assert now < minted.renew_at < minted.usable_until
+    assert minted.token.reveal() not in repr(minted)
+    server = ApiServer(connection)
+    review = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
+    path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+    answer = await server.ask(minted.token, "POST", path, {"Content-Type": "application/json"}, review)
+    await server.close()
+    assert answer.object is not None
+    assert answer.object["status"]["userInfo"]["username"] == f"system:serviceaccount:{NAMESPACE}:agent"
+
+
+async def test_a_plugin_is_told_what_it_is_asked_for(world: World, tokens: ServiceAccountTokens) -> None:
+    await tokens.mint(
+        grant(), world.connection(plugin(world.folder, credential(token=world.minter))), None, time.time()
+    )
+    asked = json.loads((world.folder / "asked").read_text())
+    assert asked == {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "kind": "ExecCredential",
+        "spec": {"interactive": False},
+    }
+
+
+FAILURES = {
+    "no rights": (lambda world: {"token": world.nobody}, "agent", "Forbidden", False),
+    "no such account": (lambda world: world.admin, "missing", "NotFound", False),
+    "a bad token": (lambda world: {"token": "nonsense"}, "agent", "Unauthorized", False),
+    "no credential": (lambda world: {"username": "u"}, "agent", "UnusableKubeconfig", True),
+    "no file": (lambda world: {"tokenFile": "/missing"}, "agent", "UnusableKubeconfig", True),
+    "no certificate": (
+        lambda world: {"client-certificate-data": "eA==", "client-key-data": "eA=="},
+        "agent", "UnusableKubeconfig", True,
+    ),
+    "no base64": (lambda world: {"client-certificate-data": "%", "client-key-data": "%"}, "agent",
+                  "UnusableKubeconfig", True),
+    "a plugin that fails": (lambda world: plugin(world.folder, "", 1), "agent", "UnusableKubeconfig", True),
+    "a plugin that babbles": (lambda world: plugin(world.folder, "hello"), "agent", "UnusableKubeconfig", True),
+    "a plugin with nothing": (lambda world: plugin(world.folder, '{"status": 7}'), "agent", "UnusableKubeconfig", True),
+    "a plugin that is not there": (
+        lambda world: {"exec": {"command": "/missing"}}, "agent", "UnusableKubeconfig", True,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("user", "name", "code", "may_pass"), FAILURES.values(), ids=FAILURES)
+async def test_what_fails_says_which_side_it_is(
+    user: Any, name: str, code: str, may_pass: bool, world: World, tokens: ServiceAccountTokens
+) -> None:
+    with pytest.raises(CredentialUnavailable) as caught:
+        await tokens.mint(grant(name), world.connection(user(world)), None, time.time())
+    assert (caught.value.code, caught.value.may_pass) == (code, may_pass)
+    assert str(caught.value) == f"no credential for prod: {code}"
+
+
+async def test_a_cluster_that_is_away(world: World, tokens: ServiceAccountTokens) -> None:
+    connection = world.connection(world.admin, address=("127.0.0.1", 1))
+    with pytest.raises(CredentialUnavailable, match="UpstreamUnavailable"):
+        await tokens.mint(grant(), connection, None, time.time())
+
+
+async def test_another_audience_is_no_key_to_the_cluster(world: World, tokens: ServiceAccountTokens) -> None:
+    minted = await tokens.mint(grant(), world.connection(world.admin, audiences=("vault",)), None, time.time())
+    payload = minted.token.reveal().split(".")[1]
+    assert json.loads(base64.urlsafe_b64decode(payload + "==="))["aud"] == ["vault"]
+
+
+DOCUMENT = """\
+apiVersion: chaperone/v1
+kind: Connection
+metadata: {name: prod}
+spec: {host: "a.test:443", caFile: ca.pem, serviceAccount: {kubeconfig: k}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        ("a: [", "cannot be read"),
+        ("text", "is no kubeconfig"),
+        ("{}", "no context"),
+        (json.dumps(_kubeconfig({"username": "u"})), "has no credential: it needs token, tokenFile"),
+        (json.dumps(_kubeconfig({"token": "t"})), ""),
+        (json.dumps(_kubeconfig({"exec": {"command": "not-run"}})), ""),
+    ],
+)
+def test_a_kubeconfig_is_looked_at_when_the_rules_are_loaded(content: str | None, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    documents = parse_documents(DOCUMENT, "c.yaml")[0]
+    place = {"host": "a", "port": 1, "address": ("a", 1), "server_name": "a", "ca_file": ""}
+    connection = Connection(name="prod", kubeconfig=str(file), **place)  # type: ignore[arg-type]
+    problems = check_kubeconfigs(documents, {"prod": connection})
+    assert [said in problem.message and problem.line == 4 for problem in problems] == ([True] if said else [])
+
+
+def test_the_doctor_says_who_the_gateway_is(world: World) -> None:
+    found = _own(world.connection({"token": world.minter}))
+    assert (found.ok, f"system:serviceaccount:{NAMESPACE}:minter" in found.detail) == (True, True)
+    assert not _own(world.connection({"token": "nonsense"})).ok
+    missing = _own(world.connection({"username": "u"}))
+    assert (missing.ok, "has no credential" in missing.detail) == (False, True)
+
+
+def test_nothing_blocks_the_loop(world: World) -> None:
+    """A plugin may take its time."""
+    slow = world.folder / "slow"
+    slow.write_text(f"#!/bin/sh\nsleep 0.5\necho '{credential(token=world.minter)}'\n")
+    slow.chmod(0o755)
+    connection = world.connection({"exec": {"command": str(slow)}})
+
+    async def both() -> int:
+        source, turns = ServiceAccountTokens(), 0
+        minting = asyncio.ensure_future(source.mint(grant(), connection, None, time.time()))
+        while not minting.done():
+            await asyncio.sleep(0.01)
+            turns += 1
+        source.close()
+        await minting
+        return turns
+
+    assert asyncio.run(both()) > 20
