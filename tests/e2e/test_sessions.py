@@ -145,9 +145,9 @@ def casts_titled(gateway: GatewayEnv, pod: str) -> list[str]:
     return [head for head in heads if pod in head]
 
 
-def test_b32_debug(agent: Agent, gateway: GatewayEnv, oncall: Person, admin: Kubectl, pod: str) -> None:
+def test_b32_debug(agent: Agent, gateway: GatewayEnv, oncall: Person, admin: Kubectl) -> None:
     """A container beside the others needs a person; what exec asks for, it asks for."""
-    name = f"debugger-{secrets.token_hex(3)}"
+    name, pod = f"debugger-{secrets.token_hex(3)}", admin.run_pod(f"debugged-{secrets.token_hex(3)}")
     command = ["debug", pod, "--image=registry.test/tools:1", f"--container={name}", "--attach=false"]
     assert "no-added-capabilities" in agent.refused(*command), "its default profile may trace every process"
     with agreeing(gateway, oncall, pod):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 
 import pytest
 
@@ -178,8 +179,10 @@ def test_b27_what_a_caller_says_of_itself_is_a_hint(gateway: GatewayEnv, token: 
 
 
 def test_b27_a_megabyte_of_header_is_431(gateway: GatewayEnv, token: str, oracle: Oracle) -> None:
-    answer = ask(gateway, request(gateway, PATH, "X-A: " + "a" * (1 << 20), token=token))
-    assert answer.status in (0, 431)  # whoever writes on when the answer is there may not see it
+    answer = Answer(b"")
+    with suppress(ConnectionError):  # whoever writes on when the answer is there may not see it
+        answer = ask(gateway, request(gateway, PATH, "X-A: " + "a" * (1 << 20), token=token))
+    assert answer.status in (0, 431)
     assert oracle.silent()
 
 
