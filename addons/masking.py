@@ -33,7 +33,7 @@ class Masking:
             return
         exchange, headers = exchange_of(flow), flow.request.headers
         request = need(exchange.request, "the request")
-        plan = self._plans[flow] = self._masker(exchange).plan(request)
+        plan = self._plans[flow] = self._masker(exchange).plan(request, need(exchange.session, "session"))
         exchange.masked = True
         headers["accept-encoding"] = "identity"
         if plan.passes:

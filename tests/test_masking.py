@@ -11,15 +11,19 @@ from mitmproxy.connection import Client
 from mitmproxy.http import Headers, HTTPFlow, Response
 
 from addons.core.channels import Channel
+from addons.core.identity import Identity
 from addons.core.refusal import Refusal
+from addons.core.session import Session
 from addons.core.wires import Lane, Message
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.masking import Masking
 from addons.refusal import refuse
 from addons.upgrade_hooks import Passing
 from tests.core.masking.support import AWS, JWT, compact, delivered, request, secret
-from tests.support.flows import begun, status
+from tests.support.flows import NOW, begun, status
 
+WHO = Identity(iss="https://idp", sub="agent", aud=("c",), exp=NOW + 60)
+SESSION = Session(id="s1", identity=WHO, connection="prod", started_at=NOW)
 NS = "/api/v1/namespaces/team-a"
 
 
@@ -32,7 +36,7 @@ class Harness:
 
     def asked(self, text: str, *headers: tuple[bytes, bytes], body: bytes = b"", **values: Any) -> HTTPFlow:
         """A flow whose request went through the addon."""
-        flow, exchange = begun(*headers, request=request(text), **values)
+        flow, exchange = begun(*headers, **{"request": request(text), "session": SESSION, **values})
         flow.request.method, flow.request.http_version = text.split()[0], "HTTP/1.1"
         flow.request.raw_content = body
         self.addon.request(flow)

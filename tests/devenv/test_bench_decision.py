@@ -27,10 +27,11 @@ apiVersion: chaperone/v1
 kind: Guardrail
 metadata: {name: slow}
 spec:
-  description: Goes through a few thousand characters, whatever is asked.
+  description: Goes through some thousand characters, whatever is asked.
   match: {apiGroups: ["*"], resources: ["*/*"], verbs: ["*"]}
   when: |
-    "0123456789".split("").all(a, "0123456789".split("").all(b, "0123456789".split("").all(c, a + b + c != "")))
+    "0123456789abcdef".split("").all(a, "0123456789abcdef".split("").all(b,
+      "0123456789abcdef".split("").all(c, a + b + c != "")))
   risk: 0
   reason: r
   hint: h

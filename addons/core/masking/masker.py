@@ -10,6 +10,7 @@ from addons.core.masking.detectors import Detectors
 from addons.core.masking.placeholder import Fingerprints
 from addons.core.masking.plan import MaskPlan, Reply
 from addons.core.masking.rule import Rule
+from addons.core.session import Session
 
 _PLAIN_PREFIXES = ("/api", "/apis", "/version", "/openapi", "/healthz", "/livez", "/readyz")
 _CHANNELS = frozenset({("pods", "exec"), ("pods", "attach")})
@@ -30,10 +31,15 @@ class Masker:
         self._plans: dict[_Shape, MaskPlan] = {}
         self._kinds: dict[tuple[str, str], tuple[Rule, ...]] = {}
 
-    def plan(self, request: KubeRequest) -> MaskPlan:
-        """The plan for the reply to `request`. Cheap after the first request of a shape."""
-        if not request.is_resource_request:
-            return self._non_resource(request)
+    def plan(self, request: KubeRequest, session: Session | None = None) -> MaskPlan:
+        """The plan for the reply to `request`. Cheap after the first request of a shape.
+
+        Without a session, fingerprints compare whatever cluster and session they are of.
+        """
+        plan = self._shaped(request) if request.is_resource_request else self._non_resource(request)
+        return plan if plan.passes or session is None else plan.bound(session.connection, session.id)
+
+    def _shaped(self, request: KubeRequest) -> MaskPlan:
         shape = (True, request.api_group, request.resource, request.subresource, request.verb, request.dry_run)
         plan = self._plans.get(shape)
         if plan is None:

@@ -15,10 +15,12 @@ from typing import Any
 from addons.core.masking.codec import Unmaskable, decode_copy
 from addons.core.masking.detectors import Detectors
 from addons.core.masking.paths import Trail, spell, visit_leaves
-from addons.core.masking.placeholder import Fingerprints, encode, is_placeholder
+from addons.core.masking.placeholder import At, Fingerprints, encode, is_placeholder
 from addons.core.masking.rule import Rule
 from addons.core.masking.text import redact
 
+type Owner = tuple[str, ...]
+"""The object that a value belongs to, and in a copy the place of that."""
 type RulesOfKind = Callable[[str, str], Sequence[Rule]]
 
 _QUOTED = re.compile(
@@ -77,15 +79,12 @@ class ObjectMasker:
         else:
             self.mask(item)
 
-    def _object(self, value: dict[str, Any], version: str, kind: str) -> None:
+    def _object(self, value: dict[str, Any], version: str, kind: str, owner: Owner = ()) -> None:
         rules = {rule.name: rule for rule in (*self._rules, *self._of_kind(version.rpartition("/")[0], kind))}
-        metadata = value.get("metadata")
-        whose = metadata if isinstance(metadata, dict) else {}
-        owner = (str(whose.get("namespace", "")), str(whose.get("name", "")))
         for rule in rules.values():
-            self._apply(rule, value, owner)
+            self._apply(rule, value, owner or _owner(value))
 
-    def _apply(self, rule: Rule, value: dict[str, Any], owner: tuple[str, str]) -> None:
+    def _apply(self, rule: Rule, value: dict[str, Any], owner: Owner) -> None:
         def plain(container: Any, key: Any, trail: Trail) -> None:
             visit_leaves(container, key, trail, lambda at, last, path: self._replace(at, last, (*owner, spell(path))))
 
@@ -95,20 +94,21 @@ class ObjectMasker:
             )
 
         def copy(container: Any, key: Any, trail: Trail) -> None:
-            self._copy(rule, container, key, (*owner, spell(trail)))
+            self._copy(container, key, (*owner, spell(trail)))
+
+        def detect(container: Any, key: Any, trail: Trail) -> None:
+            visit_leaves(container, key, trail, lambda at, last, path: self._search(at, last, owner, path))
 
         for finders, visit in (
             (rule.paths, plain),
             (rule.base64, base64),
             (rule.copies, copy),
-            (rule.detect, self._detect),
+            (rule.detect, detect),
         ):
             for find in finders:
                 find(value, visit)
 
-    def _replace(
-        self, container: Any, key: Any, where: tuple[str, ...], encoding: Callable[[str], str] | None = None
-    ) -> None:
+    def _replace(self, container: Any, key: Any, where: Owner, encoding: Callable[[str], str] | None = None) -> None:
         value = container[key]
         if value is None or (isinstance(value, str) and is_placeholder(value)):
             return
@@ -119,8 +119,8 @@ class ObjectMasker:
         container[key] = value
         self.changed = True
 
-    def _copy(self, rule: Rule, container: Any, key: Any, where: tuple[str, ...]) -> None:
-        """Mask a JSON copy inside; what is no unambiguous JSON object is masked whole."""
+    def _copy(self, container: Any, key: Any, where: Owner) -> None:
+        """Mask a JSON copy inside, as a place of its object's; what is no unambiguous JSON object is masked whole."""
         text = container[key]
         try:
             inner = decode_copy(text) if isinstance(text, str) else None
@@ -130,37 +130,35 @@ class ObjectMasker:
             self._replace(container, key, where)
             return
         before, self.changed = self.changed, False
-        self._object(inner, str(inner.get("apiVersion", "")), str(inner.get("kind", "")))
+        self._object(inner, str(inner.get("apiVersion", "")), str(inner.get("kind", "")), where)
         if self.changed:
             # kubectl ends its own copy with a newline
             end = "\n" if text.endswith("\n") else ""
             container[key] = json.dumps(inner, ensure_ascii=False, separators=(",", ":")) + end
         self.changed = self.changed or before
 
-    def _detect(self, container: Any, key: Any, trail: Trail) -> None:
-        visit_leaves(container, key, trail, self._search)
-
-    def _search(self, container: Any, key: Any, trail: Trail) -> None:
-        value = container[key]
-        if isinstance(value, str) and (masked := redact(value, self._detectors, self._fingerprints)) != value:
+    def _search(self, container: Any, key: Any, owner: Owner, trail: Trail) -> None:
+        value, at = container[key], At(self._fingerprints, lambda: (*owner, spell(trail)))
+        if isinstance(value, str) and (masked := redact(value, self._detectors, at)) != value:
             self._put(container, key, masked)
 
     def _table(self, table: dict[str, Any]) -> None:
         if definitions := table.get("columnDefinitions"):
             self._columns = [str(definition["name"]) for definition in definitions]
         for row in table.get("rows") or ():
-            cells = row["cells"]
+            cells, shown = row["cells"], row.get("object")
+            owner = _owner(shown) if isinstance(shown, dict) else tuple(map(str, cells[:1]))
             for index in range(len(cells)):
-                self._cell(cells, index)
-            if row.get("object") is not None:
-                self.mask(row["object"])
+                self._cell(cells, index, owner)
+            if shown is not None:
+                self.mask(shown)
 
-    def _cell(self, cells: list[Any], index: int) -> None:
+    def _cell(self, cells: list[Any], index: int, owner: Owner) -> None:
         name = self._columns[index] if index < len(self._columns) else ""
         if self._guards and name not in self._shown:
-            self._replace(cells, index, ("", "", f"cell {name}"))
+            self._replace(cells, index, (*owner, f"cell {name}"))
         else:
-            self._search(cells, index, None)
+            self._search(cells, index, (*owner, f"cell {name}"), None)
 
     def _status(self, status: dict[str, Any]) -> None:
         """A failure's messages can quote what was sent or stored: for masked resources, drop what they quote."""
@@ -173,7 +171,14 @@ class ObjectMasker:
                     text = hide_quoted(holder["message"], str(details.get("name", "")))
                     if text != holder["message"]:
                         self._put(holder, "message", text)
-                self._search(holder, "message", None)
+                self._search(holder, "message", ("message",), None)
+
+
+def _owner(value: dict[str, Any]) -> Owner:
+    """What tells an object from every other, of the same name or later."""
+    metadata = value.get("metadata")
+    whose = metadata if isinstance(metadata, dict) else {}
+    return tuple(str(whose.get(key, "")) for key in ("uid", "namespace", "name"))
 
 
 def hide_quoted(message: str, name: str = "") -> str:

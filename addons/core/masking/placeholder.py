@@ -1,8 +1,9 @@
 """What stands in place of a masked value: a marker and a keyed fingerprint.
 
-The fingerprint (HMAC-SHA256, 64 bits of it) covers the object, the field and the value: a change of the value shows,
-equal values in two places do not, and without the key no guess can be checked. Replies to dry runs carry none,
-because there the caller chooses the value and could compare.
+The fingerprint (HMAC-SHA256, 64 bits of it) covers the cluster, the object by its uid, the field and the value, of free
+text the session instead of the object: a change of the value shows, equal values in two places do not, and without the
+key no guess can be checked, not even by writing it elsewhere or into an object made anew. Replies to dry runs carry
+none, because there the caller chooses the value and could compare.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import base64
 import hmac
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 MARKER = "masked:v1:"
@@ -38,14 +39,37 @@ class Fingerprints:
         twin._key = None
         return twin
 
+    def of(self, *bound: str) -> Fingerprints:
+        """The same with a key of its own for these: what is made with it compares with nothing else."""
+        if self._key is None:
+            return self
+        twin = Fingerprints.__new__(Fingerprints)
+        twin._key = hmac.digest(self._key, _joined(bound), "sha256")
+        return twin
+
     def placeholder(self, *where_and_value: str) -> str:
         """The placeholder of a value, which comes last, after what it is bound to."""
         if self._key is None:
             return NO_FINGERPRINT
-        # Length prefixes keep ("a", "bc") and ("ab", "c") apart.
-        bound = "".join([f"{len(part)}:{part}" for part in where_and_value])
-        digest = hmac.digest(self._key, bound.encode("utf-8", "surrogatepass"), "sha256")
-        return MARKER + digest[:8].hex()
+        return MARKER + hmac.digest(self._key, _joined(where_and_value), "sha256")[:8].hex()
+
+
+def _joined(parts: Sequence[str]) -> bytes:
+    """Length prefixes keep ("a", "bc") and ("ab", "c") apart."""
+    return "".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")
+
+
+class At:
+    """Fingerprints of one place, whose name is only spelled when one is needed."""
+
+    __slots__ = ("_fingerprints", "_where")
+
+    def __init__(self, fingerprints: Fingerprints, where: Callable[[], Sequence[str]]) -> None:
+        self._fingerprints, self._where = fingerprints, where
+
+    def placeholder(self, *value: str) -> str:
+        """The placeholder of a value there."""
+        return self._fingerprints.placeholder(*self._where(), *value)
 
 
 def encode(placeholder: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from enum import Enum
 from typing import Any, Literal, Protocol
 
@@ -42,7 +43,7 @@ class StreamMasker(Protocol):
 
 
 class MaskPlan:
-    """The plan for one shape of request. Immutable, shared by all requests of that shape."""
+    """The plan for one shape of request. Immutable, shared by all requests of that shape, but for `bound` copies."""
 
     __slots__ = (
         "_accepted",
@@ -51,6 +52,7 @@ class MaskPlan:
         "_needed",
         "_of_kind",
         "_rules",
+        "_text",
         "_watch",
         "guards",
         "passes",
@@ -73,9 +75,16 @@ class MaskPlan:
         self._rules = rules
         self._of_kind = of_kind
         self._detectors = detectors
-        self._fingerprints = fingerprints
+        self._fingerprints = self._text = fingerprints
         self._needed = _needed(rules, detectors)
         self._accepted: dict[str, str] = {}
+
+    def bound(self, cluster: str, session: str) -> MaskPlan:
+        """The plan for one session on one cluster: its fingerprints compare with no other cluster's, nor text's."""
+        twin = copy(self)
+        twin._fingerprints = self._fingerprints.of("object", cluster)
+        twin._text = self._fingerprints.of("text", cluster, session)
+        return twin
 
     @property
     def endless(self) -> bool:
@@ -130,11 +139,11 @@ class MaskPlan:
 
     def text(self) -> StreamMasker:
         """A masker for one body of text, such as a log."""
-        return TextMasker(self._detectors, self._fingerprints)
+        return TextMasker(self._detectors, self._text)
 
     def channel(self) -> StreamMasker:
         """A masker for one output of an interactive stream: it holds nothing back that could be waited for."""
-        return TextMasker(self._detectors, self._fingerprints, eager=True)
+        return TextMasker(self._detectors, self._text, eager=True)
 
     def _masker(self) -> ObjectMasker:
         return ObjectMasker(self._rules, self._of_kind, self._detectors, self._fingerprints)
@@ -160,7 +169,7 @@ class MaskPlan:
             text = body.decode()
         except UnicodeError:
             raise Unmaskable("the reply is not text") from None
-        return redact(hide_quoted(text) if self.guards else text, self._detectors, self._fingerprints).encode()
+        return redact(hide_quoted(text) if self.guards else text, self._detectors, self._text).encode()
 
     def _acceptable(self, part: str) -> bool:
         kind, *rest = (piece.strip() for piece in part.split(";"))

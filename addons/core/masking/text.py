@@ -13,7 +13,7 @@ from __future__ import annotations
 from enum import Enum
 
 from addons.core.masking.detectors import MAX_START_BYTES, TERMINATORS, Detector, Detectors, compile_re2
-from addons.core.masking.placeholder import NO_FINGERPRINT, PLAIN, Fingerprints
+from addons.core.masking.placeholder import NO_FINGERPRINT, PLAIN, At, Fingerprints
 
 MAX_WORD = 16 * 1024
 MAX_BLOCK = 32 * 1024
@@ -36,7 +36,7 @@ class TextMasker:
     )  # fmt: skip
 
     def __init__(
-        self, detectors: Detectors, fingerprints: Fingerprints, eager: bool = False, max_word: int = MAX_WORD
+        self, detectors: Detectors, fingerprints: Fingerprints | At, eager: bool = False, max_word: int = MAX_WORD
     ) -> None:
         self._detectors = detectors
         self._fingerprints = fingerprints
@@ -166,7 +166,7 @@ class TextMasker:
         self._base = self._sent = to
 
 
-def redact(text: str, detectors: Detectors, fingerprints: Fingerprints) -> str:
+def redact(text: str, detectors: Detectors, fingerprints: Fingerprints | At) -> str:
     """`text` with the secrets that the detectors find masked."""
     raw = text.encode("utf-8", "surrogatepass")
     if detectors.starts is None or not detectors.starts.search(raw):
