@@ -70,6 +70,11 @@ def test_the_grant_is_worked_out_once_per_window() -> None:
     assert second.id != first.id and second.not_before_at == first.expires_at
 
 
+def test_the_roles_of_a_connection() -> None:
+    assert policy().roles("prod") == ["arn:aws:iam::123456789012:role/web"]
+    assert policy().roles("other") == []
+
+
 def test_a_reload_takes_effect_at_once() -> None:
     world = World()
     world.grant()

@@ -19,6 +19,7 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "doctor": ("addons.cli.doctor:doctor", "Find what is wrong with a set-up."),
     "status": ("addons.cli.status:status", "Say whether the gateway is up, and which rules are in force."),
     "approvals": ("addons.cli.approvals:app", "See, grant and deny what waits for a human."),
+    "connections": ("addons.cli.connections:app", "List and check the clusters behind the gateway."),
     "kubeconfig": ("addons.cli.agent:kubeconfig", "Print an agent's kubeconfig for a cluster."),
     "token": ("addons.cli.agent:token", "Print an OIDC token for kubectl: a credential plugin."),
     "run": ("addons.cli.agent:run", "Run a command whose way to the cluster is the gateway."),

@@ -37,12 +37,12 @@ def doctor(
     policy = load_policy(settings.rules, NO_SECRET_KEY, now)
     findings = [Finding("configuration and rules", True, f"{conf}: no mistakes")]
     if output == "text":
-        _show(findings[0])
+        show(findings[0])
     certs, state = Path(settings.certs), Path(settings.state)
     for finding in examine(certs, state, policy.providers, policy.connections.values(), now):
         findings.append(finding)
         if output == "text":
-            _show(finding)
+            show(finding)
     if output == "json":
         print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
     else:
@@ -50,7 +50,8 @@ def doctor(
     return 0 if healthy(findings) else 1
 
 
-def _show(finding: Finding) -> None:
+def show(finding: Finding) -> None:
+    """One line, and what to do about it if it is not as it should be."""
     print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.what}: {finding.detail}", flush=True)
     if not finding.ok:
         print(f"      {finding.remedy}", flush=True)

@@ -56,6 +56,10 @@ class AccessPolicy:
             for connection in rule.connections:
                 self._candidates.setdefault(connection, []).append(_Candidate(rule, issuers[name]))
 
+    def roles(self, connection: str) -> list[str]:
+        """Every role that some rule gives on a connection, in order."""
+        return sorted({candidate.rule.role for candidate in self._candidates.get(connection, [])})
+
     def grants(self, session: Session, now: float) -> tuple[Grant, ...] | Refusal:
         """The grants of one job, all of one role, valid at `now` (Unix seconds); or why there is none."""
         candidates = self._candidates.get(session.connection, [])

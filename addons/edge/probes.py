@@ -89,7 +89,7 @@ def _provider(provider: IdentityProvider) -> Finding:
 def _clusters(connections: Iterable[Connection]) -> Iterator[Finding]:
     seen: set[tuple[str, str]] = set()
     for connection in connections:
-        yield _cluster(connection)
+        yield examine_connection(connection)
         key = (connection.region, connection.sts_endpoint_url)
         if connection.kind == SERVICE_ACCOUNT:
             yield _own(connection)
@@ -98,7 +98,8 @@ def _clusters(connections: Iterable[Connection]) -> Iterator[Finding]:
             yield _cloud(*key)
 
 
-def _cluster(connection: Connection) -> Finding:
+def examine_connection(connection: Connection) -> Finding:
+    """Whether it is reached, and shows the certificate it should. Blocks for some seconds at most."""
     what = f"connection {connection.name}"
     context = ssl.create_default_context(cafile=connection.ca_file)
     try:

@@ -26,8 +26,8 @@ from addons.edge.own_credential import own_credential
 log = structlog.get_logger()
 _CODES = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound"}
 """What waiting does not mend: the gateway's own credential, its rights, or a service account that is not there."""
-_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-_REVIEW = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
+REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+REVIEW = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
 
 
 async def who_am_i(connection: Connection) -> ServerAnswer:
@@ -38,7 +38,7 @@ async def who_am_i(connection: Connection) -> ServerAnswer:
     own = await asyncio.to_thread(own_credential, connection)
     server = ApiServer(connection, own.context)
     try:
-        return await server.ask(own.token, "POST", _REVIEWS, {"Content-Type": "application/json"}, _REVIEW)
+        return await server.ask(own.token, "POST", REVIEWS, {"Content-Type": "application/json"}, REVIEW)
     finally:
         await server.close()
 
