@@ -17,6 +17,8 @@ from addons.core.problem import Problem
 
 API_VERSION = "chaperone/v1"
 Path = tuple[str | int, ...]
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where it is there: ten times as fast, and every command reads the rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def parse_mapping(text: str, file: str) -> tuple[dict[str, Any], dict[Path, int]
     """The one mapping of a configuration file, the line of every key, and every mistake."""
     lines: dict[Path, int] = {}
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = yaml.compose(text, Loader=_LOADER)
         content = {} if node is None else _build(node, (), lines)
     except (yaml.YAMLError, _Misread) as error:
         return {}, lines, [_yaml_problem(error, file)]
@@ -98,7 +100,7 @@ def validate[Model: BaseModel](document: Document, model: type[Model]) -> tuple[
 
 def _documents(text: str, file: str) -> Iterator[Document | Problem]:
     try:
-        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for node in yaml.compose_all(text, Loader=_LOADER):
             if node.value != "":  # the empty document between two separators
                 yield _document(node, file)
     except yaml.YAMLError as error:
@@ -109,7 +111,7 @@ def _yaml_problem(error: Exception, file: str) -> Problem:
     match error:
         case _Misread():
             return Problem(file, error.line, str(error))
-        case yaml.MarkedYAMLError(problem_mark=yaml.Mark() as mark):
+        case yaml.MarkedYAMLError(problem_mark=mark) if mark is not None:
             return Problem(file, mark.line + 1, f"not valid YAML: {error.problem}")
     return Problem(file, 0, f"not valid YAML: {error}")
 

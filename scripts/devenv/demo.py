@@ -38,10 +38,10 @@ what happens in your own cluster:
   user; no other flag is needed.
 
   Your own user creates one namespace, chaperone-demo-<random>, in it one Secret with a made-up password, two busybox
-  pods that sleep and, where it is not EKS, that service account with a role of the namespace, and deletes that
-  namespace at the end (with --keep: at `scripts/demo --down`).  Nothing else is changed.
-  The agent tries to create a ClusterRoleBinding to cluster-admin; the gateway refuses it, and the demo looks
-  whether it is there, so your user must be allowed to read those.
+  pods that sleep and, where it is not EKS, that service account and a role of the namespace, and deletes that namespace
+  at the end (with --keep: at `scripts/demo --down`).  Nothing else is changed.  The agent tries to create a
+  ClusterRoleBinding to cluster-admin; the gateway refuses it, and the demo looks whether it is there, so your user must
+  be allowed to read those.
 """
 
 

@@ -44,7 +44,7 @@ def test_an_exec_waits_for_another_person_and_then_runs(
     with agent.stream("exec", pod, "--", "sh", "-c", "echo approved output; echo on stderr >&2") as running:
         question = pending(gateway, name=pod)
         assert execs(api_server, mark, pod) == [], "nothing was forwarded before the answer"
-        said = oncall.approves(gateway, question["id"])
+        said = oncall.answers(gateway, "approve", question["id"])
         code, printed = running.finish()
     assert f"{question['id']} granted by" in said
     assert code == 0
