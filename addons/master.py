@@ -22,6 +22,7 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
+from addons.endings import end_all
 from addons.http1 import be_strict
 from addons.protocol_errors import speak_status
 from addons.refusal import HookFunction, run_hooks
@@ -76,6 +77,7 @@ def make_master(
     speed_up()
     be_strict(request_bytes)
     speak_status()
+    end_all()
     master = Master(options.Options(), event_loop=asyncio.get_running_loop())
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
     master.addons.__class__ = StrictAddonManager
