@@ -15,7 +15,7 @@ from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.raw import target, tunnel
 
 Fields = Sequence[tuple[str, str]]
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEAD = 9
 
 
@@ -47,7 +47,7 @@ def ask(gateway: GatewayEnv, *requests: Fields, body: bytes | None = None, trail
     with tunnel(gateway, protocols=["h2"]) as tls:
         assert tls.selected_alpn_protocol() == "h2"
         tls.settimeout(5)
-        tls.sendall(_PREFACE + SettingsFrame(0).serialize())
+        tls.sendall(PREFACE + SettingsFrame(0).serialize())
         encoder, decoder, frames = hpack.Encoder(), hpack.Decoder(), _frames(tls)
         outcomes = []
         for number, fields in enumerate(requests):

@@ -57,7 +57,7 @@ class Peer:
         self.socket = Socket(client=True)
         self.writer, self._reader = FrameWriter(), FrameReader()
         self.out, self.ended = b"", False
-        if way.spdy:
+        if way.spdy and way.spelling != "portforward":
             for number, kind in ((1, "error"), (3, "stdout"), (5, "stderr")):
                 self.send(self.writer.write(SynStream(number, (("streamtype", kind),))))
 
