@@ -50,6 +50,7 @@ class Exchange:
     approval: Approval | None = None  # approvals: only when one was required
     approved: bool = False  # approvals: no approval was required, or this one was granted and consumed
     masked: bool = False  # masking: a plan for the reply exists
+    retry_of: str = ""  # attempts: id of the exchange that this one is the second try of
     recorded: bool = False  # capture: the audit event is on disk
     credential: Secret | None = None  # credentials
     wire: Wire | None = None  # upgrades: how to read the connection after a 101

@@ -10,6 +10,7 @@ import time
 
 from addons.access import Access
 from addons.approvals import Approvals
+from addons.attempts import Attempts
 from addons.authentication import Authentication
 from addons.capture import Capture
 from addons.commands import Commands
@@ -57,6 +58,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         SessionGuardrails(guardrails_of),  # what happens inside a session
         Approvals(parts.store, uid, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where one has to
         Locks(parts.locks),  # nobody whom a human has locked, before all questions and after all answers
+        Attempts(now),  # of two tries of one session, which was the first
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
         Expiry(lambda: in_force.policy.access, parts.locks.read, now, disconnect),  # what runs ends with its right
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last

@@ -33,7 +33,7 @@ SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
 STACK = (
     "Limits Perimeter CredentialRemoval Tls Authentication Commands Upgrades Access Rates Guardrails SessionGuardrails"
-    " Approvals Locks Masking Capture Expiry Credentials Metrics Seal"
+    " Approvals Locks Masking Attempts Capture Expiry Credentials Metrics Seal"
 ).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.
 LIFE_CYCLE = {"load", "running", "configure", "done", "update"}

@@ -62,6 +62,8 @@ class Call:
     approval: Approval | None = None
     refusal: Refusal | None = None
     masked: bool = False
+    retry_of: str = ""
+    """The audit id of the call that this one is the second try of."""
     policy: str = ""
     """Version of the rules it was judged by."""
 
@@ -156,7 +158,7 @@ def _status(refusal: Refusal | None, code: int, message: str) -> dict[str, Any]:
 
 def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {"connection": call.connection, "session": call.session, "intent": call.intent}
-    values["policy"] = call.policy[:POLICY_DIGITS]
+    values["policy"], values["retry-of"] = call.policy[:POLICY_DIGITS], call.retry_of
     if (decision := call.decision) is not None:
         values["decision"] = decision.verdict.word
         values["risk"] = str(decision.risk)

@@ -50,6 +50,7 @@ def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
         approval=exchange.approval,
         refusal=exchange.refusal,
         masked=exchange.masked,
+        retry_of=exchange.retry_of,
         policy=exchange.policy.version if exchange.policy is not None else "",
     )
 

@@ -94,6 +94,10 @@ def test_the_whole_event() -> None:
     }
 
 
+def test_the_second_try_of_a_session_names_the_first() -> None:
+    assert _event(replace(CALL, retry_of="id-1"))["annotations"]["chaperone.dev/retry-of"] == "id-1"
+
+
 def test_what_was_only_observed_says_what_it_would_have_been() -> None:
     decision = Decision(verdict=Verdict.WARN, rule="r", risk=95, observed=Verdict.DENY)
     annotations = _event(replace(CALL, decision=decision))["annotations"]

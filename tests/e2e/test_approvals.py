@@ -13,7 +13,7 @@ from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import ApiServer, approvals, gateway_events
 from tests.support.kubernetes import Kubectl
 
-PODS = 16
+PODS = 18
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +121,20 @@ def test_unanswered_it_is_refused_with_instructions_and_runs_once_when_approved(
     assert question["id"] not in third
     assert "still waiting for an answer" in third
     assert len(execs(api_server, mark, pod)) == 1
+
+
+@pytest.mark.parametrize(("command", "rule"), [("date", "exec-needs-approval"), ("printenv", "exec-reads-credentials")])
+def test_b30_two_tries_of_one_exec_are_one_refusal_and_one_story(
+    command: str, rule: str, hasty: Agent, impatient: GatewayEnv, pod: str
+) -> None:
+    """kubectl asks over WebSocket, then over SPDY."""
+    said = hasty.refused("exec", pod, "--", command)
+    assert said.count("chaperone refused") == said.count(f"rule: {rule}\n") == 1
+    first, second = (event for event in gateway_events(impatient) if f"/pods/{pod}/exec" in event["requestURI"])
+    assert (first["verb"], second["verb"]) == ("get", "create")
+    assert second["annotations"]["chaperone.dev/retry-of"] == first["auditID"]
+    assert "chaperone.dev/retry-of" not in first["annotations"]
+    assert f"reference: {second['auditID']}" in said
 
 
 def test_b86_an_approval_is_for_the_pod_that_was_there(
