@@ -61,7 +61,9 @@ SAME = [
 
 @pytest.mark.parametrize("command", SAME)
 def test_the_answer_is_the_same_as_without_a_gateway(command: str, agent: Agent, admin: Kubectl) -> None:
-    assert agent(*command.split()) == admin(*command.split())
+    """As an administrator sees it just before or just after: leases of nodes are renewed meanwhile."""
+    before, shown, after = (who(*command.split()) for who in (admin, agent, admin))
+    assert shown in (before, after)
 
 
 SHOWS = [
