@@ -122,8 +122,8 @@ async def test_what_changes_while_it_is_read_is_read_again(world: World) -> None
 
     world.during = once
     (world.folder / "a.yaml").write_text("two")
-    await world.until(lambda: world.in_force == "two+late")
-    assert world.reload.counts == {"loaded": 1, "failed": 1}
+    await world.until(lambda: world.reload.counts == {"loaded": 1, "failed": 1})
+    assert world.in_force == "two+late"
 
 
 async def test_files_that_do_not_rest_are_not_read(world: World) -> None:

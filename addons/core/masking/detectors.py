@@ -22,6 +22,8 @@ import re2
 TERMINATORS = r"""[\x00-\x20\x7f"'`<>]"""
 MAX_START_BYTES = 256
 
+_COLOUR = r"\x1b\[[0-9;]{0,16}m"
+"""Select Graphic Rendition (ECMA-48, 8.3.117)."""
 _ESCAPED_PRINTABLE = r"\\/|\\u00(?:[4-6][0-9a-fA-F]|7[0-9a-eA-E]|2[013-57-9a-fA-F]|3[0-9abdfABDF])"
 """JSON escapes that Kubernetes never writes: where they occur, JSON text cannot be searched without decoding it."""
 
@@ -50,7 +52,7 @@ class Detectors:
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.all = tuple(detectors)
         sources = [detector.source for detector in detectors]
-        self.starts = compile_re2(any_of(sources)) if sources else None
+        self.starts = compile_re2(any_of(map(_in_text, sources))) if sources else None
         self.in_json = any_of([*map(_in_json, sources), _ESCAPED_PRINTABLE]) if sources else ""
         first = [_first_bytes(detector) for detector in detectors]
         self._by_first_byte = [
@@ -92,7 +94,7 @@ def compile_detector(name: str, start: str, secret: str = "", then: str = "", un
     ):
         raise UnsupportedPattern(f"start: too long, a start has at most {MAX_START_BYTES} bytes; do not repeat groups")
     parts = [compile_re2(pattern) if pattern else None for pattern in (secret, then, until)]
-    return Detector(name, start, compile_re2(start), *parts)
+    return Detector(name, start, compile_re2(_in_text(start)), *parts)
 
 
 def any_of(patterns: Iterable[str]) -> str:
@@ -123,15 +125,20 @@ def as_kubernetes_json(value: Any) -> bytes:
 def _first_bytes(detector: Detector) -> range:
     """The bytes a start may begin with, or a few more: so that few detectors are tried at each hit."""
     try:
-        least, most = compile_re2(_boundaries_as("", detector.source)).possiblematchrange(1)
+        least, most = compile_re2(_boundaries_as(f"(?:{_COLOUR})?", detector.source)).possiblematchrange(1)
     except re2.error:
         return range(256)
     return range(least[0] if least else 0, (most[0] if most else 255) + 1)
 
 
+def _in_text(pattern: str) -> str:
+    """The pattern for text, where a word may begin after a colour of terminals, which ends in a letter."""
+    return _boundaries_as(rf"(?:\b|{_COLOUR})", pattern)
+
+
 def _in_json(pattern: str) -> str:
-    r"""The pattern for JSON text, where a word may begin after an escape (`\neyJ`)."""
-    return _boundaries_as(r"(?:\b|\\[bfnrt]|\\u[0-9a-fA-F]{4})", pattern)
+    r"""The pattern for JSON text, where a word may begin after an escape (`\neyJ`, `\u001b[31meyJ`)."""
+    return _boundaries_as(r"(?:\b|\\[bfnrt]|\\u[0-9a-fA-F]{4}(?:\[[0-9;]{0,16}m)?)", pattern)
 
 
 def _boundaries_as(replacement: str, pattern: str) -> str:

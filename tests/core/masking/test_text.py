@@ -35,7 +35,7 @@ HIDDEN = [
 ]
 PIECES = st.one_of(
     st.sampled_from(SECRETS),
-    st.sampled_from(["\n", " ", '"', "://", "eyJ", "AKIA", "token: ", "é", "-----", "\\n"]),
+    st.sampled_from(["\n", " ", '"', "://", "eyJ", "AKIA", "token: ", "é", "-----", "\\n", "\x1b[1;31m", "\x1b[", "m"]),
     st.text(max_size=8),
 )
 TEXTS = st.lists(PIECES, max_size=12).map("".join).map(lambda text: text.encode("utf-8", "replace"))
@@ -81,6 +81,18 @@ def test_secrets_never_pass(text: bytes, cuts: list[int], eager: bool) -> None:
     for hidden in HIDDEN:
         assert hidden.encode() not in out
         assert base64.b64encode(hidden.encode()) not in out
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("colour", ["\x1b[31m", "\x1b[1;38;5;208m", "\x1b[m", "key=\x1b[0m"])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_colour_before_a_secret_hides_nothing_from_the_search(secret: str, colour: str, size: int) -> None:
+    text = f"{colour}{secret}\x1b[0m after".encode()
+    masker = TextMasker(DETECTORS, PRINTS)
+    chunks = [text[at : at + size] for at in range(0, len(text), size)]
+    out = b"".join([*(piece for chunk in chunks for piece in masker.feed(chunk)), *masker.finish()])
+    assert not [hidden for hidden in HIDDEN if hidden.encode() in out]
+    assert out.endswith(b" after")
 
 
 @pytest.mark.parametrize(
