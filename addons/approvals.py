@@ -95,6 +95,9 @@ class Approvals:
             refuse(flow, unanswered(error))
 
     async def _require(self, flow: HTTPFlow, exchange: Exchange) -> None:
+        await self._store.call(
+            Store.check
+        )  # before the cluster is asked anything about what nobody could be asked about
         digest, sent = await self._digest(flow, exchange), as_sent(flow)
         request, decision, now = need(exchange.request, "request"), need(exchange.decision, "decision"), self._now()
         again = request.upgrade == "spdy"  # or the only try of a client that speaks nothing else

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from addons.connections import Connections
-from addons.core.connection import EKS, SERVICE_ACCOUNT, Connection, by_target
+from addons.core.connection import Connection, by_target
 from addons.core.refusal import Refusal
 from addons.core.resources import Resources
 from addons.core.session import Session
@@ -20,27 +19,19 @@ from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live
 from addons.edge.locks import Locks
 from addons.edge.meters import Meters
+from addons.edge.minters import Minters
 from addons.edge.oidc import Verifier
 from addons.edge.policy_service import PolicyServices
 from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
 from addons.edge.schema import approvals_url
-from addons.edge.service_accounts import ServiceAccountTokens
 from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
-from addons.edge.sts import EksTokens
 from addons.edge.upstream import Upstream
 from addons.in_force import InForce
 from addons.policy import Policy
 from addons.scrub import scrubbed
 from addons.settings import Settings
-
-
-class Closing(Protocol):
-    """Something that has to be closed."""
-
-    def close(self) -> None:
-        """Ends it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +44,7 @@ class Parts:
     connections: Connections
     verifier: Verifier
     credentials: Credentials
-    threads: Sequence[Closing]
-    """What ends with the worker."""
+    minters: Minters
     upstream: Upstream
     services: PolicyServices
     resources_of: Callable[[Connection], Resources]
@@ -73,9 +63,8 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
     """One of everything for a worker, opened. Needs a running loop."""
     state = Path(settings.state)
     known = dict(policy.connections)
-    eks, service_accounts = EksTokens(), ServiceAccountTokens()
-    minters = {EKS: eks.mint, SERVICE_ACCOUNT: service_accounts.mint}
-    credentials = Credentials(known, minters, time.time)
+    minters = Minters()
+    credentials = Credentials(known, minters.by_kind, time.time)
     records = FlowRecords(scrubbed)
     upstream = Upstream(policy.connections, credentials)
     verifier = Verifier(policy.providers, time.monotonic)
@@ -89,7 +78,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         connections=connections,
         verifier=verifier,
         credentials=credentials,
-        threads=(eks, service_accounts),
+        minters=minters,
         upstream=upstream,
         services=PolicyServices(),
         resources_of=upstream.resources_of,
@@ -120,8 +109,7 @@ async def close_parts(parts: Parts) -> None:
     await parts.upstream.close()
     await parts.services.close()
     parts.credentials.close()
-    for each in parts.threads:
-        each.close()
+    parts.minters.close()
     parts.rates.close()
     parts.store.close()
     parts.recordings.close()

@@ -20,10 +20,11 @@ from cyclopts import Parameter
 
 from addons.cli.operator import read_token
 from addons.core.connection import Connection, compile_connections
-from addons.core.kubeconfig import UnusableKubeconfig, Way, environment, exec_credential, way
+from addons.core.kubeconfig import Way, environment, exec_credential, way
 from addons.core.kubeconfig import kubeconfig as make_kubeconfig
 from addons.core.problem import InvalidConfiguration
 from addons.edge.authority import CERTIFICATE_FILE
+from addons.edge.kubeconfigs import read_kubeconfig
 from addons.edge.rulefiles import read_rules
 from addons.settings import load_settings
 
@@ -110,7 +111,7 @@ def run(
     if not command:
         raise ValueError("say what to run, after --")
     file = kubeconfig or Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
-    chosen = way(_read(file), str(file.absolute().parent), context, intent)
+    chosen = way(read_kubeconfig(file), str(file.absolute().parent), context, intent)
     with tempfile.TemporaryDirectory(prefix="chaperone-run-") as folder:
         return _run(command, {**os.environ, **_prepared(chosen, Path(folder))})
 
@@ -123,16 +124,6 @@ def _connection(rules: list[str], name: str) -> Connection:
     if name not in connections:
         raise LookupError(f"there is no connection {name!r}; there is: {', '.join(sorted(connections)) or 'none'}")
     return connections[name]
-
-
-def _read(file: Path) -> dict[str, object]:
-    try:
-        document = yaml.safe_load(file.read_text())
-    except yaml.YAMLError as error:
-        raise UnusableKubeconfig(f"{file} is no kubeconfig: {error}") from None
-    if not isinstance(document, dict):
-        raise UnusableKubeconfig(f"{file} is no kubeconfig")
-    return document
 
 
 def _prepared(chosen: Way, folder: Path) -> dict[str, str]:

@@ -8,24 +8,21 @@ import datetime
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import App
 
 from addons.cli.doctor import show
-from addons.cli.ruleset import NO_SECRET_KEY
-from addons.core.connection import EKS, SERVICE_ACCOUNT, Connection
+from addons.cli.ruleset import NO_SECRET_KEY, Output
+from addons.core.connection import Connection
 from addons.edge.connection_check import check_roles
+from addons.edge.minters import Minters
 from addons.edge.probes import Finding, examine_connection, healthy
-from addons.edge.service_accounts import ServiceAccountTokens
-from addons.edge.sts import EksTokens
 from addons.logs import configure_logs
 from addons.policy import Policy, load_policy
 from addons.settings import load_settings
 
 app = App(name="connections", help="Which clusters there are, and whether they can be reached: list, check.")
 
-Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 _CONF = Path("mitm.conf")
 
 
@@ -35,8 +32,6 @@ def list_connections(*, output: Output = "text", conf: Path = _CONF) -> None:
 
     Parameters
     ----------
-    output
-        "text" for people, "json" for programs.
     conf
         The gateway's configuration file.
     """
@@ -59,8 +54,6 @@ def check(*names: str, output: Output = "text", conf: Path = _CONF) -> int:
     ----------
     names
         Connections; all without any.
-    output
-        "text" for people, "json" for programs.
     conf
         The gateway's configuration file.
     """
@@ -85,18 +78,16 @@ async def _check(policy: Policy, names: Sequence[str], output: str) -> list[Find
 
 
 async def _findings(policy: Policy, names: Sequence[str]) -> AsyncIterator[Finding]:
-    eks, accounts = EksTokens(), ServiceAccountTokens()
+    minters = Minters()
     try:
         for connection in (policy.connections[name] for name in names):
             reached = await asyncio.to_thread(examine_connection, connection)
             yield reached
             if reached.ok:
-                minters = {EKS: eks.mint, SERVICE_ACCOUNT: accounts.mint}
-                async for finding in check_roles(connection, policy.access.roles(connection.name), minters):
+                async for finding in check_roles(connection, policy.access.roles(connection.name), minters.by_kind):
                     yield finding
     finally:
-        eks.close()
-        accounts.close()
+        minters.close()
 
 
 def _about(connection: Connection) -> dict[str, str]:

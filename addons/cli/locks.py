@@ -14,11 +14,9 @@ from contextlib import closing
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal
-
-from cyclopts import Parameter
 
 from addons.cli.operator import TOKEN_VARIABLE, Operator, operator, read_token
+from addons.cli.ruleset import Output
 from addons.core.lock import Lock
 from addons.core.printable import printable
 from addons.edge import lock_store
@@ -76,13 +74,11 @@ def lock(
     return 0
 
 
-def locks(*, output: Annotated[Literal["text", "json"], Parameter(alias="-o")] = "text", conf: Path = _CONF) -> None:
+def locks(*, output: Output = "text", conf: Path = _CONF) -> None:
     """List what is locked, oldest first.
 
     Parameters
     ----------
-    output
-        "text" for people, "json" for programs.
     conf
         The gateway's configuration file.
     """

@@ -81,7 +81,7 @@ def parse_mapping(text: str, file: str) -> tuple[dict[str, Any], dict[Path, int]
         node = yaml.compose(text, Loader=_LOADER)
         content = {} if node is None else _build(node, (), lines)
     except (yaml.YAMLError, _Misread) as error:
-        return {}, lines, [_yaml_problem(error, file)]
+        return {}, lines, [_yaml_problem(error, text, file)]
     if not isinstance(content, dict):
         return {}, lines, [Problem(file, 1, "must be a mapping of keys to values")]
     return content, lines, []
@@ -104,15 +104,16 @@ def _documents(text: str, file: str) -> Iterator[Document | Problem]:
             if node.value != "":  # the empty document between two separators
                 yield _document(node, file)
     except yaml.YAMLError as error:
-        yield _yaml_problem(error, file)
+        yield _yaml_problem(error, text, file)
 
 
-def _yaml_problem(error: Exception, file: str) -> Problem:
+def _yaml_problem(error: Exception, text: str, file: str) -> Problem:
     match error:
         case _Misread():
             return Problem(file, error.line, str(error))
         case yaml.MarkedYAMLError(problem_mark=mark) if mark is not None:
-            return Problem(file, mark.line + 1, f"not valid YAML: {error.problem}")
+            last = len(text.splitlines())  # libyaml finds what is missing at the end one line below it
+            return Problem(file, min(mark.line + 1, last), f"not valid YAML: {error.problem}")
     return Problem(file, 0, f"not valid YAML: {error}")
 
 
@@ -122,7 +123,7 @@ def _document(node: yaml.Node, file: str) -> Document | Problem:
     try:
         content = _build(node, (), lines)
     except _Misread as error:
-        return _yaml_problem(error, file)
+        return Problem(file, error.line, str(error))
     match content:
         case {"apiVersion": str(version), "kind": str(kind), "metadata": {"name": str(name)}, "spec": dict(spec)}:
             if version != API_VERSION:

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
 from addons.core.connection import KIND, Connection
 from addons.core.documents import Document
 from addons.core.kubeconfig import UnusableKubeconfig, own_user
 from addons.core.problem import Problem
 from addons.core.secret import Secret
+from addons.edge.kubeconfigs import read_kubeconfig
 from addons.edge.tls import client_context
 
 PLUGIN_SECONDS = 15.0
@@ -74,13 +74,7 @@ def _mistake(connection: Connection) -> str:
 
 
 def _user(file: Path, context: str) -> Mapping[str, Any]:
-    try:
-        document = yaml.safe_load(file.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UnusableKubeconfig(f"{file} cannot be read: {error}") from None
-    if not isinstance(document, dict):
-        raise UnusableKubeconfig(f"{file} is no kubeconfig")
-    return own_user(document, context)
+    return own_user(read_kubeconfig(file), context)
 
 
 def _text(kubeconfig: Path, name: Any) -> str:

@@ -21,7 +21,7 @@ from addons.core.service_account import (
 )
 from addons.edge.api_server import ApiServer, ServerAnswer, UpstreamUnavailable
 from addons.edge.credentials import CredentialUnavailable, Minted
-from addons.edge.own_credential import own_credential
+from addons.edge.own_credential import OwnCredential, own_credential
 
 log = structlog.get_logger()
 _CODES = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound"}
@@ -35,10 +35,13 @@ async def who_am_i(connection: Connection) -> ServerAnswer:
 
     Raises UnusableKubeconfig, UpstreamUnavailable.
     """
-    own = await asyncio.to_thread(own_credential, connection)
+    return await _post(connection, await asyncio.to_thread(own_credential, connection), REVIEWS, REVIEW)
+
+
+async def _post(connection: Connection, own: OwnCredential, target: str, body: bytes) -> ServerAnswer:
     server = ApiServer(connection, own.context)
     try:
-        return await server.ask(own.token, "POST", REVIEWS, {"Content-Type": "application/json"}, REVIEW)
+        return await server.ask(own.token, "POST", target, {"Content-Type": "application/json"}, body)
     finally:
         await server.close()
 
@@ -69,13 +72,8 @@ class ServiceAccountTokens:
 
     async def _ask(self, grant: Grant, connection: Connection, now: float) -> ServerAnswer:
         own = await asyncio.get_running_loop().run_in_executor(self._threads, own_credential, connection)
-        server = ApiServer(connection, own.context)
         body = token_request(connection.audiences, grant.expires_at - now)
-        try:
-            headers = {"Content-Type": "application/json"}
-            return await server.ask(own.token, "POST", token_target(grant.role), headers, body)
-        finally:
-            await server.close()
+        return await _post(connection, own, token_target(grant.role), body)
 
     def _refused(self, grant: Grant, answer: ServerAnswer) -> CredentialUnavailable:
         said = str((answer.object or {}).get("message", ""))

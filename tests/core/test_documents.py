@@ -44,7 +44,7 @@ def test_several_documents_and_empty_ones() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        pytest.param("a: b: c", 1, "not valid YAML", id="syntax"),
+        pytest.param("a: [", 1, "not valid YAML", id="syntax"),
         pytest.param("a: \x00", 0, "not valid YAML", id="control byte"),
         pytest.param(GOOD.replace("risk: 10", "risk: 10\n  risk: 11"), 6, "duplicate key: risk", id="duplicate"),
         pytest.param(GOOD.replace("chaperone/v1", "v2"), 1, "apiVersion must be chaperone/v1", id="version"),

@@ -29,10 +29,11 @@ def forms(secret: bytes) -> Iterator[bytes]:
     yield secret.hex().encode()
 
 
-def search(*secrets: bytes) -> Callable[[bytes], bool]:
+def search(*secrets: bytes, any_case: bool = False) -> Callable[[bytes], bool]:
     """True for text with one of the secrets in one of their forms: one pass, however many they are."""
     options = re2.Options()
     options.encoding = re2.Options.Encoding.LATIN1
+    options.case_sensitive = not any_case
     options.max_mem = 1 << 28
     pattern = re2.compile(b"|".join(re2.escape(form) for secret in secrets for form in forms(secret)), options)
 

@@ -123,7 +123,7 @@ def test_a_new_rule_is_in_force_in_every_worker_while_streams_go_on(
 
 GOOD = RULE.format(word="x", verdict="deny")
 BROKEN = {
-    "a syntax error": ("kind: Guardrail: Masking", ":1: "),
+    "a syntax error": ("kind: [Guardrail", ":1: "),
     "an unknown variable": (GOOD.replace("verdict:", "when: nothing > 1\n  verdict:"), ":7: "),
     "a failing test": (GOOD.replace("/other", "/x"), ":12: test 2 failed"),
 }

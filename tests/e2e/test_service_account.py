@@ -16,6 +16,13 @@ from tests.e2e.records import ACCOUNT, gateway_events
 from tests.support.kubernetes import Kubectl
 
 
+def accounts(cluster: Cluster, role: str) -> Upstream:
+    """The cluster as one that is not EKS; the gateway's own credential is the administrator's client certificate."""
+    eks = Upstream.of(cluster, {"agents": "admin"})
+    own = cluster.admin_kubeconfig
+    return replace(eks, eks_cluster="", region="", sts_endpoint="", kubeconfig=own, roles={"agents": role})
+
+
 @pytest.fixture(scope="module")
 def role(admin: Kubectl) -> str:
     """A service account that may look at pods and ConfigMaps of its namespace."""
@@ -27,16 +34,7 @@ def role(admin: Kubectl) -> str:
 
 @pytest.fixture(scope="module")
 def gateway(gateways: Gateways, cluster: Cluster, role: str) -> GatewayEnv:
-    """Its own credential is the administrator's client certificate."""
-    upstream = replace(
-        Upstream.of(cluster),
-        eks_cluster="",
-        region="",
-        sts_endpoint="",
-        kubeconfig=cluster.admin_kubeconfig,
-        roles={"agents": role},
-    )
-    return gateways.start("service-account", upstream, rules=None)
+    return gateways.start("service-account", accounts(cluster, role), rules=None)
 
 
 @pytest.fixture(scope="module")
@@ -70,15 +68,8 @@ def test_the_doctor_knows_it(gateway: GatewayEnv) -> None:
 def test_an_account_that_is_gone_is_the_gateways_trouble(
     gateways: Gateways, cluster: Cluster, as_user: Callable[..., Agent]
 ) -> None:
-    upstream = replace(
-        Upstream.of(cluster),
-        eks_cluster="",
-        region="",
-        sts_endpoint="",
-        kubeconfig=cluster.admin_kubeconfig,
-        roles={"agents": "system:serviceaccount:default:no-such-account"},
-    )
-    other = gateways.start("service-account-gone", upstream, rules=None)
+    gone = accounts(cluster, "system:serviceaccount:default:no-such-account")
+    other = gateways.start("service-account-gone", gone, rules=None)
     with as_user(other, "accountless", "agents").http() as http:
         reply = http.get("/api/v1/namespaces/default/pods")
     assert (reply.status_code, "retry-after" in reply.headers) == (503, False)

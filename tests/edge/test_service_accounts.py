@@ -226,7 +226,7 @@ spec: {host: "a.test:443", caFile: ca.pem, serviceAccount: {kubeconfig: k}}
     ("content", "said"),
     [
         (None, "cannot be read"),
-        ("a: [", "cannot be read"),
+        ("a: [", "is no kubeconfig: while parsing"),
         ("text", "is no kubeconfig"),
         ("{}", "no context"),
         (json.dumps(_kubeconfig({"username": "u"})), "has no credential: it needs token, tokenFile"),

@@ -81,8 +81,9 @@ class ObjectMasker:
 
     def _object(self, value: dict[str, Any], version: str, kind: str, owner: Owner = ()) -> None:
         rules = {rule.name: rule for rule in (*self._rules, *self._of_kind(version.rpartition("/")[0], kind))}
+        owner = owner or _owner(value)
         for rule in rules.values():
-            self._apply(rule, value, owner or _owner(value))
+            self._apply(rule, value, owner)
 
     def _apply(self, rule: Rule, value: dict[str, Any], owner: Owner) -> None:
         def plain(container: Any, key: Any, trail: Trail) -> None:
@@ -138,8 +139,11 @@ class ObjectMasker:
         self.changed = self.changed or before
 
     def _search(self, container: Any, key: Any, owner: Owner, trail: Trail) -> None:
-        value, at = container[key], At(self._fingerprints, lambda: (*owner, spell(trail)))
-        if isinstance(value, str) and (masked := redact(value, self._detectors, at)) != value:
+        value = container[key]
+        if not isinstance(value, str):
+            return
+        masked = redact(value, self._detectors, At(self._fingerprints, lambda: (*owner, spell(trail))))
+        if masked != value:
             self._put(container, key, masked)
 
     def _table(self, table: dict[str, Any]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import eventually
 from tests.e2e.raw import ask, request
@@ -16,6 +18,7 @@ class Oracle:
     def __init__(self, gateway: GatewayEnv, token: str, wire: Wiretap, api_server: ApiServer, fence: str) -> None:
         self._gateway, self._token, self._wire, self._api_server, self._fence = gateway, token, wire, api_server, fence
         self._sent, self._connections, self._mark = wire.mark(), wire.connections, api_server.mark()
+        self._began = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
     def silent(self) -> bool:
         """True if the gateway has not even dialled, and sent nothing on what was open."""
@@ -33,7 +36,8 @@ class Oracle:
         path = f"/api/v1/namespaces/{self._fence}"
         assert ask(self._gateway, request(self._gateway, path, token=self._token)).status == 404
         eventually("the fence's audit event", lambda: self._api_server.about(self._mark, self._fence))
-        strangers = [e for e in self._api_server.strangers(self._mark) if self._fence not in e["requestURI"]]
+        since = self._api_server.strangers(self._mark)  # with the ends of what had arrived before
+        strangers = [e for e in since if self._fence not in e["requestURI"] and self._began <= _received(e)]
         forwarded = {event["auditID"] for event in gateway_events(self._gateway)} if strangers else set()
         return [event for event in strangers if event["auditID"] in forwarded or not _own(event)]
 
@@ -48,6 +52,11 @@ class Oracle:
         for key, theirs in arrived.items():
             assert agree(ours[key], theirs), (reading(ours[key]), reading(theirs))
         return [reading(event) for event in arrived.values()]
+
+
+def _received(event: Event) -> str:
+    received: str = event["requestReceivedTimestamp"]
+    return received
 
 
 def _own(event: Event) -> bool:

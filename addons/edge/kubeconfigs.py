@@ -1,0 +1,23 @@
+"""Reading kubeconfigs that others wrote."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from addons.core.kubeconfig import UnusableKubeconfig
+
+
+def read_kubeconfig(file: Path) -> dict[str, Any]:
+    """The document in a file. Raises UnusableKubeconfig."""
+    try:
+        document = yaml.safe_load(file.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnusableKubeconfig(f"{file} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise UnusableKubeconfig(f"{file} is no kubeconfig: {error}") from None
+    if not isinstance(document, dict):
+        raise UnusableKubeconfig(f"{file} is no kubeconfig")
+    return document
