@@ -68,21 +68,15 @@ class Way:
     """The kubeconfig of that one context, with the intent."""
 
 
-def own_user(document: Mapping[str, Any], context: str) -> Mapping[str, Any]:
-    """The user of one context, the current one unless it is named. Raises UnusableKubeconfig."""
-    name = context or str(document.get("current-context") or "")
-    return _entry(document, "user", str(_entry(document, "context", name).get("user") or ""))
-
-
 def way(document: Mapping[str, Any], folder: str, context: str = "", intent: str = "") -> Way:
     """The way of one context, the current one unless it is named; relative paths are from `folder`.
 
     Raises UnusableKubeconfig.
     """
     name = context or str(document.get("current-context") or "")
-    chosen = _entry(document, "context", name)
+    chosen = entry(document, "context", name)
     cluster_name, user_name = (str(chosen.get(key) or "") for key in ("cluster", "user"))
-    cluster, user = _entry(document, "cluster", cluster_name), _entry(document, "user", user_name)
+    cluster, user = entry(document, "cluster", cluster_name), entry(document, "user", user_name)
     gateway = str(cluster.get("proxy-url") or "")
     if not gateway:
         raise UnusableKubeconfig(f"cluster {cluster_name} has no proxy-url: it does not lead through a gateway")
@@ -133,16 +127,17 @@ def _absolute(user: Mapping[str, Any], folder: str) -> dict[str, str]:
     return {"tokenFile": f"{folder}/{file}"} if file and not file.startswith("/") else {}
 
 
-def _entry(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
-    for entry in _mappings(document.get(f"{kind}s")):
-        if name and entry.get("name") == name and isinstance(entry.get(kind), Mapping):
-            found: Mapping[str, Any] = entry[kind]
+def entry(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
+    """The `cluster`, `context` or `user` of a name. Raises UnusableKubeconfig."""
+    for each in _mappings(document.get(f"{kind}s")):
+        if name and each.get("name") == name and isinstance(each.get(kind), Mapping):
+            found: Mapping[str, Any] = each[kind]
             return found
     raise UnusableKubeconfig(f"the kubeconfig has no {kind} {name!r}")
 
 
 def _mappings(entries: Any) -> Iterator[Mapping[str, Any]]:
-    return (entry for entry in entries if isinstance(entry, Mapping)) if isinstance(entries, list) else iter(())
+    return (each for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else iter(())
 
 
 def _ca(cluster: Mapping[str, Any], name: str) -> bytes:

@@ -28,7 +28,7 @@ _MOST_IN_FLIGHT = 64
 
 
 class CredentialUnavailable(RuntimeError):
-    """The role's credential could not be had. `code` names the failure; holds no secret.
+    """The role's credential could not be had. `code` names the failure, or says it; holds no secret.
 
     `may_pass` is False for what waiting does not mend.
     """

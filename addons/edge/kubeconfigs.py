@@ -15,9 +15,12 @@ def read_kubeconfig(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text())
     except (OSError, UnicodeDecodeError) as error:
-        raise UnusableKubeconfig(f"{file} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise UnusableKubeconfig(f"{file} is no kubeconfig: {error}") from None
+        raise UnusableKubeconfig(f"{file} cannot be read: {getattr(error, 'strerror', 'no text')}") from None
+    except yaml.YAMLError as error:  # whose text quotes the line, which may be a token's
+        mark = getattr(error, "problem_mark", None)
+        raise UnusableKubeconfig(
+            f"{file} is no kubeconfig: no YAML{f', line {mark.line + 1}' if mark else ''}"
+        ) from None
     if not isinstance(document, dict):
         raise UnusableKubeconfig(f"{file} is no kubeconfig")
     return document

@@ -14,10 +14,9 @@ class Minters:
     """One of each kind. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._eks, self._service_accounts = EksTokens(), ServiceAccountTokens()
-        self.by_kind: Mapping[str, Minter] = {EKS: self._eks.mint, SERVICE_ACCOUNT: self._service_accounts.mint}
+        self._eks = EksTokens()
+        self.by_kind: Mapping[str, Minter] = {EKS: self._eks.mint, SERVICE_ACCOUNT: ServiceAccountTokens().mint}
 
     def close(self) -> None:
         """Stop their threads."""
         self._eks.close()
-        self._service_accounts.close()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable
 
 import structlog
 
 from addons.core.connection import Connection
 from addons.core.grant import Grant
 from addons.core.kubeconfig import UnusableKubeconfig
+from addons.core.own_user import PluginFailed
 from addons.core.secret import Secret
 from addons.core.service_account import (
     LAST_SECONDS,
@@ -21,7 +22,7 @@ from addons.core.service_account import (
 )
 from addons.edge.api_server import ApiServer, ServerAnswer, UpstreamUnavailable
 from addons.edge.credentials import CredentialUnavailable, Minted
-from addons.edge.own_credential import OwnCredential, own_credential
+from addons.edge.own_credential import OwnCredential, OwnCredentials
 
 log = structlog.get_logger()
 _CODES = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound"}
@@ -35,7 +36,7 @@ async def who_am_i(connection: Connection) -> ServerAnswer:
 
     Raises UnusableKubeconfig, UpstreamUnavailable.
     """
-    return await _post(connection, await asyncio.to_thread(own_credential, connection), REVIEWS, REVIEW)
+    return await _post(connection, await OwnCredentials().of(connection), REVIEWS, REVIEW)
 
 
 async def _post(connection: Connection, own: OwnCredential, target: str, body: bytes) -> ServerAnswer:
@@ -49,19 +50,20 @@ async def _post(connection: Connection, own: OwnCredential, target: str, body: b
 class ServiceAccountTokens:
     """Makes them with the gateway's own credential. Belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="service-accounts")
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._own = OwnCredentials(now)
 
     async def mint(self, grant: Grant, connection: Connection, _: object, now: float) -> Minted:
         """A new token of the grant's service account. Raises CredentialUnavailable."""
         try:
             answer = await self._ask(grant, connection, now)
             if answer.status >= 300:
-                raise self._refused(grant, answer)
+                raise _refused(grant, answer)
             token, expires_at = token_of(answer.object or {})
-        except (UnusableKubeconfig, UpstreamUnavailable, UnusableAnswer) as error:
-            log.warning("no credential", connection=grant.connection, role=grant.role, grant=grant.id, error=str(error))
-            raise CredentialUnavailable(grant.connection, type(error).__name__) from None
+        except UnusableKubeconfig as error:
+            raise _unavailable(grant, str(error), str(error), isinstance(error, PluginFailed)) from None
+        except (UpstreamUnavailable, UnusableAnswer) as error:
+            raise _unavailable(grant, type(error).__name__, str(error), True) from None
         return Minted(
             connection=connection.name,
             token=Secret(token),
@@ -71,16 +73,19 @@ class ServiceAccountTokens:
         )
 
     async def _ask(self, grant: Grant, connection: Connection, now: float) -> ServerAnswer:
-        own = await asyncio.get_running_loop().run_in_executor(self._threads, own_credential, connection)
-        body = token_request(connection.audiences, grant.expires_at - now)
-        return await _post(connection, own, token_target(grant.role), body)
+        asked = token_target(grant.role), token_request(connection.audiences, grant.expires_at - now)
+        own = await self._own.of(connection)
+        answer = await _post(connection, own, *asked)
+        if answer.status == 401 and self._own.drop(own):
+            answer = await _post(connection, await self._own.of(connection), *asked)
+        return answer
 
-    def _refused(self, grant: Grant, answer: ServerAnswer) -> CredentialUnavailable:
-        said = str((answer.object or {}).get("message", ""))
-        log.warning("no credential", connection=grant.connection, role=grant.role, grant=grant.id, error=said)
-        code = _CODES.get(answer.status, f"Status{answer.status}")
-        return CredentialUnavailable(grant.connection, code, answer.status not in _CODES)
 
-    def close(self) -> None:
-        """Stop the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+def _refused(grant: Grant, answer: ServerAnswer) -> CredentialUnavailable:
+    code = _CODES.get(answer.status, f"Status{answer.status}")
+    return _unavailable(grant, code, str((answer.object or {}).get("message", "")), answer.status not in _CODES)
+
+
+def _unavailable(grant: Grant, code: str, error: str, may_pass: bool) -> CredentialUnavailable:
+    log.warning("no credential", connection=grant.connection, role=grant.role, grant=grant.id, error=error)
+    return CredentialUnavailable(grant.connection, code, may_pass)

@@ -20,8 +20,12 @@ ROOT = Path(__file__).parents[2]
 
 
 def doctor(conf: Path, env: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
+    return run("doctor", "--conf", str(conf), *more, env=env)
+
+
+def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "addons.cli", "doctor", "--conf", str(conf), *more],
+        [sys.executable, "-m", "addons.cli", *arguments],
         capture_output=True, text=True, cwd=ROOT, timeout=90, check=False,
         env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | env,
     )  # fmt: skip
@@ -55,6 +59,25 @@ def test_one_thing_is_wrong(
     findings = json.loads(doctor(conf, dict(cluster.aws_env), "-o", "json").stdout)
     assert [finding["what"] for finding in findings if not finding["ok"]] == [what]
     assert all(finding["remedy"] for finding in findings if not finding["ok"])
+
+
+@pytest.mark.parametrize("command", [("doctor",), ("up", "--check")])
+def test_a_malformed_kubeconfig_is_found_before_the_start(
+    command: tuple[str, ...], cluster: Cluster, tmp_path: Path
+) -> None:
+    own, account = tmp_path / "own", "system:serviceaccount:default:x"
+    user = {"exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": "x", "env": [{"value": "hunter2"}]}}
+    contexts = [{"name": "c", "context": {"user": "gateway"}}]
+    own.write_text(
+        json.dumps({"contexts": contexts, "users": [{"name": "gateway", "user": user}], "current-context": "c"})
+    )
+    upstream = replace(Upstream.of(cluster), eks_cluster="", kubeconfig=str(own), roles={"agents": account})
+    conf, _ = write_configuration(upstream, tmp_path, None, {})
+    done = run(*command, "--conf", str(conf), env=dict(cluster.aws_env))
+    said = " ".join((done.stdout + done.stderr).split())
+    assert (done.returncode, "hunter2" in said) == (1, False), said
+    assert "development.yaml:" in said
+    assert f"user gateway of {own}: exec.env.0.name: Field required; write {{apiVersion: client" in said
 
 
 def test_a_broken_authority_and_a_state_folder_that_cannot_be(cluster: Cluster, tmp_path: Path) -> None:

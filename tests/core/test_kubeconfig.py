@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from addons.core.kubeconfig import UnusableKubeconfig, environment, exec_credential, kubeconfig, own_user, way
+from addons.core.kubeconfig import UnusableKubeconfig, environment, exec_credential, kubeconfig, way
 from tests.support.flows import CONNECTION
 
 CA = b"-----BEGIN CERTIFICATE-----\nMII\n-----END CERTIFICATE-----\n"
@@ -126,10 +126,3 @@ def test_a_credential(token: str, until: str | None) -> None:
 def test_an_expired_token_is_said_to_be() -> None:
     with pytest.raises(UnusableKubeconfig, match="expired at 1970-01-01T00:16:40Z"):
         exec_credential(jwt(exp=1000), 1000)
-
-
-def test_the_gateways_own_user() -> None:
-    document = {**MADE, "users": [{"name": "agent", "user": {"token": "t"}}]}
-    assert own_user(document, "") == own_user(document, "prod") == {"token": "t"}
-    with pytest.raises(UnusableKubeconfig, match="no context 'x'"):
-        own_user(document, "x")

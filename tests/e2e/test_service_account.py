@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
@@ -74,3 +76,20 @@ def test_an_account_that_is_gone_is_the_gateways_trouble(
         reply = http.get("/api/v1/namespaces/default/pods")
     assert (reply.status_code, "retry-after" in reply.headers) == (503, False)
     assert "no credential for development: NotFound" in reply.json()["message"]
+
+
+def test_a_kubeconfig_that_went_bad_is_named(
+    gateways: Gateways, cluster: Cluster, role: str, as_user: Callable[..., Agent], tmp_path: Path
+) -> None:
+    own = tmp_path / "own.kubeconfig"
+    own.write_text(Path(cluster.admin_kubeconfig).read_text())
+    other = gateways.start("service-account-bad", replace(accounts(cluster, role), kubeconfig=str(own)), rules=None)
+    document = yaml.safe_load(own.read_text())
+    document["users"][0]["user"] = {"exec": {"command": "x", "env": [{"value": "hunter2"}]}}
+    own.write_text(yaml.safe_dump(document))
+    with as_user(other, "unlucky", "agents").http() as http:
+        reply = http.get("/api/v1/namespaces/default/pods")
+    said = reply.json()["message"]
+    assert (reply.status_code, "retry-after" in reply.headers, "hunter2" in reply.text) == (503, False, False)
+    assert f"user {document['users'][0]['name']} of {own}: exec.apiVersion: Field required" in said
+    assert "exec.env.0.name: Field required; write {apiVersion:" in said
