@@ -9,9 +9,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from addons.core.connection import Connection
+from addons.core.connection import EKS, SERVICE_ACCOUNT, Connection
 from addons.core.grant import Grant
 from addons.core.identity import Identity
+from addons.core.known_as import mistaken
 from addons.edge.api_server import ApiServer, ServerAnswer, UpstreamUnavailable
 from addons.edge.credentials import CredentialUnavailable, Minter
 from addons.edge.probes import Finding
@@ -46,23 +47,30 @@ async def _check(connection: Connection, role: str, mint: Minter, server: ApiSer
         return Finding(what, False, str(error) or "no answer in time", _ADVICE[connection.kind])
     except UpstreamUnavailable as error:
         return Finding(what, False, str(error), "is the API server reachable from the gateway?")
-    return _judged(what, answer)
+    return _judged(what, connection, role, answer)
 
 
-def _judged(what: str, answer: ServerAnswer) -> Finding:
+def _judged(what: str, connection: Connection, role: str, answer: ServerAnswer) -> Finding:
     if answer.status == 401:
-        return Finding(what, False, "the cluster does not accept it", "map the role: an EKS access entry, or aws-auth")
+        return Finding(what, False, "the cluster does not accept it", _NOT_ACCEPTED[connection.kind].format(role=role))
     status = (answer.object or {}).get("status")
     user = status.get("userInfo") if isinstance(status, dict) else None
     if not isinstance(user, dict):
         return Finding(what, False, f"the cluster answered with status {answer.status}", "look into its log")
     groups = ", ".join(map(str, user.get("groups") or []))
-    return Finding(what, True, f"the cluster knows it as {user.get('username')} of {groups}")
+    mistake = mistaken(connection.kind, role, str(user.get("username")))
+    return Finding(what, not mistake, f"the cluster knows it as {user.get('username')} of {groups}", mistake)
 
 
 _ADVICE = {
-    "eks": "may the gateway's own role assume it (sts:AssumeRole, sts:TagSession, sts:SetSourceIdentity)?",
-    "serviceAccount": "is there this service account, and may the gateway's user create its tokens?",
+    EKS: "may the gateway's own role assume it (sts:AssumeRole, sts:TagSession, sts:SetSourceIdentity)?",
+    SERVICE_ACCOUNT: "is there this service account, and may the gateway's user create its tokens?",
+}
+_NOT_ACCEPTED = {
+    EKS: "map {role} in the cluster: by an EKS access entry with this principalArn, or in aws-auth; and is eks.cluster"
+    " the cluster's name?",
+    SERVICE_ACCOUNT: "is there still this service account, and is one of serviceAccount.audiences the API server's own"
+    " (--api-audiences)?",
 }
 
 

@@ -66,7 +66,8 @@ WRONG = {
         "AccessDenied", "sts:AssumeRole",
     ),
     "a cluster of another name": (
-        lambda upstream: replace(upstream, eks_cluster="another"), "does not accept it", "EKS access entry",
+        lambda upstream: replace(upstream, eks_cluster="another"),
+        "does not accept it", "map arn:aws:iam::123456789012:role/agent-view in the cluster: by an EKS access entry",
     ),
     "a cluster that is away": (
         lambda upstream: replace(upstream, address="127.0.0.1:1"), "refused", "is the API server reachable",

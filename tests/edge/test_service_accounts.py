@@ -7,7 +7,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,10 +25,12 @@ from addons.core.connection import Connection
 from addons.core.documents import parse_documents
 from addons.core.grant import Grant
 from addons.core.identity import Identity
+from addons.core.secret import Secret
 from addons.edge.api_server import ApiServer
-from addons.edge.credentials import CredentialUnavailable
+from addons.edge.connection_check import check_roles
+from addons.edge.credentials import CredentialUnavailable, Minted, Minter
 from addons.edge.own_credential import check_kubeconfigs
-from addons.edge.probes import _own
+from addons.edge.probes import Finding, _own
 from addons.edge.service_accounts import ServiceAccountTokens
 from scripts.devenv.cluster import Cluster
 from tests.support.kubernetes import Kubectl
@@ -335,3 +337,25 @@ def test_nothing_blocks_the_loop(world: World) -> None:
         return turns
 
     assert asyncio.run(both()) > 20
+
+
+async def checked(connection: Connection, mint: Minter) -> Finding:
+    (found,) = [each async for each in check_roles(connection, [grant().role], {connection.kind: mint})]
+    return found
+
+
+async def test_the_check_says_what_a_token_lacks(world: World, tokens: ServiceAccountTokens) -> None:
+    found = await checked(world.connection(world.admin, audiences=("vault",)), tokens.mint)
+    assert (found.ok, found.detail) == (False, "the cluster does not accept it")
+    assert "is there still this service account" in found.remedy and "--api-audiences" in found.remedy
+
+
+async def test_the_check_says_who_it_should_be(world: World, tokens: ServiceAccountTokens) -> None:
+    async def another(grant: Grant, connection: Connection, held: object, now: float) -> Minted:
+        return replace(await tokens.mint(grant, connection, held, now), token=Secret(world.nobody))
+
+    connection = world.connection(world.admin)
+    found = await checked(connection, another)
+    assert (found.ok, f"as system:serviceaccount:{NAMESPACE}:nobody of" in found.detail) == (False, True)
+    assert f"it should be {grant().role}" in found.remedy
+    assert (await checked(connection, tokens.mint)).ok
