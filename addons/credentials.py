@@ -10,10 +10,9 @@ from collections.abc import Awaitable
 
 from mitmproxy.http import HTTPFlow
 
-from addons.core.authorization import with_authorization
+from addons.core.authorization import Bearer, with_bearer
 from addons.core.grant import Grant
 from addons.core.refusal import Refusal
-from addons.core.secret import Secret
 from addons.credential_removal import remove_credential
 from addons.edge.credentials import Credentials as Source
 from addons.edge.credentials import CredentialUnavailable
@@ -54,9 +53,9 @@ class Credentials:
     responseheaders = response = error = upgrade_start = staticmethod(remove_credential)
 
 
-def _write(flow: HTTPFlow, exchange: Exchange, token: Secret) -> None:
+def _write(flow: HTTPFlow, exchange: Exchange, token: Bearer) -> None:
     headers = flow.request.headers
-    headers.fields = with_authorization(headers.fields, f"Bearer {token.reveal()}")
+    headers.fields = with_bearer(headers.fields, token)
     exchange.credential = token
 
 

@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 from mitmproxy.http import HTTPFlow
 
 from addons.core.approval import Approval
+from addons.core.authorization import Bearer
 from addons.core.command import Command
 from addons.core.connection import Connection
 from addons.core.decision import Decision
@@ -19,7 +20,6 @@ from addons.core.guardrails import Judged, Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
-from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.core.wires import Wire
 from addons.policy import Policy
@@ -52,7 +52,7 @@ class Exchange:
     masked: bool = False  # masking: a plan for the reply exists
     retry_of: str = ""  # attempts: id of the exchange that this one is the second try of
     recorded: bool = False  # capture: the audit event is on disk
-    credential: Secret | None = None  # credentials
+    credential: Bearer | None = None  # credentials
     wire: Wire | None = None  # upgrades: how to read the connection after a 101
     ended: Refusal | None = None  # why a session was ended by the gateway
     forwarded_at: float | None = None  # metrics: Unix seconds

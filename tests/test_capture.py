@@ -22,6 +22,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from addons.capture import Capture
+from addons.core.authorization import Bearer
 from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
 from addons.core.grant import Grant
@@ -110,7 +111,7 @@ class Inject:
     def request(self, flow: HTTPFlow) -> None:
         if not settled(flow):
             flow.request.headers["Authorization"] = f"Bearer {CREDENTIAL}"
-            exchange_of(flow).credential = Secret(CREDENTIAL)
+            exchange_of(flow).credential = Bearer(Secret(CREDENTIAL))
 
 
 def _grant() -> Grant:

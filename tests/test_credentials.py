@@ -8,6 +8,7 @@ import pytest
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow, Response
 
+from addons.core.authorization import Bearer
 from addons.core.decision import Decision, Verdict
 from addons.core.grant import Grant
 from addons.core.identity import Identity
@@ -32,7 +33,7 @@ DECIDED: dict[str, Any] = {
     "approved": True,
     "recorded": True,
 }
-TOKEN = Secret("k8s-aws-v1.secret")
+TOKEN = Bearer(Secret("k8s-aws-v1.secret"))
 
 
 class Minter:
@@ -40,18 +41,18 @@ class Minter:
 
     def __init__(self, ready: bool = True, failure: CredentialUnavailable | None = None) -> None:
         self.ready, self.failure = ready, failure
-        self.dropped: list[tuple[Grant, Secret]] = []
+        self.dropped: list[tuple[Grant, Bearer]] = []
 
-    def cached(self, grant: Grant) -> Secret | None:
+    def cached(self, grant: Grant) -> Bearer | None:
         return TOKEN if self.ready else None
 
-    async def token(self, grant: Grant) -> Secret:
+    async def token(self, grant: Grant) -> Bearer:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
         return TOKEN
 
-    def drop(self, grant: Grant, token: Secret) -> None:
+    def drop(self, grant: Grant, token: Bearer) -> None:
         self.dropped.append((grant, token))
 
 

@@ -9,10 +9,11 @@ from typing import Annotated, Literal
 import re2
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from addons.core.connection import EKS, SERVICE_ACCOUNT, Connection
+from addons.core.connection import EKS, IMPERSONATE, SERVICE_ACCOUNT, Connection
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.grant import Scope
 from addons.core.identity_provider import IdentityProvider
+from addons.core.impersonation import ROLE, reserved
 from addons.core.problem import Problem
 
 KIND = "Access"
@@ -32,7 +33,23 @@ def _pattern(text: str) -> str:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 _ARN = r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}"
 _SERVICE_ACCOUNT = r"system:serviceaccount:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?:[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
-Role = Annotated[str, StringConstraints(pattern=rf"^({_ARN}|{_SERVICE_ACCOUNT})$")]
+
+
+def _not_reserved(role: str) -> str:
+    if not role.startswith("system:") and reserved(role):
+        raise ValueError("names that begin with system: are not impersonated")
+    return role
+
+
+Role = Annotated[
+    str, StringConstraints(pattern=rf"^({_ARN}|{_SERVICE_ACCOUNT}|{ROLE})$"), AfterValidator(_not_reserved)
+]
+_ROLES = {
+    EKS: ("arn:", "an IAM role"),
+    SERVICE_ACCOUNT: ("system:", "a service account"),
+    IMPERSONATE: ("user:", "a user to impersonate"),
+}
+"""By kind of connection: how its roles begin, and what they are."""
 Namespace = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 Resource = Annotated[
     str, StringConstraints(pattern=r"^([a-z0-9]+(\.[a-z0-9.-]+)?(/(\*|[a-z]+))?|\*\.[a-z0-9][a-z0-9.-]*)$")
@@ -79,8 +96,9 @@ class AccessSpec(SpecModel):
     subjects: list[Text] = Field(default=[], description="callers with one of these `sub`")
     connections: Annotated[list[Text], Field(min_length=1)] = Field(description="names of the clusters it is about")
     role: Role = Field(
-        description="the IAM role assumed for the caller (`eks` connections), or the service account whose token is"
-        " used, `system:serviceaccount:NAMESPACE:NAME` (`serviceAccount` connections)"
+        description="the IAM role assumed for the caller (`eks` connections), the service account whose token is used,"
+        " `system:serviceaccount:NAMESPACE:NAME` (`serviceAccount` connections), or who is impersonated,"
+        " `user:NAME group:NAME …`, where `{sub}` in the user is the caller's subject (`impersonate` connections)"
     )
     duration_seconds: Annotated[int, Field(ge=900, le=43200)] = Field(
         default=3600,
@@ -146,9 +164,9 @@ def cross_check(
 
 
 def _misplaced(rule: AccessRule, connections: Mapping[str, Connection]) -> Iterator[Problem]:
-    kind, wanted = (SERVICE_ACCOUNT, "an IAM role") if rule.role.startswith("system:") else (EKS, "a service account")
     for name in sorted(rule.connections & connections.keys()):
-        if connections[name].kind != kind:
+        begins, wanted = _ROLES[connections[name].kind]
+        if not rule.role.startswith(begins):
             text = f"connection {name} is of kind {connections[name].kind}, whose role is {wanted}"
             yield rule.document.problem(("spec", "role"), text)
 

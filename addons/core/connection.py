@@ -17,7 +17,7 @@ from addons.core.problem import Problem
 from addons.core.profile import THRESHOLDS, Profile
 
 KIND = "Connection"
-EKS, SERVICE_ACCOUNT = "eks", "serviceAccount"
+EKS, SERVICE_ACCOUNT, IMPERSONATE = "eks", "serviceAccount", "impersonate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,17 +39,20 @@ class Connection:
     sts_endpoint_url: str = ""
     """Empty: the region's public STS endpoint."""
     kubeconfig: str = ""
-    """File (absolute path) with the gateway's own credential, which makes tokens of service accounts."""
+    """File (absolute path) with the gateway's own credential: it makes tokens of service accounts, or impersonates."""
     kubeconfig_context: str = ""
     audiences: tuple[str, ...] = ()
     """Of those tokens; empty: the API server's own."""
+    impersonates: bool = False
     profile: Profile = Profile.STANDARD
     thresholds: Thresholds = THRESHOLDS[Profile.STANDARD]
 
     @property
     def kind(self) -> str:
         """What makes its credentials."""
-        return EKS if self.eks_cluster else SERVICE_ACCOUNT
+        if self.eks_cluster:
+            return EKS
+        return IMPERSONATE if self.impersonates else SERVICE_ACCOUNT
 
 
 _HOST = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*|\[[0-9a-f:.]+\])"
@@ -76,6 +79,16 @@ class EksSpec(SpecModel):
             description="URL of another STS endpoint for AssumeRole, a VPC endpoint for one",
         )
     )
+
+
+class ImpersonateSpec(SpecModel):
+    """How a cluster hears in whose name it is asked: the gateway's own credential, with Impersonate-* headers."""
+
+    kubeconfig: Annotated[str, StringConstraints(min_length=1)] = Field(
+        description="file with the gateway's own token, which may impersonate the users and groups of the access rules"
+        " and nothing else; a relative path is taken from the folder of this file"
+    )
+    context: str = Field(default="", description="the context of that file; left out, its current one")
 
 
 class ServiceAccountSpec(SpecModel):
@@ -105,7 +118,9 @@ class ThresholdsSpec(SpecModel):
 class ConnectionSpec(SpecModel):
     """A cluster that agents may reach through the gateway."""
 
-    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["eks"]}, {"required": ["serviceAccount"]}]})
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [kind]} for kind in (EKS, SERVICE_ACCOUNT, IMPERSONATE)]}
+    )
 
     host: HostPort = Field(description="host:port agents dial, as in their kubeconfig's server address")
     address: HostPort | None = Field(default=None, description="host:port the gateway dials; left out, the same")
@@ -115,8 +130,13 @@ class ConnectionSpec(SpecModel):
     ca_file: Annotated[str, StringConstraints(min_length=1)] = Field(
         description="the cluster's CA bundle (PEM); a relative path is taken from the folder of this file"
     )
-    eks: EksSpec | None = Field(default=None, description="an EKS cluster; else `serviceAccount`")
-    service_account: ServiceAccountSpec | None = Field(default=None, description="any other cluster; else `eks`")
+    eks: EksSpec | None = Field(default=None, description="an EKS cluster; else one of the next two")
+    service_account: ServiceAccountSpec | None = Field(
+        default=None, description="any other cluster: agents get tokens of service accounts"
+    )
+    impersonate: ImpersonateSpec | None = Field(
+        default=None, description="any cluster: the gateway impersonates users, whom the cluster's audit log then names"
+    )
     profile: Literal["observe", "standard", "strict"] = Field(
         default="standard",
         description="how strictly it is judged: `observe` reports and stops nothing, `strict` asks a human earlier",
@@ -125,8 +145,10 @@ class ConnectionSpec(SpecModel):
 
     @model_validator(mode="after")
     def _one_kind(self) -> ConnectionSpec:
-        if (self.eks is None) == (self.service_account is None):
-            raise ValueError("give either eks or serviceAccount: what makes the credentials for this cluster")
+        if [self.eks, self.service_account, self.impersonate].count(None) != 2:
+            raise ValueError(
+                "give one of eks, serviceAccount, impersonate: what makes the credentials for this cluster"
+            )
         return self
 
 
@@ -214,10 +236,12 @@ def _credentials(document: Document, spec: ConnectionSpec) -> dict[str, Any]:
     if spec.eks is not None:
         eks = spec.eks
         return {"eks_cluster": eks.cluster, "region": eks.region, "sts_endpoint_url": eks.sts_endpoint}
-    own = spec.service_account
-    assert own is not None, "the model has one of the two"
-    file = resolve_path(document.file, own.kubeconfig)
-    return {"kubeconfig": file, "kubeconfig_context": own.context, "audiences": tuple(own.audiences)}
+    own = spec.service_account or spec.impersonate
+    assert own is not None, "the model has one of the three"
+    found = {"kubeconfig": resolve_path(document.file, own.kubeconfig), "kubeconfig_context": own.context}
+    if isinstance(own, ServiceAccountSpec):
+        return {**found, "audiences": tuple(own.audiences)}
+    return {**found, "impersonates": True}
 
 
 def _split(host_port: str) -> tuple[str, int]:

@@ -18,7 +18,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """`role` is the role ARN for EKS connections. Unix seconds; valid while `not_before_at <= now < expires_at`."""
+    """`role` is a role ARN, a service account, or `user:NAME group:NAME …`, by kind of connection.
+
+    Unix seconds; valid while `not_before_at <= now < expires_at`.
+    """
 
     id: str
     identity: Identity

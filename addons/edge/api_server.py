@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import orjson
 
+from addons.core.authorization import Bearer, with_bearer
 from addons.core.connection import Connection
 from addons.core.guardrails.effective import Unanswered
-from addons.core.secret import Secret
 from addons.edge.tls import client_context
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -46,15 +46,16 @@ class ApiServer:
         self._connection, self._client = connection, _client(connection, context or client_context(connection.ca_file))
 
     async def ask(
-        self, token: Secret | None, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
+        self, token: Bearer | None, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
     ) -> ServerAnswer:
         """The answer, with whatever status, in JSON unless `headers` ask for something else.
 
         Raises UpstreamUnavailable.
         """
-        sent = {"Accept": "application/json", **headers}
-        if token is not None:
-            sent["Authorization"] = f"Bearer {token.reveal()}"
+        sent = tuple(
+            (name.encode(), value.encode()) for name, value in {"Accept": "application/json", **headers}.items()
+        )
+        sent = with_bearer(sent, token) if token is not None else sent
         extensions = {"target": target.encode("ascii"), "sni_hostname": self._connection.server_name}
         request = self._client.build_request(method, "/", headers=sent, content=body or None, extensions=extensions)
         try:

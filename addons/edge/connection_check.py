@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 
-from addons.core.connection import EKS, SERVICE_ACCOUNT, Connection
+from addons.core.connection import EKS, IMPERSONATE, SERVICE_ACCOUNT, Connection
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.known_as import mistaken
@@ -42,7 +42,7 @@ async def _check(connection: Connection, role: str, mint: Minter, server: ApiSer
     try:
         async with asyncio.timeout(30):
             minted = await mint(_grant(connection, role, now), connection, None, now)
-            answer = await server.ask(minted.token, "POST", REVIEWS, {"Content-Type": "application/json"}, REVIEW)
+            answer = await server.ask(minted.bearer, "POST", REVIEWS, {"Content-Type": "application/json"}, REVIEW)
     except (CredentialUnavailable, TimeoutError) as error:
         return Finding(what, False, str(error) or "no answer in time", _ADVICE[connection.kind])
     except UpstreamUnavailable as error:
@@ -53,24 +53,29 @@ async def _check(connection: Connection, role: str, mint: Minter, server: ApiSer
 def _judged(what: str, connection: Connection, role: str, answer: ServerAnswer) -> Finding:
     if answer.status == 401:
         return Finding(what, False, "the cluster does not accept it", _NOT_ACCEPTED[connection.kind].format(role=role))
+    if answer.status == 403:
+        return Finding(what, False, str((answer.object or {}).get("message")), _RIGHTS)
     status = (answer.object or {}).get("status")
     user = status.get("userInfo") if isinstance(status, dict) else None
     if not isinstance(user, dict):
         return Finding(what, False, f"the cluster answered with status {answer.status}", "look into its log")
     groups = ", ".join(map(str, user.get("groups") or []))
-    mistake = mistaken(connection.kind, role, str(user.get("username")))
+    mistake = mistaken(connection.kind, role, str(user.get("username")), _SUBJECT)
     return Finding(what, not mistake, f"the cluster knows it as {user.get('username')} of {groups}", mistake)
 
 
+_RIGHTS = "give the gateway's user the rights that rules/connections/prod.yaml.example names, and no others"
 _ADVICE = {
     EKS: "may the gateway's own role assume it (sts:AssumeRole, sts:TagSession, sts:SetSourceIdentity)?",
     SERVICE_ACCOUNT: "is there this service account, and may the gateway's user create its tokens?",
+    IMPERSONATE: "does the user of impersonate.kubeconfig have a token, and can it be read?",
 }
 _NOT_ACCEPTED = {
     EKS: "map {role} in the cluster: by an EKS access entry with this principalArn, or in aws-auth; and is eks.cluster"
     " the cluster's name?",
     SERVICE_ACCOUNT: "is there still this service account, and is one of serviceAccount.audiences the API server's own"
     " (--api-audiences)?",
+    IMPERSONATE: "is the token of the user of impersonate.kubeconfig still valid?",
 }
 
 

@@ -1,7 +1,8 @@
-"""Upstream credentials by grant: bearer tokens, kept until they are due, whatever kind of connection makes them.
+"""Upstream credentials by grant: bearers, kept until they are due, whatever kind of connection makes them.
 
 A token lives in this process's memory as a Secret and nowhere else. It is renewed ahead of time, so that no request
-waits while a good one is there. Who makes it is one file per kind: `sts.py` for EKS, `service_accounts.py`.
+waits while a good one is there. Who makes it is one file per kind: `sts.py` for EKS, `service_accounts.py`,
+`impersonation.py`.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.grant import Grant
-from addons.core.secret import Secret
 
 log = structlog.get_logger()
 
@@ -40,14 +41,18 @@ class CredentialUnavailable(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minted:
-    """A token of one grant. `held` is what its maker wants to have again for the next. Times are Unix seconds."""
+    """The credential of one grant. `held` is what its maker wants to have again for the next. Times are Unix seconds.
+
+    `rejected` is called when the cluster did not accept it.
+    """
 
     connection: str
-    token: Secret
+    bearer: Bearer
     minted_at: float
     renew_at: float
     usable_until: float
     held: object = field(default=None, repr=False)
+    rejected: Callable[[], object] = lambda: None
 
 
 Minter = Callable[[Grant, Connection, object, float], Awaitable[Minted]]
@@ -68,7 +73,7 @@ class Credentials:
         self._failed: dict[str, tuple[float, CredentialUnavailable]] = {}
         self._flights: dict[str, asyncio.Task[Minted]] = {}
 
-    def cached(self, grant: Grant) -> Secret | None:
+    def cached(self, grant: Grant) -> Bearer | None:
         """The grant's token if there is one that the cluster still accepts. Starts its renewal when that is due."""
         minted = self._minted.get(grant.id)
         now = self._now()
@@ -76,9 +81,9 @@ class Credentials:
             return None
         if now >= minted.renew_at and self._may_start(grant.id, now):
             self._start(grant)
-        return minted.token
+        return minted.bearer
 
-    async def token(self, grant: Grant) -> Secret:
+    async def token(self, grant: Grant) -> Bearer:
         """The grant's token, waiting only when there is none. Raises CredentialUnavailable."""
         if (token := self.cached(grant)) is not None:
             return token
@@ -92,18 +97,19 @@ class Credentials:
                 minted = await asyncio.shield(self._flights.get(grant.id) or self._start(grant))
         except TimeoutError:
             raise CredentialUnavailable(grant.connection, "Timeout") from None
-        return minted.token
+        return minted.bearer
 
-    def any_token(self, connection: str) -> Secret | None:
+    def any_token(self, connection: str) -> Bearer | None:
         """A token for a connection that some grant has already, for questions every role gets the same answer to."""
         now = self._now()
         usable = (minted for minted in reversed(self._minted.values()) if now < minted.usable_until)
-        return next((minted.token for minted in usable if minted.connection == connection), None)
+        return next((minted.bearer for minted in usable if minted.connection == connection), None)
 
-    def drop(self, grant: Grant, token: Secret) -> None:
+    def drop(self, grant: Grant, token: Bearer) -> None:
         """Forget a token the cluster did not accept, unless it is so new that minting again would be a loop."""
         minted = self._minted.get(grant.id)
-        if minted is not None and minted.token == token and self._now() - minted.minted_at > _SETTLE_SECONDS:
+        if minted is not None and minted.bearer == token and self._now() - minted.minted_at > _SETTLE_SECONDS:
+            minted.rejected()
             del self._minted[grant.id]
 
     def close(self) -> None:

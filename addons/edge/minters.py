@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from addons.core.connection import EKS, SERVICE_ACCOUNT
+from addons.core.connection import EKS, IMPERSONATE, SERVICE_ACCOUNT
 from addons.edge.credentials import Minter
+from addons.edge.impersonation import Impersonation
 from addons.edge.service_accounts import ServiceAccountTokens
 from addons.edge.sts import EksTokens
 
@@ -15,7 +16,11 @@ class Minters:
 
     def __init__(self) -> None:
         self._eks = EksTokens()
-        self.by_kind: Mapping[str, Minter] = {EKS: self._eks.mint, SERVICE_ACCOUNT: ServiceAccountTokens().mint}
+        self.by_kind: Mapping[str, Minter] = {
+            EKS: self._eks.mint,
+            SERVICE_ACCOUNT: ServiceAccountTokens().mint,
+            IMPERSONATE: Impersonation().mint,
+        }
 
     def close(self) -> None:
         """Stop their threads."""

@@ -1,6 +1,6 @@
 """The gateway's own way into a cluster that is not EKS: the user of a kubeconfig, whatever kind it is of.
 
-Used for nothing but making tokens of service accounts; no request of an agent is ever sent with it.
+Used for nothing but making tokens of service accounts, or impersonating: no request of an agent is in its name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from addons.core.connection import KIND, Connection
+from addons.core.authorization import Bearer
+from addons.core.connection import IMPERSONATE, KIND, Connection
 from addons.core.documents import Document
 from addons.core.kubeconfig import UnusableKubeconfig
 from addons.core.own_user import OwnUser, PluginAnswer, own_user
@@ -27,13 +28,15 @@ from addons.edge.kubeconfigs import read_kubeconfig
 from addons.edge.plugins import Plugins
 from addons.edge.tls import client_context
 
+NO_TOKEN = "to impersonate it needs a token: a client certificate would be on the TLS layer of agents' requests"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnCredential:
     """`token`, or TLS with a client certificate. `answer` is what it was made of, if a plugin gave it."""
 
     context: ssl.SSLContext
-    token: Secret | None = None
+    token: Bearer | None = None
     answer: PluginAnswer | None = None
 
 
@@ -64,7 +67,7 @@ class OwnCredentials:
 def check_kubeconfigs(documents: Iterable[Document], connections: Mapping[str, Connection]) -> list[Problem]:
     """Every kubeconfig that cannot be read or has no usable user, at its line; no plugin is run."""
     return [
-        document.problem(("spec", "serviceAccount", "kubeconfig"), mistake)
+        document.problem(("spec", connections[document.name].kind, "kubeconfig"), mistake)
         for document in documents
         if document.kind == KIND and document.name in connections and connections[document.name].kubeconfig
         if (mistake := _mistake(connections[document.name]))
@@ -73,10 +76,11 @@ def check_kubeconfigs(documents: Iterable[Document], connections: Mapping[str, C
 
 def _mistake(connection: Connection) -> str:
     try:
-        _user(connection)
+        user = _user(connection)
     except UnusableKubeconfig as error:
         return str(error)
-    return ""
+    token = user.token or user.token_file or user.exec
+    return "" if token or connection.kind != IMPERSONATE else f"{user.title}: {NO_TOKEN}"
 
 
 def _user(connection: Connection) -> OwnUser:
@@ -94,7 +98,7 @@ def _made(connection: Connection, user: OwnUser, answer: PluginAnswer | None) ->
         _load(context, certificate, _decoded(user.key_data) or _text(user.key))
     elif not token:
         raise UnusableKubeconfig(f"{user.token_file} is empty")
-    return OwnCredential(context=context, token=Secret(token) if token else None, answer=answer)
+    return OwnCredential(context=context, token=Bearer(Secret(token)) if token else None, answer=answer)
 
 
 def _text(file: str) -> str:

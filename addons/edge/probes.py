@@ -16,7 +16,7 @@ import boto3
 import botocore.exceptions
 import httpx
 
-from addons.core.connection import SERVICE_ACCOUNT, Connection
+from addons.core.connection import IMPERSONATE, Connection
 from addons.core.identity_provider import IdentityProvider
 from addons.core.kubeconfig import UnusableKubeconfig
 from addons.core.problem import InvalidConfiguration
@@ -91,7 +91,7 @@ def _clusters(connections: Iterable[Connection]) -> Iterator[Finding]:
     for connection in connections:
         yield examine_connection(connection)
         key = (connection.region, connection.sts_endpoint_url)
-        if connection.kind == SERVICE_ACCOUNT:
+        if connection.kubeconfig:
             yield _own(connection)
         elif key not in seen:
             seen.add(key)
@@ -126,7 +126,8 @@ def _own(connection: Connection) -> Finding:
         return Finding(what, False, str(error), f"check the user of {connection.kubeconfig}")
     if not name:
         return Finding(what, False, f"status {answer.status}", f"is the user of {connection.kubeconfig} still valid?")
-    return Finding(what, True, f"the gateway is {name}, who makes tokens of service accounts and does nothing else")
+    does = "impersonates" if connection.kind == IMPERSONATE else "makes tokens of service accounts"
+    return Finding(what, True, f"the gateway is {name}, who {does} and does nothing else")
 
 
 def _cloud(region: str, endpoint: str) -> Finding:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.grant import Grant
 from addons.core.kubeconfig import UnusableKubeconfig
@@ -66,7 +67,7 @@ class ServiceAccountTokens:
             raise _unavailable(grant, type(error).__name__, str(error), True) from None
         return Minted(
             connection=connection.name,
-            token=Secret(token),
+            bearer=Bearer(Secret(token)),
             minted_at=now,
             renew_at=renew_at(now, expires_at),
             usable_until=expires_at - LAST_SECONDS,

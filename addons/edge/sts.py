@@ -21,6 +21,7 @@ from botocore.hooks import HierarchicalEmitter
 from botocore.model import ServiceId
 from botocore.signers import RequestSigner
 
+from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.grant import Grant
 from addons.core.identity_provider import is_loopback
@@ -78,7 +79,7 @@ class EksTokens:
             raise _unavailable(grant, type(error).__name__, error) from None
         return Minted(
             connection=connection.name,
-            token=token,
+            bearer=Bearer(token),
             minted_at=now,
             renew_at=min(now + RENEW_TOKEN_AFTER, role.expires_at - RENEW_ROLE_BEFORE),
             usable_until=min(now + TOKEN_SECONDS, role.expires_at - _LAST_SECONDS),

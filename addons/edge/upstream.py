@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.discovery import ACCEPT, group_versions, resource_lists
 from addons.core.dry_run import (
@@ -30,7 +31,6 @@ from addons.core.guardrails.blast_radius import ACCEPT as NAMES_ONLY
 from addons.core.guardrails.blast_radius import count
 from addons.core.guardrails.effective import ServerRefusal, Unanswered
 from addons.core.resources import BUILTIN, Resources, UnreadableDiscovery
-from addons.core.secret import Secret
 from addons.edge.api_server import ApiServer, ServerAnswer, UpstreamUnavailable
 from addons.edge.credentials import Credentials, CredentialUnavailable
 
@@ -78,7 +78,7 @@ class Upstream:
             self._known[name] = _Known()
 
     async def dry_run(
-        self, connection: Connection, token: Secret, method: str, target: str, headers: Mapping[str, str], body: bytes
+        self, connection: Connection, token: Bearer, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> ServerAnswer:
         """The server's answer to the dry run of a write. Raises UnsafeDryRun, UpstreamUnavailable."""
         safe = dry_run_target(method, target)
@@ -87,12 +87,12 @@ class Upstream:
         passed_on = {name: value for name, value in headers.items() if name.lower() in _PASSED_ON}
         return await self._servers[connection.name].ask(token, method, safe, passed_on, body)
 
-    async def get(self, connection: Connection, token: Secret, target: str, accept: str = "") -> ServerAnswer:
+    async def get(self, connection: Connection, token: Bearer, target: str, accept: str = "") -> ServerAnswer:
         """The server's answer to a GET, in JSON. Raises UpstreamUnavailable."""
         headers = {"Accept": accept} if accept else {}
         return await self._servers[connection.name].ask(token, "GET", target, headers)
 
-    async def discovery(self, connection: Connection, token: Secret) -> list[Mapping[str, Any]]:
+    async def discovery(self, connection: Connection, token: Bearer) -> list[Mapping[str, Any]]:
         """An APIResourceList for every group and version served. Raises UpstreamUnavailable, UnreadableDiscovery."""
         core, groups = await asyncio.gather(*(self._discover(connection, token, root) for root in ("/api", "/apis")))
         return [*core, *groups]
@@ -155,7 +155,7 @@ class Upstream:
         for server in self._servers.values():
             await server.close()
 
-    async def _get(self, grant: Grant, target: str, accept: str = "") -> tuple[Secret, ServerAnswer]:
+    async def _get(self, grant: Grant, target: str, accept: str = "") -> tuple[Bearer, ServerAnswer]:
         try:
             token = await self._credentials.token(grant)
         except CredentialUnavailable as error:
@@ -174,7 +174,7 @@ class Upstream:
             log.warning("discovery failed", connection=connection.name, error=str(error))
         return known.resources
 
-    async def _takes_dry_run(self, connection: Connection, token: Secret, method: str, target: str) -> bool:
+    async def _takes_dry_run(self, connection: Connection, token: Bearer, method: str, target: str) -> bool:
         """Built-in APIs do. Others are asked for their OpenAPI document, once, and again when it does not say so."""
         group, version = key = group_version_of(target)
         if f"{group}/{version}".lstrip("/") in BUILTIN.versions_of(resource_of(target)[0]):
@@ -187,7 +187,7 @@ class Upstream:
             known[key] = operations, self._monotonic() + MISS_INTERVAL
         return takes_dry_run(operations, method, target)
 
-    async def _discover(self, connection: Connection, token: Secret, root: str) -> list[Mapping[str, Any]]:
+    async def _discover(self, connection: Connection, token: Bearer, root: str) -> list[Mapping[str, Any]]:
         document = _readable(await self.get(connection, token, root, ACCEPT))
         if document.get("kind") == "APIGroupDiscoveryList":
             return [*resource_lists(document)]
@@ -196,7 +196,7 @@ class Upstream:
         # An aggregated API that is down answers 503; what it serves is unknown, and so refused, until it is back.
         return [_readable(answer) for answer in answers if answer.status != 503]
 
-    def _object(self, grant: Grant, token: Secret, answer: ServerAnswer) -> Mapping[str, Any] | ServerRefusal:
+    def _object(self, grant: Grant, token: Bearer, answer: ServerAnswer) -> Mapping[str, Any] | ServerRefusal:
         if answer.status == 401:
             self._credentials.drop(grant, token)
             raise UpstreamUnavailable(f"{grant.connection} did not accept the role's credential")

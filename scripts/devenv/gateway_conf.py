@@ -37,11 +37,13 @@ class Upstream:
     region: str = ""
     sts_endpoint: str = ""
     kubeconfig: str = ""
-    """Instead of EKS: file with the gateway's own credential, for tokens of service accounts."""
+    """Instead of EKS: file with the gateway's own credential."""
     kubeconfig_context: str = ""
+    impersonates: bool = False
+    """The gateway's own credential impersonates the roles, instead of making tokens of service accounts."""
     issuer: str
     roles: Mapping[str, str]
-    """Group of the callers -> role ARN, or service account."""
+    """Group of the callers -> role ARN, service account, or user to impersonate."""
     kubectl: str
     profile: str = "standard"
     """How strictly requests are judged."""
@@ -121,7 +123,8 @@ def _documents(upstream: Upstream) -> dict[str, list[dict[str, Any]]]:
 def _credentials(upstream: Upstream) -> dict[str, dict[str, str]]:
     if upstream.kubeconfig:
         own = {"kubeconfig": upstream.kubeconfig, "context": upstream.kubeconfig_context}
-        return {"serviceAccount": {name: value for name, value in own.items() if value}}
+        kind = "impersonate" if upstream.impersonates else "serviceAccount"
+        return {kind: {name: value for name, value in own.items() if value}}
     eks = {"cluster": upstream.eks_cluster, "region": upstream.region, "stsEndpoint": upstream.sts_endpoint}
     return {"eks": {name: value for name, value in eks.items() if value}}
 

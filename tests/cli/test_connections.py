@@ -60,6 +60,19 @@ def test_a_service_account_too(cluster: Cluster, kubectl: Kubectl, upstream: Ups
     assert "is there this service account" in found[1]["remedy"]
 
 
+def test_who_may_not_impersonate_is_told_what_to_give(
+    cluster: Cluster, kubectl: Kubectl, upstream: Upstream, tmp_path: Path
+) -> None:
+    own = tmp_path / "own"
+    user = {"token": kubectl("create", "token", "default").strip()}
+    contexts = [{"name": "c", "context": {"user": "u"}}]
+    own.write_text(json.dumps({"contexts": contexts, "users": [{"name": "u", "user": user}], "current-context": "c"}))
+    other = replace(upstream, eks_cluster="", kubeconfig=str(own), impersonates=True, roles={"agents": "user:agent"})
+    code, found = checked(other, tmp_path)
+    assert (code, "cannot impersonate" in found[1]["detail"]) == (1, True), found
+    assert "prod.yaml.example" in found[1]["remedy"]
+
+
 WRONG = {
     "a role that may not be assumed": (
         lambda upstream: replace(upstream, roles={"agents": "arn:aws:iam::123456789012:role/not-for-us"}),

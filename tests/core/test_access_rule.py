@@ -8,6 +8,8 @@ from addons.core.access_rule import compile_access, cross_check
 from tests.core.access_documents import FULL, IDP, OTHER, documents, rule, rules
 from tests.support.flows import CONNECTION
 
+ROLE = "role: arn:aws:iam::123456789012:role/web"
+
 
 def test_rules_come_by_falling_priority_then_name() -> None:
     compiled = rules(rule("b"), rule("c", priority=1), rule("a"))
@@ -20,6 +22,9 @@ def test_rules_come_by_falling_priority_then_name() -> None:
         pytest.param("groups: [web-agents]\n  subjects: [alice]", "groups: []", 5, "name somebody", id="nobody"),
         pytest.param("connections: [prod]", "connections: []", 10, "connections", id="nowhere"),
         pytest.param("role: arn:aws:iam::123456789012:role/web", "role: web", 11, "role", id="no ARN"),
+        pytest.param(ROLE, "role: user:a group:system:masters", 11, "begin with system:", id="a group of Kubernetes"),
+        pytest.param(ROLE, "role: user:system:admin", 11, "begin with system:", id="a user of Kubernetes"),
+        pytest.param(ROLE, "role: 'user:a  group:b'", 11, "role", id="a group without a word"),
         pytest.param("durationSeconds: 1800", "durationSeconds: 899", 12, "durationSeconds", id="too short for STS"),
         pytest.param("durationSeconds: 1800", "durationSeconds: 43201", 12, "durationSeconds", id="too long for STS"),
         pytest.param("namespaces: [web]", "namespaces: [we*b]", 13, "namespaces", id="namespace pattern"),
@@ -63,5 +68,9 @@ def test_a_role_is_of_its_connections_kind() -> None:
     assert cross_check({"prod": other}, [IDP], rules(account)) == []
     (problem,) = cross_check({"prod": CONNECTION}, [IDP], rules(account))
     assert problem.message == "connection prod is of kind eks, whose role is an IAM role"
+    user = rule("user", role="user:agent:{sub} group:agents")
+    assert cross_check({"prod": replace(other, impersonates=True)}, [IDP], rules(user)) == []
+    (problem,) = cross_check({"prod": replace(other, impersonates=True)}, [IDP], rules(account))
+    assert problem.message == "connection prod is of kind impersonate, whose role is a user to impersonate"
     (problem,) = cross_check({"prod": other}, [IDP], rules(FULL))
     assert problem.message == "connection prod is of kind serviceAccount, whose role is a service account"

@@ -3,7 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.core.authorization import has_authorization, take_authorization, with_authorization
+from addons.core.authorization import Bearer, has_authorization, take_authorization, with_authorization, with_bearer
+from addons.core.secret import Secret
 
 HOST = (b"Host", b"a")
 ONE, TWO = (b"AUTHORIZATION", b"Bearer \xff"), (b"authorization", b"Basic b")
@@ -24,3 +25,11 @@ def test_there_is_exactly_one_afterwards(given_fields: tuple[tuple[bytes, bytes]
     assert values == ["Bearer ours"]
     assert rest == take_authorization(given_fields)[0]
     assert not has_authorization(rest) and has_authorization(replaced)
+
+
+def test_nobody_is_impersonated_but_by_the_credential() -> None:
+    ours = ((b"impersonate-user", b"agent"), (b"impersonate-group", b"a"), (b"impersonate-group", b"b"))
+    theirs = ((b"Impersonate-User", b"admin"), (b"IMPERSONATE-Extra-x", b"y"), ONE)
+    bearer = Bearer(Secret("t"), ours)
+    assert with_bearer((*theirs, HOST), bearer) == (HOST, (b"Authorization", b"Bearer t"), *ours)
+    assert with_bearer((HOST, *theirs), Bearer(Secret("t"))) == (HOST, (b"Authorization", b"Bearer t"))

@@ -74,12 +74,20 @@ def test_a_cluster_that_is_not_eks() -> None:
     assert (kind.kubeconfig_context, kind.audiences) == ("kind", ("a",))
 
 
+def test_a_cluster_where_the_gateway_impersonates() -> None:
+    text = re.sub("serviceAccount: .*", "impersonate: {kubeconfig: /own, context: c}", ACCOUNTS)
+    connections, problems = compile_connections(documents(text))
+    assert not problems
+    kind = connections["kind"]
+    assert (kind.kind, kind.kubeconfig, kind.kubeconfig_context) == ("impersonate", "/own", "c")
+
+
 @pytest.mark.parametrize("more", ["eks: {cluster: a, region: eu-west-1}", ""])
 def test_one_way_to_credentials(more: str) -> None:
     text = ACCOUNTS.replace("serviceAccount: {", "eks: {cluster: a, region: eu-west-1}\n  serviceAccount: {")
     text = text if more else re.sub("  serviceAccount.*", "", ACCOUNTS)
     (problem,) = compile_connections(documents(text))[1]
-    assert "give either eks or serviceAccount" in problem.message
+    assert "give one of eks, serviceAccount, impersonate" in problem.message
 
 
 def test_thresholds_take_precedence_over_those_of_the_profile() -> None:

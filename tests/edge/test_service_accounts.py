@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.documents import parse_documents
 from addons.core.grant import Grant
@@ -156,11 +157,11 @@ async def test_every_kind_of_user(user: Any, world: World, tokens: ServiceAccoun
     minted = await tokens.mint(grant(), connection, None, now)
     assert 800 < minted.usable_until - now < 900
     assert now < minted.renew_at < minted.usable_until
-    assert minted.token.reveal() not in repr(minted)
+    assert minted.bearer.token.reveal() not in repr(minted)
     server = ApiServer(connection)
     review = b'{"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"}'
     path = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-    answer = await server.ask(minted.token, "POST", path, {"Content-Type": "application/json"}, review)
+    answer = await server.ask(minted.bearer, "POST", path, {"Content-Type": "application/json"}, review)
     await server.close()
     assert answer.object is not None
     assert answer.object["status"]["userInfo"]["username"] == f"system:serviceaccount:{NAMESPACE}:agent"
@@ -171,7 +172,7 @@ async def test_the_key_is_on_disk_only_where_no_file_can_be_in_memory(
     without: str, world: World, tokens: ServiceAccountTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(without)
-    assert (await tokens.mint(grant(), world.connection(world.admin), None, time.time())).token
+    assert (await tokens.mint(grant(), world.connection(world.admin), None, time.time())).bearer
 
 
 async def test_a_plugin_is_told_what_it_is_asked_for(world: World, tokens: ServiceAccountTokens) -> None:
@@ -274,7 +275,7 @@ async def test_a_cluster_that_is_away(world: World, tokens: ServiceAccountTokens
 
 async def test_another_audience_is_no_key_to_the_cluster(world: World, tokens: ServiceAccountTokens) -> None:
     minted = await tokens.mint(grant(), world.connection(world.admin, audiences=("vault",)), None, time.time())
-    payload = minted.token.reveal().split(".")[1]
+    payload = minted.bearer.token.reveal().split(".")[1]
     assert json.loads(base64.urlsafe_b64decode(payload + "==="))["aud"] == ["vault"]
 
 
@@ -352,7 +353,7 @@ async def test_the_check_says_what_a_token_lacks(world: World, tokens: ServiceAc
 
 async def test_the_check_says_who_it_should_be(world: World, tokens: ServiceAccountTokens) -> None:
     async def another(grant: Grant, connection: Connection, held: object, now: float) -> Minted:
-        return replace(await tokens.mint(grant, connection, held, now), token=Secret(world.nobody))
+        return replace(await tokens.mint(grant, connection, held, now), bearer=Bearer(Secret(world.nobody)))
 
     connection = world.connection(world.admin)
     found = await checked(connection, another)

@@ -95,7 +95,7 @@ async def test_one_role_session_serves_until_it_is_renewed(service: Sts, credent
 
 
 async def test_the_token_is_signed_for_this_cluster_by_the_role_session(credentials: Credentials) -> None:
-    token = (await credentials.token(grant())).reveal()
+    token = (await credentials.token(grant())).token.reveal()
     encoded = token.removeprefix("k8s-aws-v1.")
     assert encoded != token and "=" not in encoded
     url = urlsplit(base64.urlsafe_b64decode(encoded + "=" * (-len(encoded) % 4)).decode())
@@ -217,7 +217,7 @@ async def test_grants_do_not_share_credentials_and_the_cache_is_bounded(
 ) -> None:
     monkeypatch.setattr("addons.edge.credentials._MOST", 2)
     tokens = [await credentials.token(grant(number)) for number in (1, 2, 3)]
-    assert len({token.reveal() for token in tokens}) == 3
+    assert len({token.token.reveal() for token in tokens}) == 3
     assert [credentials.cached(grant(number)) is not None for number in (1, 2, 3)] == [False, True, True]
 
 

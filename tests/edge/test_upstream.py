@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.dry_run import UnsafeDryRun
 from addons.core.grant import Grant
@@ -23,7 +24,7 @@ from addons.edge.upstream import MISS_INTERVAL, Upstream
 from tests.support.proxy import Upstream as Server
 from tests.support.proxy import upstream as run_server
 
-TOKEN = Secret("k8s-aws-v1.secret")
+TOKEN = Bearer(Secret("k8s-aws-v1.secret"))
 WHO = Identity(iss="https://idp", sub="agent", aud=("c",), exp=9e9)
 GRANT = Grant(id="g", identity=WHO, connection="test", role="arn", not_before_at=0, expires_at=9e9)
 PODS = "/api/v1/namespaces/web/pods"
@@ -34,19 +35,19 @@ class Source:
     """Credentials that are there, or not."""
 
     def __init__(self) -> None:
-        self.dropped: list[Secret] = []
-        self.ready: Secret | None = None
+        self.dropped: list[Bearer] = []
+        self.ready: Bearer | None = None
         self.failure: CredentialUnavailable | None = None
 
-    async def token(self, grant: Grant) -> Secret:
+    async def token(self, grant: Grant) -> Bearer:
         if self.failure is not None:
             raise self.failure
         return TOKEN
 
-    def any_token(self, connection: str) -> Secret | None:
+    def any_token(self, connection: str) -> Bearer | None:
         return self.ready
 
-    def drop(self, grant: Grant, token: Secret) -> None:
+    def drop(self, grant: Grant, token: Bearer) -> None:
         self.dropped.append(token)
 
 
