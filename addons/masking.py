@@ -1,7 +1,7 @@
 """Masks what goes to the agent: asks the server only for forms that can be masked, then masks them.
 
 Documents are replaced, watches and logs stream through a masker, output of exec and attach is masked message by
-message, whatever protocol it comes in. What cannot be masked becomes a 502. No policy here: it is in `core.masking`.
+message, whatever its protocol. What cannot be masked becomes a 502. No policy here: it is in `core.masking`.
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ class Masking:
         if exchange_of(flow).refusal is not None:
             return
         response, plan = need(flow.response, "the reply"), self._plan(flow)
+        response.headers.set_all("warning", plan.mask_warnings(response.headers.get_all("warning")))
         mode = plan.mode_of(response.status_code, response.headers)
         if mode == "pass":
             response.stream = response.status_code != 101
@@ -66,8 +67,7 @@ class Masking:
         try:
             if plan.mode_of(response.status_code, response.headers) != "document":
                 raise Unmaskable(f"its form is {kind or 'not named'}")
-            if (masked := plan.mask_document(body, kind)) is not body:
-                response.content = masked
+            response.content = plan.mask_document(body, kind)
         except Unmaskable as error:
             refuse(flow, refuse_reply(str(error)))
 

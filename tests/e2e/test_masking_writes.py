@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from scripts.devenv.gateway_env import GatewayEnv
-from tests.e2e.agent import Agent
+from tests.e2e.agent import Agent, eventually
 from tests.e2e.leaks import core, found
 from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer, real_writes
@@ -165,3 +166,58 @@ def test_the_reply_to_deleting_a_collection_is_masked(
     assert MASKED in reply.text
     assert not found([core(value)], reply.content)
     assert "NotFound" in admin.run("get", "secret", "doomed").stderr
+
+
+POLICY = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicy
+metadata: {{name: warns-{namespace}}}
+spec:
+  matchConstraints:
+    resourceRules: [{{apiGroups: [""], apiVersions: [v1], operations: [CREATE], resources: [secrets, configmaps]}}]
+  validations:
+    - expression: "false"
+      messageExpression: |
+        object.kind == "Secret" ? "weak value \\"" + string(object.data.password) + "\\""
+          : "bad url " + object.data.url + " in use"
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingAdmissionPolicyBinding
+metadata: {{name: warns-{namespace}}}
+spec:
+  policyName: warns-{namespace}
+  validationActions: [Warn]
+  matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {namespace}}}}}}}
+"""
+
+
+@pytest.fixture
+def warned(admin: Kubectl) -> Iterator[Kubectl]:
+    """The administrator, once the API server warns of what is created, and quotes it."""
+    policy = POLICY.format(namespace=admin.namespace)
+    admin("apply", "-f", "-", stdin=policy)
+    dry = ["create", "configmap", "x", "--from-literal=url=https://x", "--dry-run=server"]
+    eventually("the policy", lambda: "bad url https://x" in admin.run(*dry).stderr, 20)
+    yield admin
+    admin("delete", "-f", "-", stdin=policy)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shown"),
+    [
+        ("secret generic", "password={}", 'weak value "(masked)"'),
+        ("configmap", "url=https://a:{}@b/", "https://a:masked:v1:"),
+    ],
+)
+def test_b72_warnings_do_not_hold_the_value(
+    kind: str, value: str, shown: str, warned: Kubectl, agent: Agent, planted: list[str]
+) -> None:
+    planted.append("warning-" + os.urandom(12).hex())
+    literal = f"--from-literal={value.format(planted[-1])}"
+    name = kind.split()[0]
+    assert found([core(planted[-1])], warned.run("create", *kind.split(), f"{name}-a", literal).stderr.encode())
+    said = agent.run("create", *kind.split(), f"{name}-b", literal)
+    assert said.returncode == 0
+    assert "Warning: Validation failed for ValidatingAdmissionPolicy" in said.stderr
+    assert shown in said.stderr
+    assert not found([core(planted[-1])], (said.stdout + said.stderr).encode())

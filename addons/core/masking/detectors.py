@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import re2
 
 TERMINATORS = r"""[\x00-\x20\x7f"'`<>]"""
@@ -47,18 +48,28 @@ class Detector:
 class Detectors:
     """All detectors together."""
 
-    __slots__ = ("_by_first_byte", "all", "in_json", "starts")
+    __slots__ = ("_anywhere", "_by_first_byte", "all", "in_json", "starts")
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.all = tuple(detectors)
         sources = [detector.source for detector in detectors]
         self.starts = compile_re2(any_of(map(_in_text, sources))) if sources else None
         self.in_json = any_of([*map(_in_json, sources), _ESCAPED_PRINTABLE]) if sources else ""
+        self._anywhere = compile_re2(f"{self.in_json}|{any_of(map(_in_text, sources))}") if sources else None
         first = [_first_bytes(detector) for detector in detectors]
         self._by_first_byte = [
             tuple(detector for detector, bytes_ in zip(detectors, first, strict=True) if byte in bytes_)
             for byte in range(256)
         ]
+
+    def may_be_in(self, value: Any) -> bool:
+        """False only if no secret begins in any text in an object or a list."""
+        if self._anywhere is None or not isinstance(value, (dict, list)):
+            return False
+        try:
+            return self._anywhere.search(orjson.dumps(value)) is not None
+        except orjson.JSONEncodeError:  # a lone surrogate, a huge number
+            return True
 
     def at(self, text: bytes, base: int, begin: int) -> Iterator[tuple[int, Detector]]:
         """(end of start, detector) for each start in `text[base:]` that ends at `begin` or later, in order of that end.

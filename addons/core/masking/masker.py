@@ -22,7 +22,7 @@ type _Shape = tuple[bool, str, str, str, str, bool]
 class Masker:
     """All masking rules and detectors. Immutable but for its caches; replaced as a whole when rules change."""
 
-    __slots__ = ("_detectors", "_fingerprints", "_kinds", "_plans", "_rules")
+    __slots__ = ("_detectors", "_fingerprints", "_kinds", "_plans", "_rules", "_without")
 
     def __init__(self, rules: Sequence[Rule], detectors: Detectors, fingerprints: Fingerprints) -> None:
         self._rules = tuple(rules)
@@ -30,6 +30,21 @@ class Masker:
         self._fingerprints = fingerprints
         self._plans: dict[_Shape, MaskPlan] = {}
         self._kinds: dict[tuple[str, str], tuple[Rule, ...]] = {}
+        self._without: dict[tuple[str, ...], Masker] = {}
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the rules."""
+        return frozenset(rule.name for rule in self._rules)
+
+    def without(self, names: tuple[str, ...]) -> Masker:
+        """The masker of the other rules; all detectors stay. `names` come from rule files: they are few."""
+        if not names:
+            return self
+        if (other := self._without.get(names)) is None:
+            rules = [rule for rule in self._rules if rule.name not in names]
+            other = self._without[names] = Masker(rules, self._detectors, self._fingerprints)
+        return other
 
     def plan(self, request: KubeRequest, session: Session | None = None) -> MaskPlan:
         """The plan for the reply to `request`. Cheap after the first request of a shape.

@@ -13,6 +13,12 @@ Pattern = Annotated[str, StringConstraints(min_length=1)]
 Resource = Annotated[str, StringConstraints(pattern=r"^(\*|[a-z0-9.-]+)(/[a-zA-Z0-9]+)?$")]
 
 
+WHOLE = ("paths", "base64", "named", "copies", "manifests", "helm")
+"""The fields of a rule by which values are replaced whatever they hold, rather than searched."""
+_TARGETS = ("paths", "base64", "named", "json", "yaml", "helm", "detect", "detectBase64")
+_SECRET_NAMES = "(?i)passw|secret|token|api[-_]?key|private[-_]?key|credential"
+
+
 class MatchSpec(SpecModel):
     """Whose replies the rule is about."""
 
@@ -32,21 +38,32 @@ class MaskingExample(SpecModel):
 class MaskingSpec(SpecModel):
     """Which fields of an object are masked, and how each is encoded. Paths are JSONPath, relative to the object."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"anyOf": [{"required": [key]} for key in ("paths", "base64", "json", "detect")]}
-    )
+    model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": [key]} for key in _TARGETS]})
 
     description: Text = Field(description="what the rule is for")
     match: MatchSpec
     paths: list[Text] = Field(default=[], description="values replaced by a placeholder")
     base64: list[Text] = Field(default=[], description="as `paths`, for fields that must stay valid base64")
+    named: list[Text] = Field(
+        default=[], description="objects in which, at any depth, the values of telling keys are replaced; see `names`"
+    )
+    names: Pattern = Field(default=_SECRET_NAMES, description="RE2 found in the keys that `named` is about")
     copies: list[Text] = Field(
         default=[], alias="json", description="strings that hold a JSON copy of the object, masked by this rule inside"
     )
+    manifests: list[Text] = Field(
+        default=[], alias="yaml", description="strings that hold objects as YAML, each masked by the rules of its kind"
+    )
+    helm: list[Text] = Field(
+        default=[],
+        description="strings that hold a release of Helm: unpacked, masked by the rules of `releases` in `helm.sh`, and"
+        " packed again; what is no release is left to the rest of the rule",
+    )
     detect: list[Text] = Field(default=[], description="values in which detectors look for secrets")
+    detect_base64: list[Text] = Field(default=[], description="as `detect`, for values in base64")
     guard: bool = Field(
         default=True,
-        description="close the ways around paths, base64 and json too: what error messages quote, Table cells, JSON"
+        description="close the ways around what is replaced, too: what error messages quote, Table cells, JSON"
         " Patch operations that compare or copy",
     )
     columns: list[Text] = Field(
@@ -55,7 +72,7 @@ class MaskingSpec(SpecModel):
     )
     mention: Pattern | None = Field(
         default=None,
-        description="RE2 found in the JSON bytes of every reply that paths, base64 or json change, so that replies"
+        description="RE2 found in the JSON bytes of every reply in which values are replaced, so that replies"
         " without it are passed on unread; not with guard",
     )
     tests: list[MaskingExample] = Field(
@@ -64,8 +81,8 @@ class MaskingSpec(SpecModel):
 
     @model_validator(mode="after")
     def _does_something(self) -> MaskingSpec:
-        if not (self.paths or self.base64 or self.copies or self.detect):
-            raise ValueError("at least one of paths, base64, json and detect must be given")
+        if not any(getattr(self, name) for name in ("detect", "detect_base64", *WHOLE)):
+            raise ValueError(f"at least one of {', '.join(_TARGETS)} must be given")
         if self.mention and self.guard:
             raise ValueError("mention needs guard: false, because a guarded reply is always read")
         return self

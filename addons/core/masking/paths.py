@@ -62,6 +62,16 @@ def visit_leaves(container: Any, key: Any, trail: Trail, visit: Visit) -> None:
         visit(container, key, trail)
 
 
+def visit_named(container: Any, key: Any, trail: Trail, named: Callable[[str], Any], visit: Visit) -> None:
+    """Visit every scalar at or below `key` that has a key which `named` says yes to on its way, `key` not counted."""
+    value = container[key]
+    for inner in all_keys(value):
+        if isinstance(inner, str) and named(inner):
+            visit_leaves(value, inner, (trail, inner), visit)
+        else:
+            visit_named(value, inner, (trail, inner), named, visit)
+
+
 def _unused(node: Any, trail: Trail, visit: Visit) -> None:
     raise AssertionError("the end of a path is never walked")  # pragma: no cover
 
@@ -82,7 +92,7 @@ def _compile(path: JSONPath, after: Walk) -> Walk:
         case Fields():
             return _select(_field_keys(path.fields), after)
         case Wildcard():
-            return _select(_all_keys, after)
+            return _select(all_keys, after)
         case Index():
             return _select(_index_keys(path.indices), after)
         case Slice():
@@ -129,7 +139,8 @@ def _descend(after: Walk) -> Walk:
     return walk
 
 
-def _all_keys(node: Any) -> Iterable[Any]:
+def all_keys(node: Any) -> Iterable[Any]:
+    """The keys of an object, the indexes of a list, none of anything else."""
     if isinstance(node, dict):
         return node
     return range(len(node)) if isinstance(node, list) else ()

@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from addons.core.masking.helm import unpacked
+
 MARKER = "masked:v1:"
 NO_FINGERPRINT = MARKER + "0" * 16
 ENCODED = re.compile(r"bWFza2VkOnYxO[A-Za-z0-9+/]{22}=")
@@ -83,7 +85,14 @@ def is_placeholder(value: str) -> bool:
 
 
 def contains_marker(raw: bytes) -> bool:
-    """True if the bytes hold a placeholder, plain or within base64 at any offset. Works for protobuf too."""
+    """True if the bytes hold a placeholder: plain, within base64 at any offset, or compressed there as Helm does it.
+
+    Works for protobuf too.
+    """
+    return _marked(raw) or any(map(_marked, unpacked(raw)))
+
+
+def _marked(raw: bytes) -> bool:
     return any(form in raw for form in MARKER_FORMS)
 
 

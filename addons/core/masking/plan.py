@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from enum import Enum
@@ -9,8 +10,9 @@ from typing import Any, Literal, Protocol
 
 from addons.core.masking.codec import Unmaskable, decode_json, decode_yaml, encode_json, encode_yaml
 from addons.core.masking.detectors import Detectors, any_of, compile_re2
+from addons.core.masking.fields import RulesOfKind
 from addons.core.masking.frames import FrameMasker
-from addons.core.masking.objects import ObjectMasker, RulesOfKind, hide_quoted
+from addons.core.masking.objects import ObjectMasker, hide_quoted
 from addons.core.masking.placeholder import Fingerprints
 from addons.core.masking.rule import Rule
 from addons.core.masking.text import TextMasker, redact
@@ -23,6 +25,10 @@ _FORMS = {"", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"}
 _PARAMETERS = {"as", "v", "g", "q", "stream", "charset"}
 _NO_BODY = (204, 304)
 _MALFORMED = (KeyError, TypeError, AttributeError, IndexError, UnicodeError, RecursionError)
+
+_WARNING = re.compile(r'(\s*\d{3} [^\s"]+ )("(?:[^"\\]|\\.)*")')
+_WARNINGS = re.compile(rf'{_WARNING.pattern}(?:\s"[^"]*")?(?:\s*,{_WARNING.pattern}(?:\s"[^"]*")?)*\s*').fullmatch
+_ESCAPED, _SPECIAL = re.compile(r"\\(.)", re.S), re.compile(r'["\\]')
 
 
 class Reply(Enum):
@@ -132,6 +138,20 @@ class MaskPlan:
             return self._mask_yaml(body)
         return self._mask_plain(body)
 
+    def mask_warnings(self, values: Sequence[str]) -> list[str]:
+        """The `Warning` headers, without those that cannot be read. Source: RFC 7234, section 5.5."""
+        if self.passes:
+            return list(values)
+        return [
+            _WARNING.sub(lambda found: found[1] + self._mask_warning(found[2]), value)
+            for value in values
+            if _WARNINGS(value)
+        ]
+
+    def _mask_warning(self, quoted: str) -> str:
+        text = self._redact(_ESCAPED.sub(r"\1", quoted[1:-1]))
+        return '"' + _SPECIAL.sub(r"\\\g<0>", text) + '"'
+
     def frames(self) -> StreamMasker:
         """A masker for the events of one watch."""
         masker = self._masker()
@@ -169,7 +189,10 @@ class MaskPlan:
             text = body.decode()
         except UnicodeError:
             raise Unmaskable("the reply is not text") from None
-        return redact(hide_quoted(text) if self.guards else text, self._detectors, self._text).encode()
+        return self._redact(text).encode()
+
+    def _redact(self, text: str) -> str:
+        return redact(hide_quoted(text) if self.guards else text, self._detectors, self._text)
 
     def _acceptable(self, part: str) -> bool:
         kind, *rest = (piece.strip() for piece in part.split(";"))
@@ -183,12 +206,10 @@ class MaskPlan:
 
 def _apply(masker: ObjectMasker, mask: Callable[[Any], None], value: Any) -> bool:
     """Mask in place; True if anything changed. Raises Unmaskable, whatever shape the reply has."""
-    masker.changed = False
     try:
-        mask(value)
+        return masker.changes(mask, value)
     except _MALFORMED as error:
         raise Unmaskable(f"the reply is not what Kubernetes writes: {type(error).__name__}") from None
-    return masker.changed
 
 
 def _media_type(content_type: str) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 from addons.core.documents import Document, Path, validate
 from addons.core.masking.detectors import UnsupportedPattern, compile_re2
-from addons.core.masking.models import MaskingSpec
+from addons.core.masking.models import WHOLE, MaskingSpec
 from addons.core.masking.paths import UnsupportedPath, Visit, compile_path
 from addons.core.problem import Problem
+
+_SEARCHED = ("detect", "detect_base64")
 
 type Finder = Callable[[Any, Visit], None]
 
@@ -24,8 +26,13 @@ class Rule:
     resources: frozenset[str]
     paths: tuple[Finder, ...]
     base64: tuple[Finder, ...]
+    named: tuple[Finder, ...]
+    names: Any
     copies: tuple[Finder, ...]
+    manifests: tuple[Finder, ...]
+    helm: tuple[Finder, ...]
     detect: tuple[Finder, ...]
+    detect_base64: tuple[Finder, ...]
     guard: bool
     columns: frozenset[str]
     mention: str
@@ -45,7 +52,11 @@ class Rule:
     @property
     def whole_values(self) -> bool:
         """True if fields are masked whatever they hold, rather than searched."""
-        return bool(self.paths or self.base64 or self.copies)
+        return any(getattr(self, name) for name in WHOLE)
+
+    def tells(self, key: str) -> bool:
+        """True for a key that says that its value is secret."""
+        return self.names.search(key.encode("utf-8", "surrogatepass")) is not None
 
 
 def compile_rule(document: Document) -> tuple[Rule | None, MaskingSpec | None, list[Problem]]:
@@ -53,39 +64,33 @@ def compile_rule(document: Document) -> tuple[Rule | None, MaskingSpec | None, l
     spec, problems = validate(document, MaskingSpec)
     if spec is None:
         return None, None, problems
-    finders = {
-        name: _finders(document, name, paths, problems)
-        for name, paths in (
-            ("paths", spec.paths),
-            ("base64", spec.base64),
-            ("json", spec.copies),
-            ("detect", spec.detect),
-        )
-    }
-    if spec.mention:
-        try:
-            compile_re2(spec.mention)
-        except UnsupportedPattern as error:
-            problems.append(document.problem(("spec", "mention"), f"mention: {error}"))
+    finders = {name: _finders(document, name, getattr(spec, name), problems) for name in (*WHOLE, *_SEARCHED)}
+    patterns = {name: _pattern(document, name, getattr(spec, name) or "", problems) for name in ("names", "mention")}
     if problems:
         return None, None, problems
     rule = Rule(
         name=document.name,
         groups=frozenset(spec.match.api_groups),
         resources=frozenset(spec.match.resources),
-        paths=finders["paths"],
-        base64=finders["base64"],
-        copies=finders["json"],
-        detect=finders["detect"],
-        guard=spec.guard and bool(spec.paths or spec.base64 or spec.copies),
+        names=patterns["names"],
+        guard=spec.guard and any(getattr(spec, name) for name in WHOLE),
         columns=frozenset(spec.columns),
         mention=spec.mention or "",
+        **finders,
     )
     return rule, spec, []
 
 
-def _finders(document: Document, name: str, paths: Sequence[str], problems: list[Problem]) -> tuple[Finder, ...]:
+def _pattern(document: Document, name: str, pattern: str, problems: list[Problem]) -> Any:
+    try:
+        return compile_re2(pattern)
+    except UnsupportedPattern as error:
+        problems.append(document.problem(("spec", name), f"{name}: {error}"))
+
+
+def _finders(document: Document, field: str, paths: Sequence[str], problems: list[Problem]) -> tuple[Finder, ...]:
     found: list[Finder] = []
+    name = MaskingSpec.model_fields[field].alias or field
     for index, path in enumerate(paths):
         where: Path = ("spec", name, index)
         try:

@@ -12,7 +12,7 @@ from addons.core.masking.codec import Unmaskable
 from addons.core.masking.detectors import Detector, Detectors, as_kubernetes_json, compile_re2
 from addons.core.masking.models import DetectorExample, DetectorSpec, MaskingExample, MaskingSpec
 from addons.core.masking.objects import ObjectMasker
-from addons.core.masking.placeholder import ENCODED, PLAIN, Fingerprints
+from addons.core.masking.placeholder import PLAIN, Fingerprints
 from addons.core.masking.rule import Rule
 from addons.core.masking.text import TextMasker, redact
 from addons.core.problem import Problem
@@ -77,8 +77,7 @@ def rule_failure(rule: Rule, detectors: Detectors, fingerprints: Fingerprints, e
         return f"gives {_shown(value)}"
     if rule.mention and not compile_re2(rule.mention).search(as_kubernetes_json(example.given)):
         unread = ObjectMasker([rule], lambda group, kind: (), Detectors([]), fingerprints)
-        unread.mask(json.loads(json.dumps(example.given)))
-        if unread.changed:
+        if unread.changes(unread.mask, json.loads(json.dumps(example.given))):
             return "mention is not found in what the rule changes"
     return ""
 
@@ -90,9 +89,16 @@ def _shown(value: Any) -> Any:
     if isinstance(value, list):
         return [_shown(item) for item in value]
     if isinstance(value, str):
-        return PLAIN.sub(MASKED, ENCODED.sub(_decoded, value))
+        return PLAIN.sub(MASKED, _in_base64(value))
     return value
 
 
-def _decoded(match: Any) -> str:
-    return base64.b64decode(match[0]).decode()
+def _in_base64(text: str) -> str:
+    """As `_shown`, of a text in base64: in base64 still, unless it was a placeholder and nothing else."""
+    try:
+        shown = PLAIN.sub(MASKED, raw := base64.b64decode(text, validate=True).decode())
+    except ValueError:
+        return text
+    if shown == MASKED:
+        return shown
+    return text if shown == raw else base64.b64encode(shown.encode()).decode()

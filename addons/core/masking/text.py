@@ -169,8 +169,13 @@ class TextMasker:
 def redact(text: str, detectors: Detectors, fingerprints: Fingerprints | At) -> str:
     """`text` with the secrets that the detectors find masked."""
     raw = text.encode("utf-8", "surrogatepass")
+    masked = redact_bytes(raw, detectors, fingerprints)
+    return text if masked is raw else masked.decode("utf-8", "surrogatepass")
+
+
+def redact_bytes(raw: bytes, detectors: Detectors, fingerprints: Fingerprints | At) -> bytes:
+    """As `redact`, of bytes; the same ones where no secret begins."""
     if detectors.starts is None or not detectors.starts.search(raw):
-        return text
+        return raw
     masker = TextMasker(detectors, fingerprints)
-    masked = b"".join([*masker.feed(raw), *masker.finish()])
-    return masked.decode("utf-8", "surrogatepass")
+    return b"".join([*masker.feed(raw), *masker.finish()])

@@ -380,3 +380,54 @@ spec:
     group, resource, *rest = place.split("/")
     plan = masker.plan(request(f"GET /apis/{group}/v1/namespaces/a/{resource}/n/{'/'.join(rest)}"))
     assert plan.passes is not expected
+
+
+NAMED = """
+apiVersion: chaperone/v1
+kind: Masking
+metadata: {name: m}
+spec:
+  description: d
+  match: {apiGroups: ["*"], resources: ["*"]}
+  named: ["$.a", "$.list"]
+  detectBase64: ["$.b"]
+  guard: false
+  tests: [{given: {a: {token: x}}, expect: {a: {token: MASKED}}}, {given: {}, expect: unchanged}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "masks"),
+    [
+        ({"a": {"Token": {"deep": [1, "x"]}}}, 2),
+        ({"a": {"deep": [{"password": "x", "other": "y"}]}}, 1),
+        ({"a": {"token": True, "password": "", "secret": None}}, 0),
+        ({"list": [["x"], {"n": 1}]}, 0),
+        ({"a": "token"}, 0),
+        ({"b": "no base64"}, 0),
+        ({"b": 7}, 0),
+        ({"b": b64("nothing")}, 0),
+    ],
+)
+def test_values_that_are_named_secret(value: dict[str, Any], masks: int) -> None:
+    masker, problems = compiled(NAMED)
+    assert problems == []
+    out = masker.plan(request("GET /api/v1/namespaces/a/things/t")).mask_document(compact(value), "application/json")
+    assert out.count(b"masked:v1:") == masks
+    assert masks or json.loads(out) == value
+
+
+def test_what_is_in_base64_stays_so() -> None:
+    key = b64(PEM)
+    shown = json.loads(
+        masked("GET /apis/x.io/v1/things", compact({"kind": "Thing", "spec": {"key": key, "text": f"{key} "}}))
+    )
+    assert base64.b64decode(shown["spec"]["key"], validate=True).startswith(b"masked:v1:")
+    assert shown["spec"]["text"].startswith("LS0tLS1CRUdJTiBSU0Eg")
+
+
+def test_a_number_that_json_libraries_do_not_write_hides_nothing() -> None:
+    value = {"kind": "Thing", "spec": {"huge": 2**70, "url": f"amqp://a:{VALUE}@mq"}}
+    out = masked("GET /apis/x.io/v1/things", compact(value))
+    assert VALUE.encode() not in out
+    assert json.loads(out)["spec"]["huge"] == 2**70

@@ -30,7 +30,7 @@ def rule(target: str, body: bytes = b"", headers: dict[str, str] | None = None, 
         (f"POST {NS}/configmaps", BACK.encode(), {}, "masked-value-written"),
         (SECRET, b'{"data":{"a":"eA=="}}', {"data": {"a": "eA=="}}, None),
         (f"GET {NS}/secrets", BACK.encode(), None, None),
-        (f"POST {NS}/services", BACK.encode(), None, None),
+        (f"POST {NS}/services", BACK.encode(), None, "masked-value-written"),
         (f"POST {NS}/pods/p/exec", BACK.encode(), None, None),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_patch_that_is_no_patch_is_refused(body: bytes) -> None:
         (f"POST {NS}/pods/p/portforward", "SPDY/3.1", None),
         (f"GET {NS}/pods/p/log", "websocket", None),
         ("GET /api/v1/secrets?watch=1", "websocket", "upgrade-not-masked"),
-        ("GET /api/v1/services?watch=1", "websocket", None),
+        ("GET /api/v1/services?watch=1", "websocket", "upgrade-not-masked"),
         (f"GET {NS}/secrets", "", None),
     ],
 )
