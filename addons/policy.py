@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from addons.core.access import AccessPolicy, AccessRules, compile_access, cross_check
+from addons.core.access import AccessPolicy, AccessRules, check_unmask, compile_access, cross_check
 from addons.core.connection import Connection, compile_connections, moved
 from addons.core.documents import Document
 from addons.core.guardrails import GuardrailSet, compile_guardrails
@@ -98,7 +98,7 @@ def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) 
     rules, found = compile_access(documents)
     problems += found + cross_check(connections, providers, rules)
     guardrails, masker, found = _judgement(documents, key)
-    problems += check_webhook_cas(documents, guardrails.rules, now)
+    problems += check_webhook_cas(documents, guardrails.rules, now) + check_unmask(rules, masker.names)
     return (connections, providers, rules, guardrails, masker), problems + found
 
 

@@ -15,9 +15,10 @@ from addons.authentication import Authentication
 from addons.capture import Capture
 from addons.commands import Commands
 from addons.core.guardrails import GuardrailSet
+from addons.core.masking import Masker
 from addons.credential_removal import CredentialRemoval
 from addons.credentials import Credentials
-from addons.exchange import Exchange, policy_of
+from addons.exchange import Exchange, need, policy_of
 from addons.expiry import Expiry
 from addons.guardrails import Guardrails
 from addons.limits import Limits
@@ -40,6 +41,11 @@ def guardrails_of(exchange: Exchange) -> GuardrailSet:
     return policy_of(exchange).guardrails
 
 
+def masker_of(exchange: Exchange) -> Masker:
+    """The masking rules that hold for an exchange: all but those that its grant unmasks."""
+    return policy_of(exchange).masker.without(need(exchange.grant, "the grant").unmask)
+
+
 def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
     """The gates, in order; `parts` is what they judge by and reach out with."""
     settings, in_force, now, uid = parts.settings, parts.in_force, parts.now, parts.upstream.uid
@@ -52,7 +58,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Upgrades(),  # a 101 is what was asked for, in a protocol that can be read
         Access(lambda exchange: policy_of(exchange).access, now),  # identity + connection + intent -> Grant
-        Masking(lambda exchange: policy_of(exchange).masker, disconnect),  # what may come back, or be probed
+        Masking(masker_of, disconnect),  # what may come back, or be probed
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
         Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision
         SessionGuardrails(guardrails_of),  # what happens inside a session

@@ -84,7 +84,8 @@ class Gates:
             method=flow.request.method, path=path.partition("?")[0], target=path, verb="get", upgrade=upgrade,
             argv=("sh",), stdin=True, stdout=True, **connect,
         )  # fmt: skip
-        exchange.command, exchange.grant = Command(inferred="kubectl get"), _grant()
+        exchange.command = Command(inferred="kubectl get")
+        exchange.grant = _grant(("secrets",) if "/shown" in path else ())
         exchange.decision = Decision(verdict=Verdict.ALLOW)
         exchange.judged = judged(exchange.request, object={"data": SENT_PLAIN}, identity=IDENTITY)
         exchange.approved = exchange.masked = True
@@ -96,7 +97,7 @@ class Gates:
             flow.response.stream = lambda chunk: chunk.replace(PLAIN.encode(), b"*****")
 
     def response(self, flow: HTTPFlow) -> None:
-        if flow.response is not None and flow.response.raw_content:
+        if flow.response is not None and flow.response.raw_content and "/shown" not in flow.request.path:
             flow.response.content = flow.response.raw_content.replace(PLAIN.encode(), b"*****")
         if "/unmaskable" in flow.request.path:
             flow.kill()
@@ -114,12 +115,12 @@ class Inject:
             exchange_of(flow).credential = Bearer(Secret(CREDENTIAL))
 
 
-def _grant() -> Grant:
-    return Grant(id="g", identity=IDENTITY, connection="test", role="r", not_before_at=0, expires_at=9e9)
+def _grant(unmask: tuple[str, ...]) -> Grant:
+    return Grant(id="g", identity=IDENTITY, connection="test", role="r", not_before_at=0, expires_at=9e9, unmask=unmask)
 
 
 def _scrub(_: Exchange, body: bytes, __: str) -> bytes:
-    return body.replace(SENT_PLAIN.encode(), b"*****")
+    return body.replace(SENT_PLAIN.encode(), b"*****").replace(PLAIN.encode(), b"*****")
 
 
 @dataclass
@@ -290,6 +291,16 @@ def test_forwarded(start: Start) -> None:
     assert json.loads(flow.response.content or b"") == {"data": "*****"}
     assert flow.request.headers["authorization"] == "[scrubbed]"
     assert flow.metadata["chaperone"]["verdict"] == "allow"
+
+
+def test_what_is_shown_unmasked_is_masked_in_the_record(start: Start) -> None:
+    setup = start()
+    assert PLAIN.encode() in setup.worker.ask(get("/shown"))
+    _, complete = setup.events(count=2)
+    assert complete["annotations"]["chaperone.dev/unmask"] == "secrets"
+    [flow] = setup.flows()
+    assert flow.response is not None
+    assert json.loads(flow.response.content or b"") == {"data": "*****"}
 
 
 def test_the_event_is_on_disk_before_the_request_leaves(start: Start) -> None:

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from mitmproxy.connection import Client
 from mitmproxy.http import Headers, HTTPFlow, Response
 
 from addons.core.channels import Channel
+from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.refusal import Refusal
 from addons.core.session import Session
 from addons.core.wires import Lane, Message
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.masking import Masking
+from addons.policy import Policy
 from addons.refusal import refuse
+from addons.stack import masker_of
 from addons.upgrade_hooks import Passing
 from tests.core.masking.support import AWS, JWT, compact, delivered, request, secret
 from tests.support.flows import NOW, begun, status
 
 WHO = Identity(iss="https://idp", sub="agent", aud=("c",), exp=NOW + 60)
 SESSION = Session(id="s1", identity=WHO, connection="prod", started_at=NOW)
+GRANT = Grant(id="g", identity=WHO, connection="prod", role="arn:r", not_before_at=NOW, expires_at=NOW + 60)
 NS = "/api/v1/namespaces/team-a"
 
 
@@ -76,7 +82,7 @@ def test_the_request_asks_for_what_can_be_masked(gateway: Harness) -> None:
     assert flow.response is None
 
 
-@pytest.mark.parametrize("target", [f"GET {NS}/services", f"GET {NS}/pods/p/log"])
+@pytest.mark.parametrize("target", ["GET /openapi/v3", f"GET {NS}/pods/p/log"])
 def test_other_requests_keep_their_accept(gateway: Harness, target: str) -> None:
     assert gateway.asked(target, (b"Accept", b"x/y")).request.headers["Accept"] == "x/y"
     assert "Accept" not in gateway.asked(target).request.headers
@@ -111,7 +117,7 @@ def test_placeholders_are_refused(gateway: Harness) -> None:
 
 
 def test_what_passes_is_streamed(gateway: Harness) -> None:
-    flow = gateway.answered(f"GET {NS}/services", b"", content_length="3", content_type="x/y")
+    flow = gateway.answered("GET /openapi/v3", b"", content_length="3", content_type="x/y")
     assert flow.response is not None
     assert flow.response.stream is True
     assert flow.response.headers["content-length"] == "3"
@@ -258,3 +264,26 @@ def test_messages_of_proxied_pods_are_masked(gateway: Harness, channel: Channel)
 
 def test_port_forwards_pass(gateway: Harness) -> None:
     assert said(gateway, opened(gateway, f"GET {NS}/pods/p/portforward"), Channel.DATA, AWS.encode()) == AWS.encode()
+
+
+def test_warnings_are_masked_or_dropped(gateway: Harness) -> None:
+    flow = gateway.asked(f"POST {NS}/secrets")
+    flow.response = Response.make(201, b"{}", {"content-type": "application/json"})
+    flow.response.headers.set_all("Warning", ['299 - "bad value \\"hunter2\\""', "what is this"])
+    gateway.addon.responseheaders(flow)
+    assert flow.response.headers.get_all("warning") == ['299 - "bad value \\"(masked)\\""']
+
+
+def test_what_a_grant_unmasks_is_shown_and_nothing_else(gateway: Harness) -> None:
+    exchange = exchange_of(gateway.asked(f"GET {NS}/secrets/db"))
+    exchange.policy = cast(Policy, SimpleNamespace(masker=delivered()))
+    exchange.grant = replace(GRANT, unmask=("secrets",))
+    value, token = compact(secret()), compact({"kind": "TokenRequest", "status": {"token": "hunter2"}})
+    masker = masker_of(exchange)
+    plan = masker.plan(request(f"GET {NS}/secrets/db"))
+    assert plan.mask_document(value, "application/json") == value
+    plan = masker.plan(request(f"POST {NS}/serviceaccounts/a/token"))
+    assert b"hunter2" not in plan.mask_document(token, "application/json")
+    exchange.grant = None
+    with pytest.raises(IncompleteExchange):
+        masker_of(exchange)

@@ -15,7 +15,7 @@ from addons.policy import load_judgement
 _CHUNK = 65536
 
 
-def mask(*, request: str, content_type: str, rules: list[Path] | None = None) -> int:
+def mask(*, request: str, content_type: str, rules: list[Path] | None = None, unmask: list[str] | None = None) -> int:
     """Mask a reply read from standard input.
 
     Parameters
@@ -26,9 +26,12 @@ def mask(*, request: str, content_type: str, rules: list[Path] | None = None) ->
         Content type of the reply, as the API server sent it.
     rules
         Folders of rule files, instead of the ones this command was shipped with.
+    unmask
+        Names of masking rules that do not hold, as with `unmask` in an access rule.
     """
     method, _, target = request.partition(" ")
     _, masker = load_judgement(folders(rules), NO_SECRET_KEY)
+    masker = masker.without(tuple(unmask or ()))
     for chunk in mask_reply(masker, read_request(method, target, ()), content_type, _chunks()):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()

@@ -2,7 +2,8 @@
 
 The choice depends on the identity, the connection and the intent, never on the single request: one job has one role.
 The highest `priority` wins. Among equals there must be one role: two are refused as ambiguous, because silently taking
-one would hand out more, or less, than whoever wrote the rules expected. Several rules of one role add up.
+one would hand out more, or less, than whoever wrote the rules expected. Several rules of one role add up: of those
+whose scope covers a request, one that unmasks is taken first.
 Deliberately not decided here: what the role may do. That is the cluster's RBAC, and the guardrails add risk on top.
 """
 
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 import re2
 
-from addons.core.access_rule import AccessRule, AccessRules, compile_access, cross_check
+from addons.core.access_rule import AccessRule, AccessRules, check_unmask, compile_access, cross_check
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider
@@ -23,7 +24,7 @@ from addons.core.refusal import Refusal
 from addons.core.scope import outside_scope
 from addons.core.session import Session
 
-__all__ = ["AccessPolicy", "AccessRules", "choose", "compile_access", "cross_check"]
+__all__ = ["AccessPolicy", "AccessRules", "check_unmask", "choose", "compile_access", "cross_check"]
 
 _ASK = "ask the people who run the gateway"
 
@@ -70,7 +71,8 @@ class AccessPolicy:
         if not intended:
             return _intent_required(session, admitted)
         highest = max(rule.priority for rule in intended)
-        chosen = sorted((rule for rule in intended if rule.priority == highest), key=lambda rule: rule.name)
+        equals = [rule for rule in intended if rule.priority == highest]
+        chosen = sorted(equals, key=lambda rule: (not rule.unmask, rule.name))
         if len({rule.role for rule in chosen}) > 1:
             return _ambiguous(session, chosen)
         return tuple(_grant(session, rule, now) for rule in chosen)
@@ -117,6 +119,7 @@ def _grant(session: Session, rule: AccessRule, now: float) -> Grant:
         scope=rule.scope,
         intent=session.intent,
         granted_by=rule.name,
+        unmask=rule.unmask,
     )
 
 

@@ -105,6 +105,11 @@ class AccessSpec(SpecModel):
         description="longest window of one grant; the role's own sessions never exceed 3600 (role chaining)",
     )
     scope: ScopeSpec = ScopeSpec()
+    unmask: list[Text] = Field(
+        default=[],
+        description="masking rules that do not hold for what these callers are shown (records stay masked); `secrets`"
+        " shows the values of Secrets",
+    )
     intent: IntentSpec | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
         default=0, description="the highest wins; among equals there must be one role"
@@ -129,6 +134,7 @@ class AccessRule:
     role: str
     duration_seconds: int
     scope: Scope
+    unmask: tuple[str, ...] = ()
     intent_pattern: str = ""
     intent_example: str = ""
     priority: int = 0
@@ -161,6 +167,16 @@ def cross_check(
     clusters, issuers = frozenset(connections), frozenset(provider.name for provider in providers)
     dangling = [problem for rule in rules for problem in _dangling(rule, clusters, issuers)]
     return dangling + [problem for rule in rules for problem in _misplaced(rule, connections)]
+
+
+def check_unmask(rules: Iterable[AccessRule], masking: frozenset[str]) -> list[Problem]:
+    """Every `unmask` that names none of the masking rules."""
+    return [
+        rule.document.problem(("spec", "unmask", index), f"there is no masking rule {name}; {_known(masking)}")
+        for rule in rules
+        for index, name in enumerate(rule.document.spec.get("unmask", ()))
+        if name not in masking
+    ]
 
 
 def _misplaced(rule: AccessRule, connections: Mapping[str, Connection]) -> Iterator[Problem]:
@@ -201,6 +217,7 @@ def _rule(document: Document, spec: AccessSpec) -> AccessRule:
             resources=tuple(spec.scope.resources),
             verbs=tuple(spec.scope.verbs),
         ),
+        unmask=tuple(sorted(set(spec.unmask))),
         intent_pattern=spec.intent.pattern if spec.intent else "",
         intent_example=spec.intent.example if spec.intent else "",
         priority=spec.priority,

@@ -171,7 +171,7 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
         if decision is not None and decision.verdict is Verdict.DENY:
             values["decision"] = "deny"
     if (grant := call.grant) is not None:
-        values["grant"], values["role"] = grant.id, grant.role
+        values["grant"], values["role"], values["unmask"] = grant.id, grant.role, ",".join(grant.unmask)
     if (approval := call.approval) is not None:
         values["approval"], values["approval-state"] = approval.id, approval.state.value
         values["approver"], values["approval-note"] = approval.approver, approval.note

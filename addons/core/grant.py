@@ -33,3 +33,5 @@ class Grant:
     intent: str = ""
     granted_by: str = ""
     """The access rule, or the approver, this right comes from."""
+    unmask: tuple[str, ...] = ()
+    """Names of masking rules that do not hold for what this right shows, in order."""

@@ -8,6 +8,7 @@ from addons.core.guardrails import record
 from addons.edge.facts import MAX_BODY, comment_of, mark_of, response_body, summary_of
 from addons.edge.flow_file import FlowEncoder
 from addons.edge.progress import Progress
+from addons.edge.sample import Sample
 from addons.exchange import Exchange, Scrub, need
 
 NOT_UNDERSTOOD = b"[not recorded: the request was not understood, so nothing in it could be masked]"
@@ -25,7 +26,7 @@ class FlowRecords:
         return self._encoder.encode(
             flow,
             self._request_body(flow, exchange),
-            response_body(flow, exchange, progress.sample),
+            self._response_body(flow, exchange, progress.sample),
             summary_of(exchange, over),
             comment_of(flow, exchange, over),
             mark_of(flow, exchange, over),
@@ -41,6 +42,13 @@ class FlowRecords:
             return self._scrub(exchange, body, content_type)
 
         return record.line(exchange.id, need(exchange.judged, "judged"), exchange.decision, scrub)
+
+    def _response_body(self, flow: HTTPFlow, exchange: Exchange, sample: Sample | None) -> bytes | None:
+        """What the agent got. Where it was shown more than others, all that can be masked of it."""
+        body, response = response_body(flow, exchange, sample), flow.response
+        if not body or response is None or exchange.grant is None or not exchange.grant.unmask:
+            return body
+        return self._scrub(exchange, body, response.headers.get("content-type", ""))
 
     def _request_body(self, flow: HTTPFlow, exchange: Exchange) -> bytes | None:
         body = flow.request.raw_content

@@ -114,6 +114,13 @@ def test_rules_of_one_role_add_up() -> None:
     assert isinstance(cluster, Refusal)
 
 
+def test_of_two_rules_of_one_role_the_one_that_unmasks_is_taken_where_it_reaches() -> None:
+    role = "arn:aws:iam::123456789012:role/shared"
+    shown = rule("b", role=role, unmask="[secrets]", scope="{namespaces: [b]}")
+    both = grants(rules(rule("a", role=role), shown), session())
+    assert [(grant.granted_by, grant.unmask) for grant in both] == [("b", ("secrets",)), ("a", ())]
+
+
 def test_an_intent_can_tell_rules_apart() -> None:
     compiled = rules(
         rule("read", intent='{pattern: "read.*", example: read logs}'),

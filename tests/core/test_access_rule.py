@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from addons.core.access_rule import compile_access, cross_check
+from addons.core.access_rule import check_unmask, compile_access, cross_check
 from tests.core.access_documents import FULL, IDP, OTHER, documents, rule, rules
 from tests.support.flows import CONNECTION
 
@@ -74,3 +74,9 @@ def test_a_role_is_of_its_connections_kind() -> None:
     assert problem.message == "connection prod is of kind impersonate, whose role is a user to impersonate"
     (problem,) = cross_check({"prod": other}, [IDP], rules(FULL))
     assert problem.message == "connection prod is of kind serviceAccount, whose role is a service account"
+
+
+def test_only_rules_that_exist_can_be_unmasked() -> None:
+    compiled = rules(rule("a", unmask="[secrets, secrts]"), rule("b"))
+    (problem,) = check_unmask(compiled, frozenset({"secrets", "helm-releases"}))
+    assert problem.message == "there is no masking rule secrts; known: helm-releases, secrets"
