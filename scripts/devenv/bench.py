@@ -2,7 +2,7 @@
 
 The arms take turns, in another order each round, and every reply is checked: what was asked must have reached the
 cluster, once, and from Chaperone with the role's token and masked. A single wrong reply fails the whole run. How long a
-decision takes by itself, and how fast `explain --batch` answers, is measured without any of them.
+decision and masking take by themselves, and how fast `explain --batch` answers, is measured without any of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ import httpx
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.policy import load_judgement
-from scripts.devenv import bench_batch, bench_decision, bench_load, bench_machine, bench_sessions, bench_streams
+from scripts.devenv import (
+    bench_batch,
+    bench_decision,
+    bench_load,
+    bench_machine,
+    bench_masking,
+    bench_sessions,
+    bench_streams,
+)
 from scripts.devenv.bench_arms import ARMS, Arm, Bench
 from scripts.devenv.bench_report import MEANING, Rounds, Sample, scenario_report, table, whole_report
 from scripts.devenv.bench_scenarios import HEADLINE, QUICK, STANDARD, Scenario, WrongAnswers, every_scenario
@@ -32,7 +40,7 @@ from scripts.devenv.processes import ChildExited
 
 WARM_UP_SECONDS = 0.5
 RULES = REPOSITORY / "rules"
-DECISION, BATCH = PARTS = ("decision", "explain-batch")
+DECISION, BATCH, MASKING = PARTS = ("decision", "explain-batch", "masking")
 """What is measured without a gateway; chosen like a scenario."""
 SESSIONS, STREAMS = FURTHER = ("sessions", "streams")
 """exec in a cluster of its own, and what lasts: only when asked for, as they take their time."""
@@ -74,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/bench",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures a stand-in API server directly, through bare mitmproxy and through Chaperone, by turns;\n"
-        "and, without a gateway, the decision about a request and `chaperone explain --batch`.",
+        "and, without a gateway, the decision about a request, masking, and `chaperone explain --batch`.",
         epilog=f"{MEANING}\n\nScenarios measured unless told otherwise: {', '.join([*PARTS, *STANDARD])}. "
         f"Further: {', '.join([*FURTHER, *(name for name in every_scenario() if name not in STANDARD)])}.\n"
         f"The top level of the JSON is {HEADLINE}. More in docs/performance.md.",
@@ -142,8 +150,10 @@ def measure_part(name: str, plan: Plan, cores: bench_machine.Cores, folder: Path
     if name == BATCH:
         questions = int(bench_batch.AIM * plan.seconds * 2)
         return bench_batch.measure([RULES], plan.rounds, questions, cores.gateway)
-    guardrails, _ = load_judgement([str(RULES)], NO_SECRET_KEY)
+    guardrails, masker = load_judgement([str(RULES)], NO_SECRET_KEY)
     with bench_machine.pinned(cores.gateway):
+        if name == MASKING:
+            return bench_masking.measure(masker, plan.rounds)
         cases = bench_decision.measure(guardrails, plan.rounds, plan.seconds)
     return {"rules": len(guardrails.rules), "cases": cases}
 

@@ -170,12 +170,12 @@ def measure(guardrails: GuardrailSet, rounds: int, seconds: float) -> list[dict[
     full, empty = Desk(guardrails), Desk(GuardrailSet())
     if full.decide(_PRIVILEGED, next(_PRIVILEGED.targets())).verdict is not Verdict.DENY:
         raise WrongAnswers("the rules under measurement do not deny a privileged Pod")
-    with _nothing_to_collect():
+    with nothing_to_collect():
         return [_report(case, [_round(case, (full, empty), seconds) for _ in range(rounds)]) for case in CASES]
 
 
 @contextmanager
-def _nothing_to_collect() -> Iterator[None]:
+def nothing_to_collect() -> Iterator[None]:
     """As in a gateway's worker: what was loaded at the start is not collected again."""
     gc.collect()
     gc.freeze()

@@ -103,7 +103,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured.
 
-    `facts` may hold the reports `decision`, `explain_batch`, `sessions` and `streams`.
+    `facts` may hold the reports `decision`, `explain_batch`, `masking`, `sessions` and `streams`.
     """
     headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
     keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
@@ -122,6 +122,8 @@ def table(report: Mapping[str, Any]) -> str:
         lines += [*_decision_lines(report["decision"]), ""]
     if "explain_batch" in report:
         lines += [*_batch_lines(report["explain_batch"]), ""]
+    if "masking" in report:
+        lines += [*_masking_lines(report["masking"]), ""]
     if "sessions" in report:
         lines += [*_session_lines(report["sessions"]), ""]
     if "streams" in report:
@@ -176,6 +178,16 @@ def _batch_lines(batch: Mapping[str, Any]) -> Iterator[str]:
         f"  {batch['per_second']:,} answers a second ({lowest:,} to {highest:,}), "
         f"aim {batch['aim_per_second']:,} {_met(batch)}"
     )
+
+
+def _masking_lines(masking: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"masking: {masking['values']:,} values in {masking['list_bytes'] // 1000:,} kB of Secrets,"
+        f" {masking['log_secrets']} secrets in {masking['log_bytes'] // 1000:,} kB of a log"
+    )
+    for case in masking["cases"]:
+        between = "{:.1f} to {:.1f}".format(*case["ms_range"])
+        yield f"  {case['title']:<24}{case['ms']:.1f} ms ({between}), aim {case['aim_ms']} {_met(case)}"
 
 
 def _met(report: Mapping[str, Any]) -> str:

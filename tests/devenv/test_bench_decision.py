@@ -13,8 +13,9 @@ import pytest
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.core.guardrails import GuardrailSet
+from addons.core.masking import Masker
 from addons.policy import load_judgement
-from scripts.devenv import bench, bench_batch, bench_decision, bench_report
+from scripts.devenv import bench, bench_batch, bench_decision, bench_masking, bench_report
 from scripts.devenv.bench_decision import CASES
 from scripts.devenv.bench_scenarios import WrongAnswers
 
@@ -44,6 +45,11 @@ spec:
 @pytest.fixture(scope="module")
 def pack() -> GuardrailSet:
     return load_judgement([str(bench.RULES)], NO_SECRET_KEY)[0]
+
+
+@pytest.fixture(scope="module")
+def masker() -> Masker:
+    return load_judgement([str(bench.RULES)], NO_SECRET_KEY)[1]
 
 
 def test_decisions_are_fast_enough_anywhere(pack: GuardrailSet) -> None:
@@ -84,6 +90,21 @@ def test_the_pod_is_as_large_as_is_said_and_spelled_as_clients_do() -> None:
     create = CASES[-1]
     assert bench_decision.BODY_BYTES <= len(create.body) < bench_decision.BODY_BYTES * 1.1
     assert create.body == json.dumps(json.loads(create.body), separators=(",", ":")).encode()
+
+
+def test_masking_is_fast_enough_anywhere(masker: Masker) -> None:
+    report = bench_masking.measure(masker, 3)
+    assert [case["name"] for case in report["cases"]] == ["list", "walk", "log"]
+    for case in report["cases"]:
+        assert 0 < case["ms"] < case["aim_ms"] * GENEROUS, case
+    assert 400_000 < report["list_bytes"] < 450_000
+    told = bench_report.table({"machine": {}, "masking": report, "scenarios": []})
+    assert "masking: 1,000 values in 4" in told
+
+
+def test_rules_that_mask_nothing_are_not_measured(masker: Masker) -> None:
+    with pytest.raises(WrongAnswers, match="was not"):
+        bench_masking.measure(masker.without(("secrets",)), 1)
 
 
 def test_a_batch_is_fast_enough_anywhere() -> None:

@@ -4,8 +4,9 @@ A detector is a public `start` (`ghp_`, `://user:`) followed by the secret. The 
 reaches at most to the end of its word (white space, control characters, quotes, `<`, `>`). Both facts together
 let a stream go on at once and hold back only a word that has begun like a secret.
 
-One RE2 alternation of all starts is searched first; most text has no hit. It is not an `re2.Set`, because a Set that
-runs out of memory reports no match, while a search falls back to a slower one.
+One RE2 alternation of all secrets with their starts is searched first, and one of all starts in a word that has not
+ended; most text has no hit. They are not `re2.Set`s, because a Set that runs out of memory reports no match, while a
+search falls back to a slower one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import re2
 
 TERMINATORS = r"""[\x00-\x20\x7f"'`<>]"""
@@ -25,6 +25,8 @@ MAX_START_BYTES = 256
 
 _COLOUR = r"\x1b\[[0-9;]{0,16}m"
 """Select Graphic Rendition (ECMA-48, 8.3.117)."""
+_IN_JSON = r"(?:\b|\\[bfnrt]|\\u[0-9a-fA-F]{4}(?:\[[0-9;]{0,16}m)?)"
+_NOTHING = r"[^\x00-\xff]"
 _ESCAPED_PRINTABLE = r"\\/|\\u00(?:[4-6][0-9a-fA-F]|7[0-9a-eA-E]|2[013-57-9a-fA-F]|3[0-9abdfABDF])"
 """JSON escapes that Kubernetes never writes: where they occur, JSON text cannot be searched without decoding it."""
 
@@ -39,6 +41,8 @@ class Detector:
 
     name: str
     source: str
+    rest: str
+    """The patterns of what follows the start."""
     start: Any
     secret: Any
     then: Any
@@ -48,49 +52,63 @@ class Detector:
 class Detectors:
     """All detectors together."""
 
-    __slots__ = ("_anywhere", "_by_first_byte", "all", "in_json", "starts")
+    __slots__ = ("_by_first_byte", "_starts", "_whole", "_whole_in_json", "all", "in_json")
 
     def __init__(self, detectors: Sequence[Detector]) -> None:
         self.all = tuple(detectors)
-        sources = [detector.source for detector in detectors]
-        self.starts = compile_re2(any_of(map(_in_text, sources))) if sources else None
-        self.in_json = any_of([*map(_in_json, sources), _ESCAPED_PRINTABLE]) if sources else ""
-        self._anywhere = compile_re2(f"{self.in_json}|{any_of(map(_in_text, sources))}") if sources else None
+        self.in_json = any_of([*map(_in_json, detectors), _ESCAPED_PRINTABLE]) if detectors else ""
+        self._starts, self._whole, self._whole_in_json = (
+            compile_re2(pattern or _NOTHING)
+            for pattern in (
+                any_of(_in_text(each.source) for each in detectors),
+                any_of(map(_in_text, map(_whole, detectors))),
+                self.in_json,
+            )
+        )
         first = [_first_bytes(detector) for detector in detectors]
         self._by_first_byte = [
             tuple(detector for detector, bytes_ in zip(detectors, first, strict=True) if byte in bytes_)
             for byte in range(256)
         ]
 
-    def may_be_in(self, value: Any) -> bool:
-        """False only if no secret begins in any text in an object or a list."""
-        if self._anywhere is None or not isinstance(value, (dict, list)):
-            return False
-        try:
-            return self._anywhere.search(orjson.dumps(value)) is not None
-        except orjson.JSONEncodeError:  # a lone surrogate, a huge number
-            return True
+    def may_be_in(self, text: bytes) -> bool:
+        """False only if there is no secret in the text, which ends here."""
+        return self._whole.search(text) is not None
 
-    def at(self, text: bytes, base: int, begin: int) -> Iterator[tuple[int, Detector]]:
-        """(end of start, detector) for each start in `text[base:]` that ends at `begin` or later, in order of that end.
+    def may_be_in_json(self, text: bytes) -> bool:
+        """False only if there is no secret in any string of a JSON text."""
+        return self._whole_in_json.search(text) is not None
 
+    def at(self, text: bytes, base: int, begin: int, final: bool) -> Iterator[tuple[int, Detector]]:
+        """(end of start, detector) for starts in `text[base:]` that end at `begin` or later, in order of that end.
+
+        All those that a secret follows, and all whose secret could go on after the text unless that is `final`.
         What stands before `base` only tells whether a word begins there.
         """
         pending: list[tuple[int, int, Detector]] = []
+        open_ = len(text) if final else max(text.rfind(b"\n"), text.rfind(b" ")) + 1 - MAX_START_BYTES
         at = max(base, begin - MAX_START_BYTES)
-        while self.starts is not None:
-            hit = self.starts.search(text, at)
-            here = hit.start() if hit else len(text)
-            while pending and (hit is None or pending[0][0] <= here):
+        while True:
+            here = self._next(text, at, max(base, open_))
+            while pending and pending[0][0] <= here:
                 end, _, detector = pending.pop(0)
                 yield end, detector
-            if hit is None:
+            if here == len(text):
                 return
             at = here + 1
             for order, detector in enumerate(self._by_first_byte[text[here]]):
                 match = detector.start.match(text, here)
                 if match and match.end() >= begin:
                     insort(pending, (match.end(), here * len(self.all) + order, detector))
+
+    def _next(self, text: bytes, at: int, open_: int) -> int:
+        """Where the next start begins: of a whole secret, or from `open_` on of anything. The end if there is none."""
+        if at < open_:
+            hit = self._whole.search(text, at)
+            if hit and hit.start() < open_:
+                return int(hit.start())
+        hit = self._starts.search(text, max(at, open_))
+        return int(hit.start()) if hit else len(text)
 
 
 def compile_detector(name: str, start: str, secret: str = "", then: str = "", until: str = "") -> Detector:
@@ -105,7 +123,7 @@ def compile_detector(name: str, start: str, secret: str = "", then: str = "", un
     ):
         raise UnsupportedPattern(f"start: too long, a start has at most {MAX_START_BYTES} bytes; do not repeat groups")
     parts = [compile_re2(pattern) if pattern else None for pattern in (secret, then, until)]
-    return Detector(name, start, compile_re2(_in_text(start)), *parts)
+    return Detector(name, start, f"(?:{secret})(?:{then})", compile_re2(_in_text(start)), *parts)
 
 
 def any_of(patterns: Iterable[str]) -> str:
@@ -147,9 +165,16 @@ def _in_text(pattern: str) -> str:
     return _boundaries_as(rf"(?:\b|{_COLOUR})", pattern)
 
 
-def _in_json(pattern: str) -> str:
-    r"""The pattern for JSON text, where a word may begin after an escape (`\neyJ`, `\u001b[31meyJ`)."""
-    return _boundaries_as(r"(?:\b|\\[bfnrt]|\\u[0-9a-fA-F]{4}(?:\[[0-9;]{0,16}m)?)", pattern)
+def _whole(detector: Detector) -> str:
+    return f"(?:{detector.source}){detector.rest}"
+
+
+def _in_json(detector: Detector) -> str:
+    r"""The pattern for JSON text, where a word may begin after an escape (`\neyJ`, `\u001b[31meyJ`).
+
+    After the start there is the rest as it is, or an escape before the string ends.
+    """
+    return rf"(?:{_boundaries_as(_IN_JSON, detector.source)})(?:{detector.rest}|[^\"\\]*\\)"
 
 
 def _boundaries_as(replacement: str, pattern: str) -> str:

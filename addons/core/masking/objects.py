@@ -13,7 +13,7 @@ from typing import Any
 
 from addons.core.masking.codec import Unmaskable
 from addons.core.masking.detectors import Detectors
-from addons.core.masking.fields import Fields, Owner, RulesOfKind, owner_of
+from addons.core.masking.fields import Fields, RulesOfKind, owner_of
 from addons.core.masking.placeholder import Fingerprints
 from addons.core.masking.rule import Rule
 
@@ -38,6 +38,10 @@ class ObjectMasker:
         self._guards = [rule for rule in rules if rule.guard]
         self._shown = frozenset.intersection(*[rule.columns for rule in self._guards]) if self._guards else frozenset()
         self._columns: list[str] = []  # of the Table: in a watch only the first event names them
+
+    def search(self, needed: bool) -> None:
+        """Whether what is masked next has to be searched: not if no secret begins in it."""
+        self._fields.searching = needed
 
     def changes(self, mask: Callable[[Any], None], value: Any) -> bool:
         """Whether `mask`, one of the two ways here, found something to mask in the value. Raises as that does."""
@@ -80,16 +84,10 @@ class ObjectMasker:
             cells, shown = row["cells"], row.get("object")
             owner = owner_of(shown) if isinstance(shown, dict) else tuple(map(str, cells[:1]))
             for index in range(len(cells)):
-                self._cell(cells, index, owner)
+                name = self._columns[index] if index < len(self._columns) else ""
+                self._fields.cell(cells, index, name, owner, bool(self._guards) and name not in self._shown)
             if shown is not None:
                 self.mask(shown)
-
-    def _cell(self, cells: list[Any], index: int, owner: Owner) -> None:
-        name = self._columns[index] if index < len(self._columns) else ""
-        if self._guards and name not in self._shown:
-            self._fields.replace(cells, index, (*owner, f"cell {name}"))
-        else:
-            self._fields.search(cells, index, (*owner, f"cell {name}"), None)
 
     def _status(self, status: dict[str, Any]) -> None:
         """A failure's messages can quote what was sent or stored: for masked resources, drop what they quote."""
@@ -102,7 +100,7 @@ class ObjectMasker:
                     text = hide_quoted(holder["message"], str(details.get("name", "")))
                     if text != holder["message"]:
                         self._fields.put(holder, "message", text)
-                self._fields.search(holder, "message", ("message",), None)
+                self._fields.message(holder)
 
 
 def hide_quoted(message: str, name: str = "") -> str:

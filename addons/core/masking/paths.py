@@ -19,8 +19,8 @@ from jsonpath_ng.jsonpath import Wildcard
 
 type Trail = tuple[Trail, str | int] | None
 """The keys that lead to a value, last first: cheap to extend, spelled out only for what is masked."""
-type Visit = Callable[[Any, Any, Trail], None]
-"""Called with a container, a key in it, and the trail that ends with that key. It may replace that one value."""
+type Visit = Callable[[Any, Iterable[Any], Trail], None]
+"""Called with a container, keys in it, and the trail of the container. It may replace those values."""
 type Walk = Callable[[Any, Trail, Visit], None]
 
 
@@ -49,27 +49,42 @@ def spell(trail: Trail) -> str:
     return ".".join(["$", *reversed(keys)])
 
 
-def visit_leaves(container: Any, key: Any, trail: Trail, visit: Visit) -> None:
-    """Visit the value at `key`, or every scalar below it when it is an object or a list."""
-    value = container[key]
-    if isinstance(value, dict):
-        for inner in value:
-            visit_leaves(value, inner, (trail, inner), visit)
-    elif isinstance(value, list):
-        for index in range(len(value)):
-            visit_leaves(value, index, (trail, index), visit)
-    else:
-        visit(container, key, trail)
-
-
-def visit_named(container: Any, key: Any, trail: Trail, named: Callable[[str], Any], visit: Visit) -> None:
-    """Visit every scalar at or below `key` that has a key which `named` says yes to on its way, `key` not counted."""
-    value = container[key]
-    for inner in all_keys(value):
-        if isinstance(inner, str) and named(inner):
-            visit_leaves(value, inner, (trail, inner), visit)
+def visit_leaves(container: Any, keys: Iterable[Any], trail: Trail, visit: Visit) -> None:
+    """Visit the values at `keys`, or every scalar below those that are objects or lists."""
+    leaves = []
+    for key in keys:
+        value = container[key]
+        if isinstance(value, (dict, list)):
+            visit_leaves(value, all_keys(value), (trail, key), visit)
         else:
-            visit_named(value, inner, (trail, inner), named, visit)
+            leaves.append(key)
+    if leaves:
+        visit(container, leaves, trail)
+
+
+def texts(container: Any, keys: Iterable[Any]) -> list[str]:
+    """Every string at or below `keys`."""
+    found: list[str] = []
+    rest = [container[key] for key in keys]
+    while rest:
+        value = rest.pop()
+        kind = type(value)
+        if kind is str:
+            found.append(value)
+        elif kind is dict:
+            rest += value.values()
+        elif kind is list:
+            rest += value
+    return found
+
+
+def visit_named(container: Any, keys: Iterable[Any], trail: Trail, named: Callable[[str], Any], visit: Visit) -> None:
+    """Visit every scalar below `keys` that has a key which `named` says yes to on its way."""
+    for key in keys:
+        value = container[key]
+        told = [inner for inner in all_keys(value) if isinstance(inner, str) and named(inner)]
+        visit_leaves(value, told, (trail, key), visit)
+        visit_named(value, [inner for inner in all_keys(value) if inner not in told], (trail, key), named, visit)
 
 
 def _unused(node: Any, trail: Trail, visit: Visit) -> None:
@@ -89,6 +104,8 @@ def _compile(path: JSONPath, after: Walk) -> Walk:
             return _compile(path.left, _compile(path.right, after))
         case Descendants():
             return _compile(path.left, _descend(_compile(path.right, after)))
+        case Fields(fields=(str(name),)):
+            return _select_one(name, after)
         case Fields():
             return _select(_field_keys(path.fields), after)
         case Wildcard():
@@ -102,6 +119,24 @@ def _compile(path: JSONPath, after: Walk) -> Walk:
     raise UnsupportedPath(f"not supported here: {path}")
 
 
+def _select_one(name: str, after: Walk) -> Walk:
+    """As `_select` of one field, which most steps are."""
+    if after is _VISIT:
+        keys = (name,)
+
+        def end(node: Any, trail: Trail, visit: Visit) -> None:
+            if isinstance(node, dict) and name in node:
+                visit(node, keys, trail)
+
+        return end
+
+    def step(node: Any, trail: Trail, visit: Visit) -> None:
+        if isinstance(node, dict) and name in node:
+            after(node[name], (trail, name), visit)
+
+    return step
+
+
 type _Keys = Callable[[Any], Iterable[Any]]
 
 
@@ -109,8 +144,8 @@ def _select(keys: _Keys, after: Walk) -> Walk:
     if after is _VISIT:
 
         def end(node: Any, trail: Trail, visit: Visit) -> None:
-            for key in keys(node):
-                visit(node, key, (trail, key))
+            if selected := keys(node):
+                visit(node, selected, trail)
 
         return end
 

@@ -1,16 +1,17 @@
 """What stands in place of a masked value: a marker and a keyed fingerprint.
 
-The fingerprint (HMAC-SHA256, 64 bits of it) covers the cluster, the object by its uid, the field and the value, of free
-text the session instead of the object: a change of the value shows, equal values in two places do not, and without the
-key no guess can be checked, not even by writing it elsewhere or into an object made anew. Replies to dry runs carry
-none, because there the caller chooses the value and could compare.
+The fingerprint (keyed BLAKE2b, RFC 7693, of 64 bits) covers the cluster, the object by its uid, the field and the
+value, of free text the session instead of the object: a change of the value shows, equal values in two places do not,
+and without the key no guess can be checked, not even by writing it elsewhere or into an object made anew. Replies to
+dry runs carry none, because there the caller chooses the value and could compare.
 """
 
 from __future__ import annotations
 
 import base64
-import hmac
+import hashlib
 import re
+from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,38 +23,48 @@ ENCODED = re.compile(r"bWFza2VkOnYxO[A-Za-z0-9+/]{22}=")
 """A placeholder in base64."""
 PLAIN = re.compile(MARKER + "[0-9a-f]{16}")
 
+_BEGINNINGS = (MARKER, base64.b64encode(MARKER[:9].encode()).decode())
 _MINIMUM_KEY_BYTES = 16
+FINGERPRINT_BYTES = 8
 
 
 class Fingerprints:
-    """Makes placeholders. Without a key (`silent`) they are all the same."""
+    """Makes placeholders that compare with what is bound to the same, and with nothing else.
 
-    __slots__ = ("_key",)
+    Without a key (`silent`) they are all the same.
+    """
+
+    __slots__ = ("_state",)
 
     def __init__(self, key: bytes) -> None:
         if len(key) < _MINIMUM_KEY_BYTES:
             raise ValueError(f"a fingerprint key needs at least {_MINIMUM_KEY_BYTES} bytes")
-        self._key: bytes | None = key
+        self._state: hashlib.blake2b | None = hashlib.blake2b(
+            key=hashlib.sha256(key).digest(), digest_size=FINGERPRINT_BYTES
+        )
 
     def silent(self) -> Fingerprints:
         """The same, without fingerprints."""
         twin = Fingerprints.__new__(Fingerprints)
-        twin._key = None
+        twin._state = None
         return twin
 
     def of(self, *bound: str) -> Fingerprints:
-        """The same with a key of its own for these: what is made with it compares with nothing else."""
-        if self._key is None:
+        """The same, bound to these as well."""
+        if self._state is None:
             return self
         twin = Fingerprints.__new__(Fingerprints)
-        twin._key = hmac.digest(self._key, _joined(bound), "sha256")
+        twin._state = state = self._state.copy()
+        state.update(_joined(bound))
         return twin
 
-    def placeholder(self, *where_and_value: str) -> str:
-        """The placeholder of a value, which comes last, after what it is bound to."""
-        if self._key is None:
+    def placeholder(self, where: str, value: str) -> str:
+        """The placeholder of a value in a place that is part of what this is bound to."""
+        if self._state is None:
             return NO_FINGERPRINT
-        return MARKER + hmac.digest(self._key, _joined(where_and_value), "sha256")[:8].hex()
+        state = self._state.copy()
+        state.update(f"{len(where)}:{where}{len(value)}:{value}".encode("utf-8", "surrogatepass"))
+        return MARKER + state.hexdigest()
 
 
 def _joined(parts: Sequence[str]) -> bytes:
@@ -64,24 +75,24 @@ def _joined(parts: Sequence[str]) -> bytes:
 class At:
     """Fingerprints of one place, whose name is only spelled when one is needed."""
 
-    __slots__ = ("_fingerprints", "_where")
+    __slots__ = ("_there",)
 
-    def __init__(self, fingerprints: Fingerprints, where: Callable[[], Sequence[str]]) -> None:
-        self._fingerprints, self._where = fingerprints, where
+    def __init__(self, there: Callable[[], Fingerprints]) -> None:
+        self._there = there
 
-    def placeholder(self, *value: str) -> str:
+    def placeholder(self, where: str, value: str) -> str:
         """The placeholder of a value there."""
-        return self._fingerprints.placeholder(*self._where(), *value)
+        return self._there().placeholder(where, value)
 
 
 def encode(placeholder: str) -> str:
     """The placeholder for a field that must hold base64, so that clients still decode it."""
-    return base64.b64encode(placeholder.encode()).decode()
+    return b2a_base64(placeholder.encode(), newline=False).decode()
 
 
 def is_placeholder(value: str) -> bool:
     """True for a whole placeholder, plain or in base64: masking it again would hide a change."""
-    return bool(PLAIN.fullmatch(value) or ENCODED.fullmatch(value))
+    return value.startswith(_BEGINNINGS) and bool(PLAIN.fullmatch(value) or ENCODED.fullmatch(value))
 
 
 def contains_marker(raw: bytes) -> bool:

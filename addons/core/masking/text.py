@@ -93,7 +93,7 @@ class TextMasker:
 
     def _pass_on(self, final: bool) -> _Next:
         """Pass on up to the first thing that is not finished, or after which something is to be dropped."""
-        for begin, detector in self._detectors.at(self._buffer, self._base, self._sent):
+        for begin, detector in self._detectors.at(self._buffer, self._base, self._sent, final):
             if begin >= self._sent and (then := self._judge(begin, detector, final)) is not _Next.GO_ON:
                 return then
         self._emit(len(self._buffer))
@@ -174,8 +174,8 @@ def redact(text: str, detectors: Detectors, fingerprints: Fingerprints | At) -> 
 
 
 def redact_bytes(raw: bytes, detectors: Detectors, fingerprints: Fingerprints | At) -> bytes:
-    """As `redact`, of bytes; the same ones where no secret begins."""
-    if detectors.starts is None or not detectors.starts.search(raw):
+    """As `redact`, of bytes; the same ones where there is no secret."""
+    if not detectors.may_be_in(raw):
         return raw
     masker = TextMasker(detectors, fingerprints)
     return b"".join([*masker.feed(raw), *masker.finish()])

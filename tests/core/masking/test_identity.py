@@ -93,13 +93,15 @@ def test_what_is_found_in_free_text_compares_within_a_session(of: Session, same:
 
 def test_text_and_objects_do_not_compare() -> None:
     fingerprints = Fingerprints(KEY)
-    assert fingerprints.of("object", "prod").placeholder("v") != fingerprints.of("text", "prod").placeholder("v")
-    assert fingerprints.of("ab", "c").placeholder("v") != fingerprints.of("a", "bc").placeholder("v")
+    assert fingerprints.of("object", "prod").placeholder("a", "v") != fingerprints.of("text", "prod").placeholder(
+        "a", "v"
+    )
+    assert fingerprints.of("ab", "c").placeholder("a", "v") != fingerprints.of("a", "bc").placeholder("a", "v")
 
 
 def test_dry_runs_stay_silent() -> None:
     silent = Fingerprints(KEY).silent()
-    assert silent.of("object", "prod").placeholder("v") == silent.placeholder("other")
+    assert silent.of("object", "prod").placeholder("a", "v") == silent.placeholder("a", "other")
 
 
 def test_base64_stays_base64() -> None:

@@ -56,9 +56,10 @@ def _place(match: Any) -> str:
 def found_by_walker(path: str, value: Any) -> list[str]:
     found: list[str] = []
 
-    def visit(container: Any, key: Any, trail: Any) -> None:
-        index = key - len(container) if path.endswith("[-1]") and isinstance(container, list) else key
-        found.append(str(id(container)) + repr(index))
+    def visit(container: Any, keys: Any, trail: Any) -> None:
+        for key in keys:
+            index = key - len(container) if path.endswith("[-1]") and isinstance(container, list) else key
+            found.append(str(id(container)) + repr(index))
 
     compile_path(path)(value, visit)
     return found
@@ -103,11 +104,12 @@ def test_visited_values_may_be_replaced() -> None:
     before = copy.deepcopy(value)
     seen: list[str] = []
 
-    def leaf(container: Any, key: Any, trail: Any) -> None:
-        seen.append(spell(trail))
-        container[key] = "masked"
+    def leaf(container: Any, keys: Any, trail: Any) -> None:
+        for key in keys:
+            seen.append(spell((trail, key)))
+            container[key] = "masked"
 
-    compile_path("$.data.*")(value, lambda container, key, trail: visit_leaves(container, key, trail, leaf))
+    compile_path("$.data.*")(value, lambda container, keys, trail: visit_leaves(container, keys, trail, leaf))
     assert value == {"data": {"a": "masked", "b": ["masked", {"c": "masked"}]}, "other": "4"}
-    assert seen == ["$.data.a", "$.data.b.0", "$.data.b.1.c"]
+    assert sorted(seen) == ["$.data.a", "$.data.b.0", "$.data.b.1.c"]
     assert before != value

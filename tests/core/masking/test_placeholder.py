@@ -19,27 +19,27 @@ from addons.core.masking.placeholder import (
 )
 from tests.core.masking.support import KEY
 
-ONE = Fingerprints(KEY).placeholder("ns", "name", "$.data.a", "value")
+ONE = Fingerprints(KEY).of("ns", "name").placeholder("$.data.a", "value")
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(Fingerprints(KEY).placeholder("ns", "name", "$.data.a", "other"), id="value"),
-        pytest.param(Fingerprints(KEY).placeholder("ns", "name", "$.data.b", "value"), id="field"),
-        pytest.param(Fingerprints(KEY).placeholder("ns", "name2", "$.data.a", "value"), id="name"),
-        pytest.param(Fingerprints(KEY).placeholder("ns", "nam", "e$.data.a", "value"), id="shifted boundary"),
-        pytest.param(Fingerprints(KEY[::-1]).placeholder("ns", "name", "$.data.a", "value"), id="key"),
+        pytest.param(Fingerprints(KEY).of("ns", "name").placeholder("$.data.a", "other"), id="value"),
+        pytest.param(Fingerprints(KEY).of("ns", "name").placeholder("$.data.b", "value"), id="field"),
+        pytest.param(Fingerprints(KEY).of("ns", "name2").placeholder("$.data.a", "value"), id="name"),
+        pytest.param(Fingerprints(KEY).of("ns", "nam").placeholder("e$.data.a", "value"), id="shifted boundary"),
+        pytest.param(Fingerprints(KEY[::-1]).of("ns", "name").placeholder("$.data.a", "value"), id="key"),
     ],
 )
 def test_a_fingerprint_is_bound_to(other: str) -> None:
     assert PLAIN.fullmatch(ONE)
     assert other != ONE
-    assert Fingerprints(KEY).placeholder("ns", "name", "$.data.a", "value") == ONE
+    assert Fingerprints(KEY).of("ns", "name").placeholder("$.data.a", "value") == ONE
 
 
 def test_silent_fingerprints_tell_nothing() -> None:
-    assert Fingerprints(KEY).silent().placeholder("a") == NO_FINGERPRINT
+    assert Fingerprints(KEY).silent().placeholder("a", "b") == NO_FINGERPRINT
 
 
 def test_a_short_key_is_refused() -> None:
