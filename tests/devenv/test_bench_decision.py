@@ -96,7 +96,7 @@ def test_masking_is_fast_enough_anywhere(masker: Masker) -> None:
     report = bench_masking.measure(masker, 3)
     assert [case["name"] for case in report["cases"]] == ["list", "walk", "log"]
     for case in report["cases"]:
-        assert 0 < case["ms"] < case["aim_ms"] * GENEROUS, case
+        assert case["ms"] < case["aim_ms"] * GENEROUS, case
     assert 400_000 < report["list_bytes"] < 450_000
     told = bench_report.table({"machine": {}, "masking": report, "scenarios": []})
     assert "masking: 1,000 values in 4" in told

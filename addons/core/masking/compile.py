@@ -61,10 +61,7 @@ def detector_of(document: Document) -> tuple[Detector | None, DetectorSpec | Non
     if spec is None:
         return None, None, problems
     try:
-        return (
-            compile_detector(document.name, spec.start, spec.secret or "", spec.then or "", spec.until or ""),
-            spec,
-            [],
-        )
+        parts = (spec.start, spec.secret or "", spec.then or "", spec.until or "")
+        return compile_detector(document.name, *parts, spec.entropy or 0), spec, []
     except UnsupportedPattern as error:
         return None, None, [document.problem(("spec",), str(error))]

@@ -14,8 +14,10 @@ from __future__ import annotations
 import json
 import re
 from bisect import insort
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import log2
 from typing import Any
 
 import re2
@@ -43,10 +45,18 @@ class Detector:
     source: str
     rest: str
     """The patterns of what follows the start."""
+    entropy: float
     start: Any
     secret: Any
     then: Any
     until: Any
+
+    def believes(self, secret: str) -> bool:
+        """False if what was matched is too regular for a secret: Shannon's entropy of its characters is too low."""
+        if not self.entropy:
+            return True
+        shares = [count / len(secret) for count in Counter(secret).values()]
+        return -sum(share * log2(share) for share in shares) >= self.entropy
 
 
 class Detectors:
@@ -111,7 +121,9 @@ class Detectors:
         return int(hit.start()) if hit else len(text)
 
 
-def compile_detector(name: str, start: str, secret: str = "", then: str = "", until: str = "") -> Detector:
+def compile_detector(
+    name: str, start: str, secret: str = "", then: str = "", until: str = "", entropy: float = 0
+) -> Detector:
     """A detector from RE2 patterns. Raises UnsupportedPattern."""
     bare = re.sub(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", start)
     if re.search(r"[\^$]", bare) or re.search(r"\\[ABz]", re.sub(r"\\\\", "", start)):
@@ -123,7 +135,7 @@ def compile_detector(name: str, start: str, secret: str = "", then: str = "", un
     ):
         raise UnsupportedPattern(f"start: too long, a start has at most {MAX_START_BYTES} bytes; do not repeat groups")
     parts = [compile_re2(pattern) if pattern else None for pattern in (secret, then, until)]
-    return Detector(name, start, f"(?:{secret})(?:{then})", compile_re2(_in_text(start)), *parts)
+    return Detector(name, start, f"(?:{secret})(?:{then})", entropy, compile_re2(_in_text(start)), *parts)
 
 
 def any_of(patterns: Iterable[str]) -> str:

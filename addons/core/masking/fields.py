@@ -17,13 +17,16 @@ from addons.core.masking import helm
 from addons.core.masking.codec import Unmaskable, decode_copy
 from addons.core.masking.detectors import Detectors
 from addons.core.masking.manifests import mask_documents
-from addons.core.masking.paths import Trail, Visit, spell, texts, visit_leaves, visit_named
-from addons.core.masking.placeholder import At, Fingerprints, encode, is_placeholder
+from addons.core.masking.paths import Trail, Visit, compile_path, spell, texts, visit_leaves, visit_named
+from addons.core.masking.placeholder import NO_FINGERPRINT, At, Fingerprints, encode, is_placeholder
 from addons.core.masking.rule import Finder, Rule
 from addons.core.masking.text import redact, redact_bytes
 
 _BASE64 = re.compile("(?:[A-Za-z0-9+/]{4}){10,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?").fullmatch
 """Of some length: shorter ones are as likely words."""
+_MANAGED = compile_path("$.metadata.managedFields[*].fieldsV1")
+_HIDDEN_SET = f'v:"{NO_FINGERPRINT}"'
+_SILENT = Fingerprints(bytes(16)).silent()
 _ENCODING = ("utf-8", "surrogatepass")
 
 type Owner = tuple[str, ...]
@@ -39,13 +42,15 @@ def owner_of(value: dict[str, Any]) -> Owner:
 
 
 type _Step = tuple[Finder, Visit]
+type _Program = tuple[list[_Step], Visit]
 
 
 class Fields:
     """Masks fields of the objects of one reply, by the rules it is asked for with and those of the objects' kinds."""
 
     __slots__ = (
-        "_asked", "_changed", "_detectors", "_fingerprints", "_of_kind", "_place", "_programs", "_releases", "searching"
+        "_asked", "_changed", "_detectors", "_fingerprints", "_of_kind", "_place", "_programs", "_releases",
+        "searching", "sets",
     )  # fmt: skip
 
     def __init__(
@@ -56,10 +61,12 @@ class Fields:
         self._detectors = detectors
         self._fingerprints = self._place = fingerprints
         self._changed = False
-        self._programs: dict[tuple[str, str, bool], list[_Step]] = {}
+        self._programs: dict[tuple[str, str, bool], _Program] = {}
         self._releases: set[tuple[int, Any]] = set()
         self.searching = True
         """False when no secret begins anywhere in what is masked, so that nothing is searched."""
+        self.sets = True
+        """False when no managedFields hold values, as they do of lists that are sets."""
 
     def changes(self, mask: Callable[[], None]) -> bool:
         """Whether `mask` found something to mask."""
@@ -78,13 +85,18 @@ class Fields:
         if (program := self._programs.get(shape)) is None:
             program = self._programs[shape] = self._program(*shape)
         before, self._place, self._releases = (self._place, self._releases), place, set()
-        for find, visit in program:
+        for find, visit in program[0]:
             find(value, visit)
+        if self.sets:
+            _MANAGED(value, program[1])
         self._place, self._releases = before
 
-    def _program(self, version: str, kind: str, asked: bool) -> list[_Step]:
+    def _program(self, version: str, kind: str, asked: bool) -> _Program:
+        """What is done in an object of this kind, and at its managedFields."""
         rules = (*(self._asked if asked else ()), *self._of_kind(version.rpartition("/")[0], kind))
-        return [step for rule in {rule.name: rule for rule in rules}.values() for step in self._steps(rule)]
+        steps = [step for rule in {rule.name: rule for rule in rules}.values() for step in self._steps(rule)]
+        hidden = any(rule.whole_values for rule in rules)
+        return steps, partial(self._visit_sets, hidden)
 
     def _steps(self, rule: Rule) -> Iterator[_Step]:
         for finders, visit in (
@@ -190,6 +202,19 @@ class Fields:
             if masked != raw:
                 self.put(container, key, b64encode(masked).decode())
 
+    def _visit_sets(self, hidden: bool, container: Any, keys: Iterable[Any], trail: Trail) -> None:
+        """Mask values in managedFields, where they are keys: all, or what is found."""
+
+        def masked(fields: Any) -> Any:
+            return {shown(key): masked(inner) for key, inner in fields.items()} if isinstance(fields, dict) else fields
+
+        def shown(key: str) -> str:
+            return _HIDDEN_SET if hidden and key.startswith("v:") else redact(key, self._detectors, _SILENT)
+
+        for key in keys:
+            if (fields := masked(container[key])) != container[key]:
+                self.put(container, key, fields)
+
     def _visit_copies(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         """Mask JSON copies inside, as places of their object's; what is no unambiguous JSON object is masked whole."""
         for key in keys:
@@ -208,9 +233,9 @@ class Fields:
     def _changes_inside(self, place: Fingerprints, inner: dict[str, Any], asked: bool, *kind: str) -> bool:
         """Mask an object within a value, and tell whether there was something to mask."""
         version, kind_ = kind or (str(inner.get("apiVersion", "")), str(inner.get("kind", "")))
-        searching, self.searching = self.searching, True  # it was not seen whether a secret begins in there
+        known, self.searching, self.sets = (self.searching, self.sets), True, True  # nobody has looked inside
         changed = self.changes(lambda: self._mask_at(place, inner, version, kind_, asked))
-        self.searching = searching
+        self.searching, self.sets = known
         return changed
 
     def _visit_manifests(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:

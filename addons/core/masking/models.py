@@ -104,6 +104,11 @@ class DetectorSpec(SpecModel):
     start: Pattern = Field(description="RE2, of bounded length: the public beginning, such as ghp_")
     secret: Pattern | None = Field(default=None, description="RE2: what is masked; at most up to white space or quotes")
     then: Pattern | None = Field(default=None, description="RE2: what must follow the secret, such as @")
+    entropy: Annotated[float, Field(gt=0, le=8)] | None = Field(
+        default=None,
+        description="Shannon entropy that the secret must have at least, in bits a character: of 32 random characters,"
+        " hexadecimal digits have 3.4 to 3.9, letters and digits 4.3 to 4.9, words of a language 2.5 to 3.8",
+    )
     until: Pattern | None = Field(default=None, description="RE2: instead of secret, masks everything up to this")
     tests: list[DetectorExample] = Field(
         min_length=2, description="at least one that masks something and one that does not"
@@ -113,6 +118,6 @@ class DetectorSpec(SpecModel):
     def _one_extent(self) -> DetectorSpec:
         if (self.secret is None) == (self.until is None):
             raise ValueError("exactly one of secret and until must be given")
-        if self.until and self.then:
-            raise ValueError("then belongs to secret, not to until")
+        if self.until and (self.then or self.entropy):
+            raise ValueError("then and entropy belong to secret, not to until")
         return self

@@ -1,6 +1,6 @@
 """Masking of one decoded reply: an object, a list, a Table, a partial object, a Status, or a watch event's object.
 
-What happens in each object is in `fields`. `managedFields` names keys and holds no values, so it stays.
+What happens in each object is in `fields`.
 Sources: meta/v1 `Table`, `List`, `Status` and
 https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
 """
@@ -39,9 +39,10 @@ class ObjectMasker:
         self._shown = frozenset.intersection(*[rule.columns for rule in self._guards]) if self._guards else frozenset()
         self._columns: list[str] = []  # of the Table: in a watch only the first event names them
 
-    def search(self, needed: bool) -> None:
-        """Whether what is masked next has to be searched: not if no secret begins in it."""
-        self._fields.searching = needed
+    def expect(self, body: bytes, detectors: Detectors) -> None:
+        """Look once, in the JSON of what is masked next, for what need not be looked for in each object."""
+        self._fields.searching = detectors.may_be_in_json(body)
+        self._fields.sets = b'"v:' in body or self._fields.searching
 
     def changes(self, mask: Callable[[Any], None], value: Any) -> bool:
         """Whether `mask`, one of the two ways here, found something to mask in the value. Raises as that does."""

@@ -175,7 +175,7 @@ class MaskPlan:
     def _mask_json(self, body: bytes, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
         if self._needed is not None and not self._needed.search(body):
             return body
-        masker.search(self._detectors.may_be_in_json(body))
+        masker.expect(body, self._detectors)
         value = decode_json(body)
         return encode_json(value, like=body) if _apply(masker, mask, value) else body
 

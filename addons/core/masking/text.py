@@ -122,7 +122,8 @@ class TextMasker:
         match = detector.secret.match(self._buffer, begin, end)
         if match and (detector.then is None or detector.then.match(self._buffer, match.end(), end)):
             secret = match.group().decode("latin-1")
-            if secret and not PLAIN.fullmatch(secret) and not self._within_placeholder(begin):
+            known = PLAIN.fullmatch(secret) or self._within_placeholder(begin)
+            if secret and not known and detector.believes(secret):
                 self._mask(begin, match.end(), self._fingerprints.placeholder(detector.name, secret))
         return _Next.GO_ON
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from addons.core.masking import compile_masking
-from tests.core.masking.support import compiled, delivered
+from tests.core.masking.support import RULES, compiled, delivered, request
 
 HEAD = "apiVersion: chaperone/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n  description: d\n"
 TESTS = "  tests: [{given: {a: x}, expect: {a: MASKED}}, {given: {b: x}, expect: unchanged}]\n"
@@ -70,7 +70,10 @@ TWO = "[{given: ghp_abcd, expect: ghp_MASKED}, {given: x, expect: x}]"
         pytest.param(detector("  start: '^x'\n  secret: y\n", TWO), 4, "anchors", id="anchor"),
         pytest.param(detector("  start: x\n", TWO), 4, "exactly one of secret and until", id="no extent"),
         pytest.param(
-            detector("  start: x\n  until: y\n  then: z\n", TWO), 4, "then belongs to secret", id="then and until"
+            detector("  start: x\n  until: y\n  then: z\n", TWO),
+            4,
+            "then and entropy belong to secret",
+            id="then and until",
         ),
         pytest.param(detector(GHP, TWO.replace("MASKED", "X")), 8, "gives 'ghp_MASKED'", id="failing detector"),
         pytest.param(
@@ -133,6 +136,18 @@ def test_a_secret_that_depends_on_where_it_is_cut_is_reported(monkeypatch: pytes
 
 def test_the_delivered_rules_have_no_problems() -> None:
     assert delivered()
+
+
+def test_detectors_of_random_words_are_off_unless_asked_for() -> None:
+    example = (RULES / "entropy.yaml.example").read_text()
+    masker, problems = compiled(example)
+    assert problems == []
+    log = masker.plan(request("GET /api/v1/namespaces/a/pods/p/log")).text()
+    random, regular = b"Zk3vR8qLmX0pTn5yWc7uHd2sJf9aGb4e", b"abababababababababababababababababab"
+    assert b"".join([*log.feed(b"a=" + random + b" b=" + regular + b"\n"), *log.finish()]).endswith(
+        b" b=" + regular + b"\n"
+    )
+    assert "random-word" not in {detector.name for detector in delivered()._detectors.all}
 
 
 def test_the_key_must_be_long() -> None:

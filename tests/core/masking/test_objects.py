@@ -426,6 +426,30 @@ def test_what_is_in_base64_stays_so() -> None:
     assert shown["spec"]["text"].startswith("LS0tLS1CRUdJTiBSU0Eg")
 
 
+def managed(key: str) -> dict[str, Any]:
+    fields = {"f:spec": {"f:tokens": {".": {}, key: {}, 'v:"other"': {}}}, "f:odd": "x"}
+    return {"managedFields": [{"fieldsV1": fields}, {"fieldsV1": None}, 7]}
+
+
+@pytest.mark.parametrize(
+    ("target", "key", "shown"),
+    [
+        ("things", f'v:"{AWS}"', ['v:"AKIAmasked:v1:0000000000000000"', 'v:"other"']),
+        ("things", 'v:"plain"', ['v:"plain"', 'v:"other"']),
+        ("things", f'k:{{"name":"{AWS}"}}', ['k:{"name":"AKIAmasked:v1:0000000000000000"}', 'v:"other"']),
+        ("secrets", 'v:"plain"', ['v:"masked:v1:0000000000000000"']),
+        ("secrets", "f:plain", ["f:plain", 'v:"masked:v1:0000000000000000"']),
+    ],
+)
+def test_values_that_managed_fields_hold_are_masked(target: str, key: str, shown: list[str]) -> None:
+    value = {"apiVersion": "v1", "kind": "Thing", "metadata": managed(key)}
+    out = json.loads(masked(f"GET {NS}/{target}/x", compact(value)))
+    assert list(out["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:tokens"]) == [".", *shown]
+    assert out["metadata"]["managedFields"][0]["fieldsV1"]["f:odd"] == "x"
+    if target == "things" and "plain" in key:
+        assert out == value
+
+
 def test_a_number_that_json_libraries_do_not_write_hides_nothing() -> None:
     value = {"kind": "Thing", "spec": {"huge": 2**70, "url": f"amqp://a:{VALUE}@mq"}}
     out = masked("GET /apis/x.io/v1/things", compact(value))
