@@ -44,7 +44,7 @@ class Masking:
             refuse(flow, refusal)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Stream what need not be buffered: what is passed on as it is, watch events, text."""
+        """Stream what need not be buffered: what is passed on as it is, watch events, long lists, text."""
         if exchange_of(flow).refusal is not None:
             return
         response, plan = need(flow.response, "the reply"), self._plan(flow)
@@ -52,8 +52,8 @@ class Masking:
         mode = plan.mode_of(response.status_code, response.headers)
         if mode == "pass":
             response.stream = response.status_code != 101
-        elif mode in ("frames", "text"):
-            MaskedStream.attach(flow, plan.frames() if mode == "frames" else plan.text(), self._disconnect)
+        elif mode in ("frames", "list", "text"):
+            MaskedStream.attach(flow, plan.stream(mode), self._disconnect)
         elif mode == "refuse" and plan.endless:
             flow.kill()  # to buffer it could take for ever
 

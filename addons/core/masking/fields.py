@@ -16,17 +16,15 @@ from typing import Any
 from addons.core.masking import helm
 from addons.core.masking.codec import Unmaskable, decode_copy
 from addons.core.masking.detectors import Detectors
+from addons.core.masking.managed_fields import MANAGED_FIELDS, mask_sets
 from addons.core.masking.manifests import mask_documents
-from addons.core.masking.paths import Trail, Visit, compile_path, spell, texts, visit_leaves, visit_named
-from addons.core.masking.placeholder import NO_FINGERPRINT, At, Fingerprints, encode, is_placeholder
+from addons.core.masking.paths import Trail, Visit, spell, texts, visit_leaves, visit_named
+from addons.core.masking.placeholder import At, Fingerprints, encode, is_placeholder
 from addons.core.masking.rule import Finder, Rule
 from addons.core.masking.text import redact, redact_bytes
 
 _BASE64 = re.compile("(?:[A-Za-z0-9+/]{4}){10,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?").fullmatch
 """Of some length: shorter ones are as likely words."""
-_MANAGED = compile_path("$.metadata.managedFields[*].fieldsV1")
-_HIDDEN_SET = f'v:"{NO_FINGERPRINT}"'
-_SILENT = Fingerprints(bytes(16)).silent()
 _ENCODING = ("utf-8", "surrogatepass")
 
 type Owner = tuple[str, ...]
@@ -50,7 +48,7 @@ class Fields:
 
     __slots__ = (
         "_asked", "_changed", "_detectors", "_fingerprints", "_of_kind", "_place", "_programs", "_releases",
-        "searching", "sets",
+        "_replace_encoded", "searching", "sets",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +59,7 @@ class Fields:
         self._detectors = detectors
         self._fingerprints = self._place = fingerprints
         self._changed = False
+        self._replace_encoded = partial(self._replace_all, encoding=encode)
         self._programs: dict[tuple[str, str, bool], _Program] = {}
         self._releases: set[tuple[int, Any]] = set()
         self.searching = True
@@ -75,9 +74,9 @@ class Fields:
         changed, self._changed = self._changed, self._changed or before
         return changed
 
-    def mask(self, value: dict[str, Any], version: str, kind: str, asked: bool = True) -> None:
-        """Mask an object by the rules of its kind and, unless told otherwise, those the reply is asked for with."""
-        self._mask_at(self._fingerprints.of(*owner_of(value)), value, version, kind, asked)
+    def mask(self, value: dict[str, Any], version: str, kind: str) -> None:
+        """Mask an object by the rules of its kind and those the reply is asked for with."""
+        self._mask_at(self._fingerprints.of(*owner_of(value)), value, version, kind, asked=True)
 
     def _mask_at(self, place: Fingerprints, value: dict[str, Any], version: str, kind: str, asked: bool) -> None:
         """Mask an object that is at `place`."""
@@ -88,7 +87,7 @@ class Fields:
         for find, visit in program[0]:
             find(value, visit)
         if self.sets:
-            _MANAGED(value, program[1])
+            MANAGED_FIELDS(value, program[1])
         self._place, self._releases = before
 
     def _program(self, version: str, kind: str, asked: bool) -> _Program:
@@ -121,13 +120,11 @@ class Fields:
             value = json.dumps(value)
         elif is_placeholder(value):
             return
-        container[key] = encoding(place.placeholder(f"{key}", value))
-        self._changed = True
+        self.put(container, key, encoding(place.placeholder(f"{key}", value)))
 
     def put(self, container: Any, key: Any, value: Any) -> None:
         """What masking made of a value."""
-        container[key] = value
-        self._changed = True
+        container[key], self._changed = value, True
 
     def cell(self, cells: list[Any], index: int, name: str, owner: Owner, hidden: bool) -> None:
         """Replace or search a cell of a Table; `owner` is whose row it is in."""
@@ -162,9 +159,6 @@ class Fields:
 
     def _visit_base64(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         visit_leaves(container, self._but_releases(container, keys), trail, self._replace_encoded)
-
-    def _replace_encoded(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
-        self._replace_all(container, keys, trail, encode)
 
     def _but_releases(self, container: Any, keys: Iterable[Any]) -> Iterable[Any]:
         """The keys without those of releases, which are masked inside and so not as a whole."""
@@ -203,17 +197,9 @@ class Fields:
                 self.put(container, key, b64encode(masked).decode())
 
     def _visit_sets(self, hidden: bool, container: Any, keys: Iterable[Any], trail: Trail) -> None:
-        """Mask values in managedFields, where they are keys: all, or what is found."""
-
-        def masked(fields: Any) -> Any:
-            return {shown(key): masked(inner) for key, inner in fields.items()} if isinstance(fields, dict) else fields
-
-        def shown(key: str) -> str:
-            return _HIDDEN_SET if hidden and key.startswith("v:") else redact(key, self._detectors, _SILENT)
-
         for key in keys:
-            if (fields := masked(container[key])) != container[key]:
-                self.put(container, key, fields)
+            if (masked := mask_sets(container[key], hidden, self._detectors)) != container[key]:
+                self.put(container, key, masked)
 
     def _visit_copies(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         """Mask JSON copies inside, as places of their object's; what is no unambiguous JSON object is masked whole."""

@@ -92,7 +92,7 @@ class Masker:
     def _make(self, request: KubeRequest, reply: Reply) -> MaskPlan:
         rules = self._about(request) if reply is Reply.OBJECTS else []
         fingerprints = self._fingerprints.silent() if request.dry_run else self._fingerprints
-        return MaskPlan(reply, request.verb == "watch", rules, self._rules_of_kind, self._detectors, fingerprints)
+        return MaskPlan(reply, request.verb, rules, self._rules_of_kind, self._detectors, fingerprints)
 
     def _rules_of_kind(self, group: str, kind: str) -> tuple[Rule, ...]:
         rules = self._kinds.get((group, kind))
@@ -116,7 +116,7 @@ def mask_reply(
         case "refuse":
             raise Unmaskable(f"{content_type or 'a reply without a content type'} cannot be masked")
         case mode:
-            stream = plan.frames() if mode == "frames" else plan.text()
+            stream = plan.stream(mode)
             for chunk in chunks:
                 yield from stream.feed(chunk)
             yield from stream.finish()

@@ -8,7 +8,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from addons.core.masking.codec import Unmaskable
@@ -56,8 +56,7 @@ class ObjectMasker:
             case {"kind": "Table"} | {"rows": list(), "columnDefinitions": list()}:
                 self._table(value)
             case {"items": list(items)} if (kind := str(value.get("kind", "List"))).endswith("List"):
-                for item in items:
-                    self._item(item, str(value.get("apiVersion", "")), kind.removesuffix("List"))
+                self._items(items, str(value.get("apiVersion", "")), kind.removesuffix("List"))
             case dict():
                 self._fields.mask(value, str(value.get("apiVersion", "")), str(value.get("kind", "")))
             case _:
@@ -71,6 +70,20 @@ class ObjectMasker:
             case _:
                 raise Unmaskable("not a watch event")
 
+    def items(self, head: dict[str, Any]) -> Callable[[Any], None] | None:
+        """What masks items of a list, or rows of a Table, of which `head` is the rest. None if it is neither."""
+        version, kind = str(head.get("apiVersion", "")), str(head.get("kind", "List"))
+        if "rows" in head:
+            self._table(head)
+            return self._rows
+        if not kind.endswith("List"):
+            return None
+        return lambda items: self._items(items, version, kind.removesuffix("List"))
+
+    def _items(self, items: Iterable[Any], version: str, kind: str) -> None:
+        for item in items:
+            self._item(item, version, kind)
+
     def _item(self, item: Any, version: str, kind: str) -> None:
         """An item of a list, which names its kind only in a list of mixed kinds."""
         if isinstance(item, dict) and "kind" not in item:
@@ -81,7 +94,10 @@ class ObjectMasker:
     def _table(self, table: dict[str, Any]) -> None:
         if definitions := table.get("columnDefinitions"):
             self._columns = [str(definition["name"]) for definition in definitions]
-        for row in table.get("rows") or ():
+        self._rows(table.get("rows") or ())
+
+    def _rows(self, rows: Iterable[Any]) -> None:
+        for row in rows:
             cells, shown = row["cells"], row.get("object")
             owner = owner_of(shown) if isinstance(shown, dict) else tuple(map(str, cells[:1]))
             for index in range(len(cells)):

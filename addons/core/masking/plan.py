@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from enum import Enum
@@ -12,12 +11,14 @@ from addons.core.masking.codec import Unmaskable, decode_json, decode_yaml, enco
 from addons.core.masking.detectors import Detectors, any_of, compile_re2
 from addons.core.masking.fields import RulesOfKind
 from addons.core.masking.frames import FrameMasker
+from addons.core.masking.lists import ListMasker, MaskItems, NotWhole
 from addons.core.masking.objects import ObjectMasker, hide_quoted
 from addons.core.masking.placeholder import Fingerprints
 from addons.core.masking.rule import Rule
 from addons.core.masking.text import TextMasker, redact
+from addons.core.masking.warnings import mask_warnings
 
-type Mode = Literal["pass", "document", "frames", "text", "refuse"]
+type Mode = Literal["pass", "document", "list", "frames", "text", "refuse"]
 
 _JSON = "application/json"
 _YAML = "application/yaml"
@@ -25,10 +26,6 @@ _FORMS = {"", "Table", "PartialObjectMetadata", "PartialObjectMetadataList"}
 _PARAMETERS = {"as", "v", "g", "q", "stream", "charset"}
 _NO_BODY = (204, 304)
 _MALFORMED = (KeyError, TypeError, AttributeError, IndexError, UnicodeError, RecursionError)
-
-_WARNING = re.compile(r'(\s*\d{3} [^\s"]+ )("(?:[^"\\]|\\.)*")')
-_WARNINGS = re.compile(rf'{_WARNING.pattern}(?:\s"[^"]*")?(?:\s*,{_WARNING.pattern}(?:\s"[^"]*")?)*\s*').fullmatch
-_ESCAPED, _SPECIAL = re.compile(r"\\(.)", re.S), re.compile(r'["\\]')
 
 
 class Reply(Enum):
@@ -55,6 +52,7 @@ class MaskPlan:
         "_accepted",
         "_detectors",
         "_fingerprints",
+        "_lists",
         "_needed",
         "_of_kind",
         "_rules",
@@ -68,7 +66,7 @@ class MaskPlan:
     def __init__(
         self,
         reply: Reply,
-        watch: bool,
+        verb: str,
         rules: Sequence[Rule],
         of_kind: RulesOfKind,
         detectors: Detectors,
@@ -77,7 +75,8 @@ class MaskPlan:
         self.reply = reply
         self.passes = reply is Reply.PASSED
         self.guards = any(rule.guard for rule in rules)
-        self._watch = watch
+        self._watch = verb == "watch"
+        self._lists = verb == "list"
         self._rules = rules
         self._of_kind = of_kind
         self._detectors = detectors
@@ -108,8 +107,11 @@ class MaskPlan:
                 self._accepted[original] = accepted
         return accepted
 
-    def mode(self, status: int, content_type: str, content_encoding: str = "") -> Mode:
-        """How to treat a reply with this status and these headers. Unknown forms are refused."""
+    def mode(self, status: int, content_type: str, content_encoding: str = "", length: str = "") -> Mode:
+        """How to treat a reply with this status and these headers. Unknown forms are refused.
+
+        A list whose length is not told is long.
+        """
         if self.passes or status == 101:
             return "pass"
         if content_encoding.lower() not in ("", "identity"):
@@ -118,14 +120,17 @@ class MaskPlan:
             return "text"
         kind = _media_type(content_type)
         if kind == _JSON:
-            return "frames" if self._watch and status == 200 else "document"
+            if status != 200:
+                return "document"
+            return "frames" if self._watch else "list" if self._lists and not length else "document"
         if (kind == _YAML and not self._watch) or (kind == "text/plain" and status >= 400) or status in _NO_BODY:
             return "document"
         return "refuse"
 
     def mode_of(self, status: int, headers: Mapping[str, str]) -> Mode:
         """As `mode`, from the headers of a reply, which find names in lower case."""
-        return self.mode(status, headers.get("content-type", ""), headers.get("content-encoding", ""))
+        kind, encoding = headers.get("content-type", ""), headers.get("content-encoding", "")
+        return self.mode(status, kind, encoding, headers.get("content-length", ""))
 
     def mask_document(self, body: bytes, content_type: str) -> bytes:
         """The masked body; the same bytes when nothing had to be masked. Raises Unmaskable."""
@@ -139,23 +144,28 @@ class MaskPlan:
         return self._mask_plain(body)
 
     def mask_warnings(self, values: Sequence[str]) -> list[str]:
-        """The `Warning` headers, without those that cannot be read. Source: RFC 7234, section 5.5."""
-        if self.passes:
-            return list(values)
-        return [
-            _WARNING.sub(lambda found: found[1] + self._mask_warning(found[2]), value)
-            for value in values
-            if _WARNINGS(value)
-        ]
-
-    def _mask_warning(self, quoted: str) -> str:
-        text = self._redact(_ESCAPED.sub(r"\1", quoted[1:-1]))
-        return '"' + _SPECIAL.sub(r"\\\g<0>", text) + '"'
+        """The `Warning` headers, without those that cannot be read."""
+        return list(values) if self.passes else mask_warnings(values, self._redact)
 
     def frames(self) -> StreamMasker:
         """A masker for the events of one watch."""
         masker = self._masker()
         return FrameMasker(lambda frame: self._mask_json(frame, masker, masker.event))
+
+    def list(self) -> StreamMasker:
+        """A masker for one list or Table."""
+        masker = self._masker()
+
+        def begin(head: dict[str, Any]) -> MaskItems | None:
+            if (mask := masker.items(head)) is None:
+                return None
+            return lambda text, look: self._mask_items(b"[" + text + b"]", look, masker, mask)[1:-1]
+
+        return ListMasker(begin, self._mask_object)
+
+    def stream(self, mode: Mode) -> StreamMasker:
+        """The masker for what is streamed in this mode."""
+        return {"frames": self.frames, "list": self.list}.get(mode, self.text)()
 
     def text(self) -> StreamMasker:
         """A masker for one body of text, such as a log."""
@@ -173,10 +183,23 @@ class MaskPlan:
         return self._mask_json(body, masker, masker.mask)
 
     def _mask_json(self, body: bytes, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
-        if self._needed is not None and not self._needed.search(body):
+        return self._masked(body, decode_json(body), masker, mask) if self._is_needed(body) else body
+
+    def _mask_items(self, body: bytes, look: bool, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
+        needed = self._is_needed(body)
+        if not needed and not look:
             return body
+        try:
+            value = decode_json(body)
+        except Unmaskable as error:
+            raise NotWhole(str(error)) from None
+        return self._masked(body, value, masker, mask) if needed else body
+
+    def _is_needed(self, body: bytes) -> bool:
+        return self._needed is None or self._needed.search(body) is not None
+
+    def _masked(self, body: bytes, value: Any, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
         masker.expect(body, self._detectors)
-        value = decode_json(body)
         return encode_json(value, like=body) if _apply(masker, mask, value) else body
 
     def _mask_yaml(self, body: bytes) -> bytes:

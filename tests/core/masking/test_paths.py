@@ -75,6 +75,11 @@ def test_scalars_have_nothing_below_them() -> None:
     assert found_by_walker("$.a..b", {"a": 1}) == []
 
 
+def test_lists_hold_scalars_and_objects() -> None:
+    value = {"x": [1, {"a": 2}, [3, {"a": 4}]]}
+    assert found_by_walker("$..a", value) == found_by_jsonpath_ng("$..a", value)
+
+
 def test_this_is_the_object_itself() -> None:
     assert found_by_walker("$.`this`.a", value := {"a": 1}) == [f"{id(value)}'a'"]
 

@@ -115,8 +115,11 @@ spec:
     [
         ("GET /openapi/v2", 200, PROTOBUF, "gzip", "pass"),
         (f"GET {NS}/services", 200, PROTOBUF, "", "refuse"),
-        (f"GET {NS}/secrets", 200, "application/json", "", "document"),
-        (f"GET {NS}/secrets", 200, "application/json; charset=utf-8", "identity", "document"),
+        (f"GET {NS}/secrets", 200, "application/json", "", "list"),
+        (f"GET {NS}/secrets", 200, "application/json; charset=utf-8", "identity", "list"),
+        (f"GET {NS}/secrets/s", 200, "application/json", "", "document"),
+        (f"DELETE {NS}/secrets", 200, "application/json", "", "document"),
+        (f"GET {NS}/secrets", 403, "application/json", "", "document"),
         (f"GET {NS}/secrets", 200, "application/yaml", "", "document"),
         (f"GET {NS}/secrets", 200, "application/json", "gzip", "refuse"),
         (f"GET {NS}/secrets", 200, PROTOBUF, "", "refuse"),
@@ -138,6 +141,12 @@ def test_how_a_reply_is_treated(target: str, status: int, content_type: str, enc
     assert plan(target).mode(status, content_type, encoding) == mode
     headers = {"content-type": content_type, "content-encoding": encoding}
     assert plan(target).mode_of(status, {key: value for key, value in headers.items() if value}) == mode
+
+
+def test_a_short_list_is_a_document() -> None:
+    found = plan(f"GET {NS}/secrets")
+    assert found.mode_of(200, {"content-type": "application/json", "content-length": "9"}) == "document"
+    assert found.mode_of(200, {"content-type": "application/json"}) == "list"
 
 
 def test_endless_replies_are_known() -> None:
