@@ -14,8 +14,8 @@ from random import Random
 from typing import Any
 
 from addons.core.identity import Identity
-from addons.core.masking import Masker
-from addons.core.masking.codec import decode_json, encode_json
+from addons.core.masking import Masker, MaskPlan
+from addons.core.masking.codec import decode_json
 from addons.core.reading import read_request
 from addons.core.session import Session
 from scripts.devenv.bench_decision import nothing_to_collect
@@ -23,7 +23,7 @@ from scripts.devenv.bench_scenarios import WrongAnswers
 
 SECRETS, LOG_BYTES, CHUNK = 500, 1_000_000, 65_536
 AIMS_MS = {"list": 12, "walk": 3, "log": 5}
-TITLES = {"list": "a list of 500 Secrets", "walk": "of that, not the JSON", "log": "1 MB of a log"}
+TITLES = {"list": "a list of 500 Secrets", "walk": "of that, the walk", "log": "1 MB of a log"}
 TURNS = 5
 _WORDS = (
     "GET /api/v1/users 200 error: connection refused http://shop:8080/cart user=alice level=info ts=2026-01-01"
@@ -94,14 +94,11 @@ def measure(masker: Masker, rounds: int) -> dict[str, Any]:
     def whole() -> bytes:
         return objects.mask_document(listed, "application/json")
 
-    def copied() -> bytes:
-        return encode_json(decode_json(listed), like=listed)
-
     if any(value in whole() for value in values) or any(secret in scan() for secret in planted):
         raise WrongAnswers("what was to be masked was not")
     cases: dict[str, Callable[[], float]] = {
         "list": lambda: _milliseconds(whole),
-        "walk": lambda: _milliseconds(whole) - _milliseconds(copied),
+        "walk": lambda: _walk(objects, listed),
         "log": lambda: _milliseconds(scan),
     }
     with nothing_to_collect():
@@ -124,6 +121,13 @@ def _milliseconds(run: Callable[[], object]) -> float:
     began = time.perf_counter()
     run()
     return (time.perf_counter() - began) * 1000
+
+
+def _walk(plan: MaskPlan, body: bytes) -> float:
+    """Of what is decoded already, and has been searched for what detectors know."""
+    value, masker = decode_json(body), plan.objects()
+    masker.expect(body)
+    return _milliseconds(lambda: masker.mask(value))
 
 
 def _report(name: str, times: list[float]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ import re2
 TERMINATORS = r"""[\x00-\x20\x7f"'`<>]"""
 MAX_START_BYTES = 256
 
+_ESCAPE = 0x1B
 _COLOUR = r"\x1b\[[0-9;]{0,16}m"
 """Select Graphic Rendition (ECMA-48, 8.3.117)."""
 _IN_JSON = r"(?:\b|\\[bfnrt]|\\u[0-9a-fA-F]{4}(?:\[[0-9;]{0,16}m)?)"
@@ -163,13 +164,13 @@ def as_kubernetes_json(value: Any) -> bytes:
     return text.encode("utf-8", "surrogatepass")
 
 
-def _first_bytes(detector: Detector) -> range:
+def _first_bytes(detector: Detector) -> frozenset[int]:
     """The bytes a start may begin with, or a few more: so that few detectors are tried at each hit."""
     try:
-        least, most = compile_re2(_boundaries_as(f"(?:{_COLOUR})?", detector.source)).possiblematchrange(1)
+        least, most = compile_re2(_boundaries_as("", detector.source)).possiblematchrange(1)
     except re2.error:
-        return range(256)
-    return range(least[0] if least else 0, (most[0] if most else 255) + 1)
+        return frozenset(range(256))
+    return frozenset((_ESCAPE, *range(least[0] if least else 0, (most[0] if most else 255) + 1)))
 
 
 def _in_text(pattern: str) -> str:

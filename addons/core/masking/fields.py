@@ -47,8 +47,8 @@ class Fields:
     """Masks fields of the objects of one reply, by the rules it is asked for with and those of the objects' kinds."""
 
     __slots__ = (
-        "_asked", "_changed", "_detectors", "_fingerprints", "_of_kind", "_place", "_programs", "_releases",
-        "_replace_encoded", "searching", "sets",
+        "_asked", "_changed", "_detectors", "_fingerprints", "_of_kind", "_owner", "_programs", "_releases",
+        "_replace_encoded", "_searching", "_sets",
     )  # fmt: skip
 
     def __init__(
@@ -57,15 +57,18 @@ class Fields:
         self._asked = asked
         self._of_kind = of_kind
         self._detectors = detectors
-        self._fingerprints = self._place = fingerprints
+        self._fingerprints = fingerprints
+        self._owner: Owner = ()
         self._changed = False
         self._replace_encoded = partial(self._replace_all, encoding=encode)
         self._programs: dict[tuple[str, str, bool], _Program] = {}
         self._releases: set[tuple[int, Any]] = set()
-        self.searching = True
-        """False when no secret begins anywhere in what is masked, so that nothing is searched."""
-        self.sets = True
-        """False when no managedFields hold values, as they do of lists that are sets."""
+        self._searching = self._sets = True
+
+    def expect(self, body: bytes) -> None:
+        """Look once in the JSON of what is masked next: for secrets that may be found, and values in managedFields."""
+        self._searching = self._detectors.may_be_in_json(body)
+        self._sets = self._searching or b'"v:' in body
 
     def changes(self, mask: Callable[[], None]) -> bool:
         """Whether `mask` found something to mask."""
@@ -76,19 +79,18 @@ class Fields:
 
     def mask(self, value: dict[str, Any], version: str, kind: str) -> None:
         """Mask an object by the rules of its kind and those the reply is asked for with."""
-        self._mask_at(self._fingerprints.of(*owner_of(value)), value, version, kind, asked=True)
+        self._mask_as(owner_of(value), value, version, kind, asked=True)
 
-    def _mask_at(self, place: Fingerprints, value: dict[str, Any], version: str, kind: str, asked: bool) -> None:
-        """Mask an object that is at `place`."""
+    def _mask_as(self, owner: Owner, value: dict[str, Any], version: str, kind: str, asked: bool) -> None:
         shape = (version, kind, asked)
         if (program := self._programs.get(shape)) is None:
             program = self._programs[shape] = self._program(*shape)
-        before, self._place, self._releases = (self._place, self._releases), place, set()
+        before, self._owner, self._releases = (self._owner, self._releases), owner, set()
         for find, visit in program[0]:
             find(value, visit)
-        if self.sets:
+        if self._sets:
             MANAGED_FIELDS(value, program[1])
-        self._place, self._releases = before
+        self._owner, self._releases = before
 
     def _program(self, version: str, kind: str, asked: bool) -> _Program:
         """What is done in an object of this kind, and at its managedFields."""
@@ -111,43 +113,42 @@ class Fields:
             for find in finders:
                 yield find, visit
 
-    def replace(self, container: Any, key: Any, place: Fingerprints, encoding: Callable[[str], str] = str) -> None:
-        """A placeholder for a value, unless it is one."""
-        value = container[key]
-        if type(value) is not str:
-            if value is None:
-                return
-            value = json.dumps(value)
-        elif is_placeholder(value):
-            return
-        self.put(container, key, encoding(place.placeholder(f"{key}", value)))
-
     def put(self, container: Any, key: Any, value: Any) -> None:
         """What masking made of a value."""
         container[key], self._changed = value, True
 
     def cell(self, cells: list[Any], index: int, name: str, owner: Owner, hidden: bool) -> None:
         """Replace or search a cell of a Table; `owner` is whose row it is in."""
-        self._place = self._fingerprints.of(*owner, "cell", name)
+        self._owner = (*owner, "cell", name)
         if hidden:
-            self.replace(cells, index, self._place)
+            self._replace_all(cells, (index,), None)
         else:
             self._search(cells, (index,), None)
 
     def message(self, holder: dict[str, Any]) -> None:
         """Search a message of a Status."""
-        self._place = self._fingerprints.of("message")
+        self._owner = ("message",)
         self._search(holder, ("message",), None)
 
     def _at(self, trail: Trail) -> Fingerprints:
-        return self._place.of(spell(trail))
+        return self._fingerprints.of(*self._owner, spell(trail))
 
     def _replace_all(
-        self, container: Any, keys: Iterable[Any], trail: Trail, encoding: Callable[[str], str] = str
+        self, container: Any, keys: Iterable[Any], trail: Trail, encoding: Callable[[str], str] | None = None
     ) -> None:
-        place = self._at(trail)
+        """Placeholders for values, unless they are some or there is none. Nothing here runs as often as this."""
+        placeholder = self._at(trail).placeholder
         for key in keys:
-            self.replace(container, key, place, encoding)
+            value = container[key]
+            if type(value) is not str:
+                if value is None:
+                    continue
+                value = json.dumps(value)
+            elif is_placeholder(value):
+                continue
+            made = placeholder(f"{key}", value)
+            container[key] = encoding(made) if encoding else made
+            self._changed = True
 
     def _replace_told(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         """What a key says is secret: no switch and nothing that is empty."""
@@ -169,7 +170,7 @@ class Fields:
 
     def _visit_searched(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         """Search all text at or below the keys: at once first, because there is seldom a secret."""
-        if self.searching and self._detectors.may_be_in("\n".join(texts(container, keys)).encode(*_ENCODING)):
+        if self._searching and self._detectors.may_be_in("\n".join(texts(container, keys)).encode(*_ENCODING)):
             visit_leaves(container, keys, trail, self._search)
 
     def _search(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
@@ -179,7 +180,7 @@ class Fields:
                 continue
             masked = redact(value, self._detectors, At(partial(self._at, (trail, key))))
             if masked != value and _BASE64(value):  # it stays base64, and a client can decode what holds it
-                self.replace(container, key, self._at(trail), encode)
+                self._replace_encoded(container, (key,), trail)
             elif masked != value:
                 self.put(container, key, masked)
 
@@ -210,18 +211,18 @@ class Fields:
             except Unmaskable:
                 inner = None
             if not isinstance(inner, dict):
-                self.replace(container, key, self._at(trail))
-            elif self._changes_inside(self._at((trail, key)), inner, asked=True):
+                self._replace_all(container, (key,), trail)
+            elif self._changes_inside((*self._owner, spell((trail, key))), inner, asked=True):
                 # kubectl ends its own copy with a newline
                 end = "\n" if text.endswith("\n") else ""
                 container[key] = json.dumps(inner, ensure_ascii=False, separators=(",", ":")) + end
 
-    def _changes_inside(self, place: Fingerprints, inner: dict[str, Any], asked: bool, *kind: str) -> bool:
+    def _changes_inside(self, owner: Owner, inner: dict[str, Any], asked: bool, *kind: str) -> bool:
         """Mask an object within a value, and tell whether there was something to mask."""
         version, kind_ = kind or (str(inner.get("apiVersion", "")), str(inner.get("kind", "")))
-        known, self.searching, self.sets = (self.searching, self.sets), True, True  # nobody has looked inside
-        changed = self.changes(lambda: self._mask_at(place, inner, version, kind_, asked))
-        self.searching, self.sets = known
+        known, self._searching, self._sets = (self._searching, self._sets), True, True  # nobody has looked inside
+        changed = self.changes(lambda: self._mask_as(owner, inner, version, kind_, asked))
+        self._searching, self._sets = known
         return changed
 
     def _visit_manifests(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
@@ -229,21 +230,21 @@ class Fields:
         for key in keys:
             text = container[key]
             if not isinstance(text, str):
-                self.replace(container, key, self._at(trail))
-            elif (masked := self._manifests(text, self._at((trail, key)))) != text:
+                self._replace_all(container, (key,), trail)
+            elif (masked := self._manifests(text, (*self._owner, spell((trail, key))))) != text:
                 self.put(container, key, masked)
 
-    def _manifests(self, text: str, place: Fingerprints) -> str:
+    def _manifests(self, text: str, owner: Owner) -> str:
         def mask(inner: dict[str, Any]) -> bool:
-            return self._changes_inside(place.of(*owner_of(inner)), inner, asked=False)
+            return self._changes_inside((*owner, *owner_of(inner)), inner, asked=False)
 
-        return mask_documents(text, mask, partial(place.placeholder, "document"))
+        return mask_documents(text, mask, partial(self._fingerprints.of(*owner).placeholder, "document"))
 
     def _visit_releases(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         """Mask releases of Helm inside."""
         for key in keys:
             if (release := helm.unpack(container[key])) is not None:
                 self._releases.add((id(container), key))
-                place = self._at((trail, key))
-                if self._changes_inside(place, release.value, False, helm.API_VERSION, helm.KIND):
+                owner = (*self._owner, spell((trail, key)))
+                if self._changes_inside(owner, release.value, False, helm.API_VERSION, helm.KIND):
                     container[key] = release.pack()

@@ -39,10 +39,9 @@ class ObjectMasker:
         self._shown = frozenset.intersection(*[rule.columns for rule in self._guards]) if self._guards else frozenset()
         self._columns: list[str] = []  # of the Table: in a watch only the first event names them
 
-    def expect(self, body: bytes, detectors: Detectors) -> None:
+    def expect(self, body: bytes) -> None:
         """Look once, in the JSON of what is masked next, for what need not be looked for in each object."""
-        self._fields.searching = detectors.may_be_in_json(body)
-        self._fields.sets = b'"v:' in body or self._fields.searching
+        self._fields.expect(body)
 
     def changes(self, mask: Callable[[Any], None], value: Any) -> bool:
         """Whether `mask`, one of the two ways here, found something to mask in the value. Raises as that does."""

@@ -49,16 +49,15 @@ def spell(trail: Trail) -> str:
     return ".".join(["$", *reversed(keys)])
 
 
+_CONTAINERS = (dict, list)
+
+
 def visit_leaves(container: Any, keys: Iterable[Any], trail: Trail, visit: Visit) -> None:
     """Visit the values at `keys`, or every scalar below those that are objects or lists."""
-    leaves = []
-    for key in keys:
-        value = container[key]
-        if isinstance(value, (dict, list)):
-            visit_leaves(value, all_keys(value), (trail, key), visit)
-        else:
-            leaves.append(key)
-    if leaves:
+    inner = [key for key in keys if type(container[key]) in _CONTAINERS]
+    for key in inner:
+        visit_leaves(container[key], all_keys(container[key]), (trail, key), visit)
+    if leaves := [key for key in keys if key not in inner] if inner else keys:
         visit(container, leaves, trail)
 
 

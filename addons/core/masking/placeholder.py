@@ -12,7 +12,7 @@ import base64
 import hashlib
 import re
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from addons.core.masking.helm import unpacked
@@ -55,7 +55,7 @@ class Fingerprints:
             return self
         twin = Fingerprints.__new__(Fingerprints)
         twin._state = state = self._state.copy()
-        state.update(_joined(bound))
+        state.update(repr(bound).encode())  # as Python writes it, no two are the same
         return twin
 
     def placeholder(self, where: str, value: str) -> str:
@@ -65,11 +65,6 @@ class Fingerprints:
         state = self._state.copy()
         state.update(f"{len(where)}:{where}{len(value)}:{value}".encode("utf-8", "surrogatepass"))
         return MARKER + state.hexdigest()
-
-
-def _joined(parts: Sequence[str]) -> bytes:
-    """Length prefixes keep ("a", "bc") and ("ab", "c") apart."""
-    return "".join([f"{len(part)}:{part}" for part in parts]).encode("utf-8", "surrogatepass")
 
 
 class At:

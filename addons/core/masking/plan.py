@@ -149,12 +149,12 @@ class MaskPlan:
 
     def frames(self) -> StreamMasker:
         """A masker for the events of one watch."""
-        masker = self._masker()
+        masker = self.objects()
         return FrameMasker(lambda frame: self._mask_json(frame, masker, masker.event))
 
     def list(self) -> StreamMasker:
         """A masker for one list or Table."""
-        masker = self._masker()
+        masker = self.objects()
 
         def begin(head: dict[str, Any]) -> MaskItems | None:
             if (mask := masker.items(head)) is None:
@@ -175,11 +175,12 @@ class MaskPlan:
         """A masker for one output of an interactive stream: it holds nothing back that could be waited for."""
         return TextMasker(self._detectors, self._text, eager=True)
 
-    def _masker(self) -> ObjectMasker:
+    def objects(self) -> ObjectMasker:
+        """A masker for the decoded objects of one reply."""
         return ObjectMasker(self._rules, self._of_kind, self._detectors, self._fingerprints)
 
     def _mask_object(self, body: bytes) -> bytes:
-        masker = self._masker()
+        masker = self.objects()
         return self._mask_json(body, masker, masker.mask)
 
     def _mask_json(self, body: bytes, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
@@ -199,11 +200,11 @@ class MaskPlan:
         return self._needed is None or self._needed.search(body) is not None
 
     def _masked(self, body: bytes, value: Any, masker: ObjectMasker, mask: Callable[[Any], None]) -> bytes:
-        masker.expect(body, self._detectors)
+        masker.expect(body)
         return encode_json(value, like=body) if _apply(masker, mask, value) else body
 
     def _mask_yaml(self, body: bytes) -> bytes:
-        masker = self._masker()
+        masker = self.objects()
         value = decode_yaml(body)
         return encode_yaml(value) if _apply(masker, masker.mask, value) else body
 
