@@ -46,6 +46,12 @@ def required_value(selector: str, field: str) -> str | None:
     return required
 
 
+def selected_fields(selector: str) -> frozenset[str]:
+    """The fields that a field selector asks about, as far as it can be read."""
+    operators = ((term, _OPERATOR.search(term)) for term in _terms(selector))
+    return frozenset(term[: operator.start()] if operator else term for term, operator in operators)
+
+
 def check_label_selector(selector: str) -> None:
     """Nothing, if the API server would accept this label selector. Raises InvalidSelector."""
     tokens = list(_TOKEN.finditer(selector))

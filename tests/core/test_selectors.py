@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.core.selectors import InvalidSelector, check_label_selector, is_int64, required_value
+from addons.core.selectors import InvalidSelector, check_label_selector, is_int64, required_value, selected_fields
 
 
 @pytest.mark.parametrize(
@@ -151,3 +151,11 @@ def test_any_text_is_valid_or_invalid(selector: str) -> None:
             check(selector)
         except InvalidSelector as error:
             assert str(error)
+
+
+@pytest.mark.parametrize(
+    ("selector", "fields"),
+    [("", set()), ("a=b,c.d!=e,f==g", {"a", "c.d", "f"}), ("a=b\\,c=d", {"a"}), ("odd,", {"odd"})],
+)
+def test_the_fields_that_are_asked_about(selector: str, fields: set[str]) -> None:
+    assert selected_fields(selector) == fields

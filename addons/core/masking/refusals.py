@@ -1,8 +1,8 @@
 """What is refused because masking could not hold otherwise.
 
 Placeholders in a write (they would overwrite the real value), JSON Patch operations that compare or copy masked
-fields (an oracle, and a way to a field that is not masked), upgrades whose frames are not masked here, and replies
-that cannot be masked.
+fields (an oracle, and a way to a field that is not masked), selectors of such fields, upgrades whose frames are not
+masked here, and replies that cannot be masked.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from addons.core.masking.codec import Unmaskable, decode_json
 from addons.core.masking.placeholder import contains_marker, contains_placeholder
 from addons.core.masking.plan import MaskPlan, Reply
 from addons.core.refusal import Refusal
+from addons.core.selectors import selected_fields
 
 _WRITING = frozenset({"POST", "PUT", "PATCH"})
+_PLAIN_FIELDS = frozenset({"metadata.name", "metadata.namespace", "type"})
+"""What may be selected of objects with masked fields: it is shown of all of them."""
 _LEAKING = frozenset({"test", "copy", "move"})
 
 
@@ -27,8 +30,10 @@ def refuse_request(
 
     `headers` finds names in lower case.
     """
-    return refuse_upgrade(plan, headers.get("upgrade", "")) or refuse_write(
-        plan, request, headers.get("content-type", ""), body, decoded
+    return (
+        refuse_upgrade(plan, headers.get("upgrade", ""))
+        or refuse_selector(plan, request)
+        or refuse_write(plan, request, headers.get("content-type", ""), body, decoded)
     )
 
 
@@ -62,6 +67,21 @@ def refuse_write(
     if plan.guards and "json-patch+json" in content_type.lower():
         return _refuse_patch(body)
     return None
+
+
+def refuse_selector(plan: MaskPlan, request: KubeRequest) -> Refusal | None:
+    """The refusal of a list that is narrowed to what a masked field holds, which tells the value; or None."""
+    if not plan.guards:
+        return None
+    asked = {field for key, value in request.query if key == "fieldSelector" for field in selected_fields(value)}
+    if not (probing := sorted(asked - _PLAIN_FIELDS)):
+        return None
+    return Refusal(
+        code=403,
+        rule="masked-value-probed",
+        why=f"a selector of the field {probing[0]} could reveal a masked value",
+        hint="select by metadata.name, metadata.namespace or labels",
+    )
 
 
 def refuse_upgrade(plan: MaskPlan, upgrade: str) -> Refusal | None:

@@ -96,3 +96,22 @@ def test_a_reply_that_cannot_be_masked() -> None:
     refusal = refuse_reply("it is protobuf")
     assert refusal.code == 502
     assert "it is protobuf" in refusal.why
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("GET /api/v1/secrets?fieldSelector=metadata.name%3Ddb", None),
+        ("GET /api/v1/secrets?fieldSelector=type!=Opaque,metadata.namespace=a", None),
+        ("GET /api/v1/secrets?fieldSelector=data.password=x", "masked-value-probed"),
+        (
+            "GET /api/v1/secrets?fieldSelector=metadata.name=db&fieldSelector=metadata.name=db,data.password==x",
+            "masked-value-probed",
+        ),
+        ("GET /api/v1/watch/secrets?fieldSelector=data", "masked-value-probed"),
+        ("DELETE /api/v1/namespaces/a/secrets?fieldSelector=data.a!=x", "masked-value-probed"),
+        ("GET /api/v1/pods?fieldSelector=status.phase=Running", None),
+    ],
+)
+def test_b73_no_selector_asks_for_a_masked_value(target: str, expected: str | None) -> None:
+    assert rule(target.replace("%3D", "=")) == expected
