@@ -39,6 +39,7 @@ from scripts.devenv.places import REPOSITORY, DevelopmentProblem
 from scripts.devenv.processes import ChildExited
 
 WARM_UP_SECONDS = 0.5
+FIRST_SECONDS = 0.1
 RULES = REPOSITORY / "rules"
 DECISION, BATCH, MASKING = PARTS = ("decision", "explain-batch", "masking")
 """What is measured without a gateway; chosen like a scenario."""
@@ -211,9 +212,13 @@ def measure_scenario(plan: Plan, scenario: Scenario, arms: Sequence[Arm], bench:
 
 def take_sample(scenario: Scenario, arm: Arm, bench: Bench, load: Path, seconds: float) -> Sample:
     """One turn of one arm. Raises WrongAnswers unless every reply was right and every request arrived once."""
+    token = bench.token
+    if arm.masks:
+        token = bench.caller()
+        bench_load.run(load, scenario, arm.target, token, FIRST_SECONDS, arm.masks)  # a role session is made once
     bench_load.take_counts(bench.control_port)
     meter = bench_machine.Meter(arm.child.pid if arm.child else None, bench.cores.gateway)
-    measured = bench_load.run(load, scenario, arm.target, bench.token, seconds, arm.masks)
+    measured = bench_load.run(load, scenario, arm.target, token, seconds, arm.masks)
     spent = meter.read()
     check(measured, bench_load.take_counts(bench.control_port), scenario, arm)
     return Sample(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from addons.core.masking.detectors import Detectors
 from addons.core.masking.managed_fields import MANAGED_FIELDS, mask_sets
 from addons.core.masking.manifests import mask_documents
 from addons.core.masking.paths import Trail, Visit, spell, texts, visit_leaves, visit_named
-from addons.core.masking.placeholder import At, Fingerprints, encode, is_placeholder
+from addons.core.masking.placeholder import At, Fingerprints, Owner, encode, is_placeholder, owner_of
 from addons.core.masking.rule import Finder, Rule
 from addons.core.masking.text import redact, redact_bytes
 
@@ -27,16 +27,7 @@ _BASE64 = re.compile("(?:[A-Za-z0-9+/]{4}){10,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+
 """Of some length: shorter ones are as likely words."""
 _ENCODING = ("utf-8", "surrogatepass")
 
-type Owner = tuple[str, ...]
-"""The object that a value belongs to, and in a copy the place of that."""
 type RulesOfKind = Callable[[str, str], Sequence[Rule]]
-
-
-def owner_of(value: dict[str, Any]) -> Owner:
-    """What tells an object from every other, of the same name or later."""
-    metadata = value.get("metadata")
-    whose = metadata if isinstance(metadata, dict) else {}
-    return str(whose.get("uid", "")), str(whose.get("namespace", "")), str(whose.get("name", ""))
 
 
 type _Step = tuple[Finder, Visit]
@@ -47,8 +38,17 @@ class Fields:
     """Masks fields of the objects of one reply, by the rules it is asked for with and those of the objects' kinds."""
 
     __slots__ = (
-        "_asked", "_changed", "_detectors", "_fingerprints", "_of_kind", "_owner", "_programs", "_releases",
-        "_replace_encoded", "_searching", "_sets",
+        "_asked",
+        "_changed",
+        "_detectors",
+        "_expects_secrets",
+        "_expects_sets",
+        "_fingerprints",
+        "_of_kind",
+        "_owner",
+        "_programs",
+        "_releases",
+        "_replace_encoded",
     )  # fmt: skip
 
     def __init__(
@@ -63,12 +63,12 @@ class Fields:
         self._replace_encoded = partial(self._replace_all, encoding=encode)
         self._programs: dict[tuple[str, str, bool], _Program] = {}
         self._releases: set[tuple[int, Any]] = set()
-        self._searching = self._sets = True
+        self._expects_secrets = self._expects_sets = True
 
     def expect(self, body: bytes) -> None:
         """Look once in the JSON of what is masked next: for secrets that may be found, and values in managedFields."""
-        self._searching = self._detectors.may_be_in_json(body)
-        self._sets = self._searching or b'"v:' in body
+        self._expects_secrets = self._detectors.may_be_in_json(body)
+        self._expects_sets = self._expects_secrets or b'"v:' in body
 
     def changes(self, mask: Callable[[], None]) -> bool:
         """Whether `mask` found something to mask."""
@@ -88,47 +88,44 @@ class Fields:
         before, self._owner, self._releases = (self._owner, self._releases), owner, set()
         for find, visit in program[0]:
             find(value, visit)
-        if self._sets:
+        if self._expects_sets:
             MANAGED_FIELDS(value, program[1])
         self._owner, self._releases = before
 
     def _program(self, version: str, kind: str, asked: bool) -> _Program:
         """What is done in an object of this kind, and at its managedFields."""
-        rules = (*(self._asked if asked else ()), *self._of_kind(version.rpartition("/")[0], kind))
-        steps = [step for rule in {rule.name: rule for rule in rules}.values() for step in self._steps(rule)]
+        found = (*(self._asked if asked else ()), *self._of_kind(version.rpartition("/")[0], kind))
+        rules = list({rule.name: rule for rule in found}.values())
+        # What is replaced as a whole need not be searched.
+        steps = [step for steps in (self._replacing, self._searching) for rule in rules for step in steps(rule)]
         hidden = any(rule.whole_values for rule in rules)
         return steps, partial(self._visit_sets, hidden)
 
-    def _steps(self, rule: Rule) -> Iterator[_Step]:
-        for finders, visit in (
+    def _replacing(self, rule: Rule) -> list[_Step]:
+        visits: tuple[tuple[Sequence[Finder], Visit], ...] = (
             (rule.helm, self._visit_releases),
             (rule.paths, self._visit_plain),
             (rule.base64, self._visit_base64),
             (rule.named, partial(self._visit_named, rule.tells)),
             (rule.copies, self._visit_copies),
             (rule.manifests, self._visit_manifests),
-            (rule.detect, self._visit_searched),
-            (rule.detect_base64, self._visit_searched_base64),
-        ):
-            for find in finders:
-                yield find, visit
+        )
+        return [(find, visit) for finders, visit in visits for find in finders]
+
+    def _searching(self, rule: Rule) -> list[_Step]:
+        return [
+            *((find, self._visit_searched) for find in rule.detect),
+            *((find, self._visit_searched_base64) for find in rule.detect_base64),
+        ]
 
     def put(self, container: Any, key: Any, value: Any) -> None:
         """What masking made of a value."""
         container[key], self._changed = value, True
 
-    def cell(self, cells: list[Any], index: int, name: str, owner: Owner, hidden: bool) -> None:
-        """Replace or search a cell of a Table; `owner` is whose row it is in."""
-        self._owner = (*owner, "cell", name)
-        if hidden:
-            self._replace_all(cells, (index,), None)
-        else:
-            self._search(cells, (index,), None)
-
-    def message(self, holder: dict[str, Any]) -> None:
-        """Search a message of a Status."""
-        self._owner = ("message",)
-        self._search(holder, ("message",), None)
+    def mask_one(self, container: Any, key: Any, owner: Owner, hidden: bool = False) -> None:
+        """Search a value that is no field of an object, or replace it if it is to be `hidden`."""
+        self._owner = owner
+        (self._replace_all if hidden else self._search)(container, (key,), None)
 
     def _at(self, trail: Trail) -> Fingerprints:
         return self._fingerprints.of(*self._owner, spell(trail))
@@ -170,7 +167,7 @@ class Fields:
 
     def _visit_searched(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
         """Search all text at or below the keys: at once first, because there is seldom a secret."""
-        if self._searching and self._detectors.may_be_in("\n".join(texts(container, keys)).encode(*_ENCODING)):
+        if self._expects_secrets and self._detectors.may_be_in("\n".join(texts(container, keys)).encode(*_ENCODING)):
             visit_leaves(container, keys, trail, self._search)
 
     def _search(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
@@ -212,17 +209,20 @@ class Fields:
                 inner = None
             if not isinstance(inner, dict):
                 self._replace_all(container, (key,), trail)
-            elif self._changes_inside((*self._owner, spell((trail, key))), inner, asked=True):
+            elif self._changes_inside((*self._owner, spell((trail, key))), inner, True, text):
                 # kubectl ends its own copy with a newline
                 end = "\n" if text.endswith("\n") else ""
                 container[key] = json.dumps(inner, ensure_ascii=False, separators=(",", ":")) + end
 
-    def _changes_inside(self, owner: Owner, inner: dict[str, Any], asked: bool, *kind: str) -> bool:
-        """Mask an object within a value, and tell whether there was something to mask."""
+    def _changes_inside(self, owner: Owner, inner: dict[str, Any], asked: bool, text: str = "", *kind: str) -> bool:
+        """Mask an object within a value, and tell whether there was something to mask; `text`: its JSON."""
         version, kind_ = kind or (str(inner.get("apiVersion", "")), str(inner.get("kind", "")))
-        known, self._searching, self._sets = (self._searching, self._sets), True, True  # nobody has looked inside
+        known = self._expects_secrets, self._expects_sets
+        self._expects_secrets = self._expects_sets = True  # nobody has looked inside
+        if text:
+            self.expect(text.encode(*_ENCODING))
         changed = self.changes(lambda: self._mask_as(owner, inner, version, kind_, asked))
-        self._searching, self._sets = known
+        self._expects_secrets, self._expects_sets = known
         return changed
 
     def _visit_manifests(self, container: Any, keys: Iterable[Any], trail: Trail) -> None:
@@ -246,5 +246,5 @@ class Fields:
             if (release := helm.unpack(container[key])) is not None:
                 self._releases.add((id(container), key))
                 owner = (*self._owner, spell((trail, key)))
-                if self._changes_inside(owner, release.value, False, helm.API_VERSION, helm.KIND):
+                if self._changes_inside(owner, release.value, False, "", helm.API_VERSION, helm.KIND):
                     container[key] = release.pack()

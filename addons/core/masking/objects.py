@@ -13,8 +13,8 @@ from typing import Any
 
 from addons.core.masking.codec import Unmaskable
 from addons.core.masking.detectors import Detectors
-from addons.core.masking.fields import Fields, RulesOfKind, owner_of
-from addons.core.masking.placeholder import Fingerprints
+from addons.core.masking.fields import Fields, RulesOfKind
+from addons.core.masking.placeholder import Fingerprints, owner_of
 from addons.core.masking.rule import Rule
 
 _QUOTED = re.compile(
@@ -101,7 +101,8 @@ class ObjectMasker:
             owner = owner_of(shown) if isinstance(shown, dict) else tuple(map(str, cells[:1]))
             for index in range(len(cells)):
                 name = self._columns[index] if index < len(self._columns) else ""
-                self._fields.cell(cells, index, name, owner, bool(self._guards) and name not in self._shown)
+                hidden = bool(self._guards) and name not in self._shown
+                self._fields.mask_one(cells, index, (*owner, "cell", name), hidden)
             if shown is not None:
                 self.mask(shown)
 
@@ -116,7 +117,7 @@ class ObjectMasker:
                     text = hide_quoted(holder["message"], str(details.get("name", "")))
                     if text != holder["message"]:
                         self._fields.put(holder, "message", text)
-                self._fields.message(holder)
+                self._fields.mask_one(holder, "message", ("message",))
 
 
 def hide_quoted(message: str, name: str = "") -> str:

@@ -27,6 +27,16 @@ _BEGINNINGS = (MARKER, base64.b64encode(MARKER[:9].encode()).decode())
 _MINIMUM_KEY_BYTES = 16
 FINGERPRINT_BYTES = 8
 
+type Owner = tuple[str, ...]
+"""The object that a value belongs to, and in a copy the place of that."""
+
+
+def owner_of(value: dict[str, Any]) -> Owner:
+    """What tells an object from every other, of the same name or later."""
+    metadata = value.get("metadata")
+    whose = metadata if isinstance(metadata, dict) else {}
+    return str(whose.get("uid", "")), str(whose.get("namespace", "")), str(whose.get("name", ""))
+
 
 class Fingerprints:
     """Makes placeholders that compare with what is bound to the same, and with nothing else.
