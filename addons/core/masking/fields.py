@@ -16,7 +16,7 @@ from typing import Any
 from addons.core.masking import helm
 from addons.core.masking.codec import Unmaskable, decode_copy
 from addons.core.masking.detectors import Detectors
-from addons.core.masking.managed_fields import MANAGED_FIELDS, mask_sets
+from addons.core.masking.managed_fields import MANAGED_FIELDS, mask_sets, may_hold_values
 from addons.core.masking.manifests import mask_documents
 from addons.core.masking.paths import Trail, Visit, spell, texts, visit_leaves, visit_named
 from addons.core.masking.placeholder import At, Fingerprints, Owner, encode, is_placeholder, owner_of
@@ -68,7 +68,7 @@ class Fields:
     def expect(self, body: bytes) -> None:
         """Look once in the JSON of what is masked next: for secrets that may be found, and values in managedFields."""
         self._expects_secrets = self._detectors.may_be_in_json(body)
-        self._expects_sets = self._expects_secrets or b'"v:' in body
+        self._expects_sets = may_hold_values(body, self._expects_secrets)
 
     def changes(self, mask: Callable[[], None]) -> bool:
         """Whether `mask` found something to mask."""
