@@ -129,14 +129,15 @@ def _absolute(user: Mapping[str, Any], folder: str) -> dict[str, str]:
 
 def entry(document: Mapping[str, Any], kind: str, name: str) -> Mapping[str, Any]:
     """The `cluster`, `context` or `user` of a name. Raises UnusableKubeconfig."""
-    for each in _mappings(document.get(f"{kind}s")):
+    for each in mappings(document.get(f"{kind}s")):
         if name and each.get("name") == name and isinstance(each.get(kind), Mapping):
             found: Mapping[str, Any] = each[kind]
             return found
     raise UnusableKubeconfig(f"the kubeconfig has no {kind} {name!r}")
 
 
-def _mappings(entries: Any) -> Iterator[Mapping[str, Any]]:
+def mappings(entries: Any) -> Iterator[Mapping[str, Any]]:
+    """The entries of a list that are mappings; none of anything else."""
     return (each for each in entries if isinstance(each, Mapping)) if isinstance(entries, list) else iter(())
 
 

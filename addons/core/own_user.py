@@ -16,11 +16,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from pydantic.alias_generators import to_camel
 
 from addons.core.connection import resolve_path
-from addons.core.kubeconfig import UnusableKubeconfig, entry
+from addons.core.kubeconfig import UnusableKubeconfig, entry, mappings
 
 MARGIN_SECONDS = 60.0
 """Before its end a plugin's answer is not used any more."""
 _KINDS = "it needs token, tokenFile, client-certificate with client-key, or exec"
+_EXTENSION = "client.authentication.k8s.io/exec"
+_TOLD = ("server", "tls-server-name", "insecure-skip-tls-verify", "certificate-authority-data", "proxy-url")
 _WRITE = {
     "exec": "write {apiVersion: client.authentication.k8s.io/v1, command: PROGRAM, args: [TEXT],"
     " env: [{name: NAME, value: TEXT}], interactiveMode: Never}",
@@ -62,11 +64,15 @@ class Plugin(_Part):
     env: tuple[Variable, ...] = ()
     install_hint: str = ""
     interactive_mode: Literal["Never", "IfAvailable"] = "Never"  # there is nobody to ask, which `Always` needs
+    provide_cluster_info: bool = False
+    cluster: str = Field(default="", repr=False)
+    """What it is told of the cluster, JSON, if it wants to be told."""
 
     @property
     def environment(self) -> dict[str, str]:
         """What it is given on top of the gateway's own (ExecCredential in KUBERNETES_EXEC_INFO)."""
-        asked = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": {"interactive": False}}
+        spec = {"interactive": False} | ({"cluster": orjson.loads(self.cluster)} if self.provide_cluster_info else {})
+        asked = {"apiVersion": self.api_version, "kind": "ExecCredential", "spec": spec}
         named = {each.name: each.value for each in self.env}
         return {**named, "KUBERNETES_EXEC_INFO": orjson.dumps(asked).decode()}
 
@@ -112,10 +118,13 @@ def own_user(document: Mapping[str, Any], context: str, file: str) -> OwnUser:
     try:
         chosen = entry(document, "context", context or str(document.get("current-context") or ""))
         name = str(chosen.get("user") or "")
-        fields = entry(document, "user", name)
+        user = _user(name, entry(document, "user", name), file)
+        if user.exec is None or not user.exec.provide_cluster_info:
+            return user
+        told = _told(entry(document, "cluster", str(chosen.get("cluster") or "")))
     except UnusableKubeconfig as error:
         raise UnusableKubeconfig(f"{file}: {error}") from None
-    return _user(f"user {name} of {file}", fields, file)
+    return user.model_copy(update={"exec": user.exec.model_copy(update={"cluster": told})})
 
 
 def plugin_answer(plugin: Plugin, output: bytes) -> PluginAnswer:
@@ -145,17 +154,28 @@ def is_kept(answer: PluginAnswer, now: float) -> bool:
     return answer.expires_at is None or now < answer.expires_at - MARGIN_SECONDS
 
 
-def _user(title: str, fields: Mapping[str, Any], file: str) -> OwnUser:
+def _told(cluster: Mapping[str, Any]) -> str:
+    """What a plugin is told of its cluster (`Cluster` in the ExecCredential)."""
+    if cluster.get("certificate-authority"):
+        raise UnusableKubeconfig(
+            "for exec.provideClusterInfo write the cluster's certificate-authority-data, not a path"
+        )
+    config = [each.get("extension") for each in mappings(cluster.get("extensions")) if each.get("name") == _EXTENSION]
+    found = {name: cluster[name] for name in _TOLD if name in cluster} | ({"config": config[0]} if config else {})
+    return orjson.dumps(found, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _user(name: str, fields: Mapping[str, Any], file: str) -> OwnUser:
     try:
         user = OwnUser.model_validate(fields)
     except ValidationError as error:
         hint = _WRITE["exec" if any(each["loc"][:1] == ("exec",) for each in error.errors()) else "text"]
-        raise UnusableKubeconfig(f"{title}: {_mistakes(error)}; {hint}") from None
+        raise UnusableKubeconfig(f"user {name}: {_mistakes(error)}; {hint}") from None
     if bool(user.certificate or user.certificate_data) != bool(user.key or user.key_data):
-        raise UnusableKubeconfig(f"{title}: client-certificate and client-key need each other")
+        raise UnusableKubeconfig(f"user {name}: client-certificate and client-key need each other")
     if not (user.token or user.token_file or user.exec or user.key or user.key_data):
-        raise UnusableKubeconfig(f"{title} has no credential: {_KINDS}")
-    return user.model_copy(update={"title": title, **_resolved(user, file)})
+        raise UnusableKubeconfig(f"user {name} has no credential: {_KINDS}")
+    return user.model_copy(update={"title": f"{file}: user {name}", **_resolved(user, file)})
 
 
 def _resolved(user: OwnUser, file: str) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def test_a_malformed_kubeconfig_is_found_before_the_start(
     said = " ".join((done.stdout + done.stderr).split())
     assert (done.returncode, "hunter2" in said) == (1, False), said
     assert "development.yaml:" in said
-    assert f"user gateway of {own}: exec.env.0.name: Field required; write {{apiVersion: client" in said
+    assert f"{own}: user gateway: exec.env.0.name: Field required; write {{apiVersion: client" in said
 
 
 def test_a_broken_authority_and_a_state_folder_that_cannot_be(cluster: Cluster, tmp_path: Path) -> None:

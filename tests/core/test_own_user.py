@@ -29,7 +29,7 @@ def plugin(**fields: Any) -> Plugin:
 def test_whose_context() -> None:
     document = kubeconfig({"token": SECRET})
     user = own_user(document, "", "/etc/k")
-    assert (user.token, user.title) == (SECRET, "user u of /etc/k")
+    assert (user.token, user.title) == (SECRET, "/etc/k: user u")
     assert user == own_user(document, "c", "/etc/k")
     assert SECRET not in repr(user)
     with pytest.raises(UnusableKubeconfig, match="no context 'x'"):
@@ -48,9 +48,37 @@ def test_a_command_with_a_slash_is_a_path(command: str, found: str) -> None:
     assert user.exec is not None and user.exec.command == found
 
 
+def told(cluster: dict[str, Any]) -> dict[str, Any]:
+    document = {**kubeconfig(exec_of(provideClusterInfo=True)), "clusters": [{"name": "x", "cluster": cluster}]}
+    found = own_user(document, "", "/etc/k").exec
+    assert found is not None
+    spec: dict[str, Any] = json.loads(found.environment["KUBERNETES_EXEC_INFO"])["spec"]
+    return spec
+
+
+def test_a_plugin_that_wants_to_is_told_of_its_cluster() -> None:
+    """As that of GKE does."""
+    place = {"server": "https://a:6443", "certificate-authority-data": "Q0E=", "tls-server-name": "a"}
+    config = {"audience": "a", 7: "b"}
+    extensions = [{"name": "another"}, {"name": "client.authentication.k8s.io/exec", "extension": config}]
+    assert told({**place, "other": 1}) == {"interactive": False, "cluster": place}
+    assert told({**place, "extensions": extensions})["cluster"] == {**place, "config": {"audience": "a", "7": "b"}}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "said"),
+    [({"certificate-authority": "ca.pem"}, "write the cluster's certificate-authority-data"), ("x", "no cluster 'x'")],
+)
+def test_a_cluster_that_a_plugin_cannot_be_told_of(cluster: Any, said: str) -> None:
+    with pytest.raises(UnusableKubeconfig, match=f"/etc/k: .*{said}"):
+        told(cluster)
+
+
 def test_what_is_null_or_unknown_is_not_there() -> None:
     """kubectl writes null where there are no arguments."""
-    user = own_user(kubeconfig(exec_of(args=None, env=None, provideClusterInfo=False) | {"token": None}), "", "k")
+    user = own_user(
+        kubeconfig(exec_of(args=None, env=None, provideClusterInfo=False, unknown=7) | {"token": None}), "", "k"
+    )
     assert user.exec == plugin()
 
 
@@ -83,7 +111,7 @@ def test_what_is_malformed_is_named_and_what_to_write(user: Any, said: str) -> N
     with pytest.raises(UnusableKubeconfig) as caught:
         own_user(kubeconfig(user), "", "/etc/k")
     message = str(caught.value)
-    assert message.startswith(f"user u of /etc/k: {said}")
+    assert message.startswith(f"/etc/k: user u: {said}")
     assert message.endswith("env: [{name: NAME, value: TEXT}], interactiveMode: Never}")
     assert SECRET not in message
 

@@ -14,7 +14,7 @@ from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from tests.e2e.agent import Agent
 from tests.e2e.conftest import Gateways
-from tests.e2e.people import chaperone
+from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import gateway_events
 from tests.support.kubernetes import Kubectl
 
@@ -35,7 +35,7 @@ CONSTRAINED: list[dict[str, Any]] = [
         "resourceNames": ["impersonated"],
         "verbs": ["impersonate:user-info"],
     },
-    {"apiGroups": [""], "resources": ["configmaps"], "verbs": ON},
+    {"apiGroups": [""], "resources": ["configmaps", "pods", "pods/exec"], "verbs": ON},
     {"apiGroups": [AUTHENTICATION], "resources": ["selfsubjectreviews"], "verbs": ON},
     {"nonResourceURLs": ["*"], "verbs": ON},
 ]
@@ -92,7 +92,8 @@ def gateway(
 @pytest.fixture(scope="module")
 def rights(admin: Kubectl) -> None:
     """Of the impersonated group, in its namespace."""
-    admin("create", "role", "impersonated", "--verb=get,list,watch", "--resource=configmaps,pods")
+    resources = "--resource=configmaps,pods,pods/exec,services"
+    admin("create", "role", "impersonated", "--verb=get,list,watch,create", resources)
     admin("create", "rolebinding", "impersonated", "--role=impersonated", "--group=impersonated")
 
 
@@ -101,10 +102,10 @@ def caller(gateway: GatewayEnv, rights: None, as_user: Callable[..., Agent], adm
     yield as_user(gateway, "alice", "agents").within(admin.namespace)
 
 
-def about(cluster: Cluster, admin: Kubectl, mark: int) -> list[dict[str, Any]]:
+def about(cluster: Cluster, path: str, mark: int) -> list[dict[str, Any]]:
     lines = Path(cluster.audit_log).read_bytes()[mark:].split(b"\n")[:-1]
     events = [json.loads(line) for line in lines if b"impersonatedUser" in line]
-    return [event for event in events if f"/namespaces/{admin.namespace}/configmaps" in event["requestURI"]]
+    return [event for event in events if path in event["requestURI"]]
 
 
 def test_the_cluster_sees_the_user(caller: Agent) -> None:
@@ -119,13 +120,27 @@ def test_its_audit_log_names_user_caller_grant_and_gateway(
 ) -> None:
     mark = Path(cluster.audit_log).stat().st_size
     caller("get", "configmaps")
-    event = about(cluster, admin, mark)[-1]
+    event = about(cluster, f"/namespaces/{admin.namespace}/configmaps", mark)[-1]
     assert event["user"]["username"].startswith(f"system:serviceaccount:{admin.namespace}:impersonator-")
     user = event["impersonatedUser"]
     assert (user["username"], user["extra"]["chaperone.dev/subject"]) == ("agent:alice", [f"{gateway.issuer}#alice"])
     ours = next(each for each in gateway_events(gateway) if each["auditID"] == event["auditID"])
     assert user["extra"]["chaperone.dev/grant"] == [ours["annotations"]["chaperone.dev/grant"]]
     assert ours["annotations"]["chaperone.dev/role"] == ROLE
+
+
+def test_writes_and_sessions_are_the_users_too(
+    kind: str, caller: Agent, cluster: Cluster, gateway: GatewayEnv, oncall: Person, admin: Kubectl
+) -> None:
+    mark, name = Path(cluster.audit_log).stat().st_size, f"by-alice-{kind}"
+    caller("create", "configmap", name, "--from-literal=a=b")
+    pod = admin.run_pod(name)
+    with caller.stream("exec", pod, "--", "echo", "from-inside") as running:
+        oncall.approves(gateway, pending(gateway, name=pod)["id"])
+        code, printed = running.finish()
+    assert (code, "from-inside" in printed) == (0, True)
+    for path in ("dryRun=All", "/configmaps?fieldManager", f"/pods/{name}/exec"):
+        assert {each["impersonatedUser"]["username"] for each in about(cluster, path, mark)} == {"agent:alice"}, path
 
 
 def test_nobody_else_is_impersonated(caller: Agent) -> None:
@@ -136,14 +151,14 @@ def test_nobody_else_is_impersonated(caller: Agent) -> None:
 
 
 DENIED = {
-    ("constrained", "pods"): "cannot impersonate-on:user-info:list resource",  # which the user may
+    ("constrained", "services"): "cannot impersonate-on:user-info:list resource",  # which the user may
     ("constrained", "deployments"): "cannot impersonate-on:user-info:list resource",
-    ("legacy", "pods"): "",
+    ("legacy", "services"): "",
     ("legacy", "deployments"): 'User "agent:alice" cannot list resource',
 }
 
 
-@pytest.mark.parametrize("resource", ["pods", "deployments"])
+@pytest.mark.parametrize("resource", ["services", "deployments"])
 def test_rights_are_the_clusters_to_give(resource: str, kind: str, caller: Agent) -> None:
     if denied := DENIED[kind, resource]:
         said = caller.refused("get", resource)

@@ -91,5 +91,5 @@ def test_a_kubeconfig_that_went_bad_is_named(
         reply = http.get("/api/v1/namespaces/default/pods")
     said = reply.json()["message"]
     assert (reply.status_code, "retry-after" in reply.headers, "hunter2" in reply.text) == (503, False, False)
-    assert f"user {document['users'][0]['name']} of {own}: exec.apiVersion: Field required" in said
+    assert f"{own}: user {document['users'][0]['name']}: exec.apiVersion: Field required" in said
     assert "exec.env.0.name: Field required; write {apiVersion:" in said

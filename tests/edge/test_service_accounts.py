@@ -216,7 +216,7 @@ FAILURES = {
         lambda world: {"exec": {"apiVersion": EXEC, "command": str(world.folder)}},
         "agent", "could not be started: PermissionError", True,
     ),
-    "an exec that is a list": (lambda world: {"exec": ["x"]}, "agent", "user u of", False),
+    "an exec that is a list": (lambda world: {"exec": ["x"]}, "agent", "user u: exec: Input", False),
 }  # fmt: skip
 
 
