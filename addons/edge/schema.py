@@ -6,24 +6,31 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from addons.core.access_request import State as AccessState
 from addons.core.approval import Approval, Ask, Case, State
 from addons.core.lock import Lock
 
 SCHEMA_VERSION = 1
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("chaperone_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
-_STATE = sa.Enum(State, native_enum=False, length=16, values_callable=lambda states: [state.value for state in states])
+
+
+def _states(states: type[StrEnum]) -> sa.Enum:
+    return sa.Enum(states, native_enum=False, length=16, values_callable=lambda each: [state.value for state in each])
+
+
 APPROVALS = sa.Table(
     "approvals",
     METADATA,
     sa.Column("id", sa.String(16), primary_key=True),
     sa.Column("digest", sa.String(64), nullable=False),
-    sa.Column("state", _STATE, nullable=False),
+    sa.Column("state", _states(State), nullable=False),
     sa.Column("asked_at", sa.Double, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
     sa.Column("answered_at", sa.Double),
@@ -43,6 +50,19 @@ LOCKS = sa.Table(
     sa.Column("lifted_at", sa.Double),
     sa.PrimaryKeyConstraint("id"),
 )
+ACCESS_REQUESTS = sa.Table(
+    "access_requests",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("state", _states(AccessState), nullable=False),
+    sa.Column("iss", sa.Text, nullable=False),
+    sa.Column("sub", sa.Text, nullable=False),
+    sa.Column("asked_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
+)
+sa.Index("access_requests_by_state", ACCESS_REQUESTS.c.state, ACCESS_REQUESTS.c.expires_at)
 LIVE = APPROVALS.c.state.in_((State.PENDING, State.GRANTED))
 sa.Index("one_live_per_digest", APPROVALS.c.digest, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
 sa.Index("approvals_by_digest", APPROVALS.c.digest)
