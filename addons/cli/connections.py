@@ -21,7 +21,8 @@ from addons.logs import configure_logs
 from addons.policy import Policy, load_policy
 from addons.settings import load_settings
 
-app = App(name="connections", help="Which clusters there are, and whether they can be reached: list, check.")
+app = App(name="connections", help="Which clusters there are, and whether they can be reached: list, check, add.")
+app.command("addons.cli.onboarding:app", name="add")
 
 _CONF = Path("mitm.conf")
 

@@ -31,7 +31,7 @@ def _pattern(text: str) -> str:
 
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-_ARN = r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}"
+ROLE_ARN = r"arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@/-]{1,512}"
 _SERVICE_ACCOUNT = r"system:serviceaccount:[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?:[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
@@ -42,7 +42,7 @@ def _not_reserved(role: str) -> str:
 
 
 Role = Annotated[
-    str, StringConstraints(pattern=rf"^({_ARN}|{_SERVICE_ACCOUNT}|{ROLE})$"), AfterValidator(_not_reserved)
+    str, StringConstraints(pattern=rf"^({ROLE_ARN}|{_SERVICE_ACCOUNT}|{ROLE})$"), AfterValidator(_not_reserved)
 ]
 _ROLES = {
     EKS: ("arn:", "an IAM role"),
