@@ -18,6 +18,8 @@ WHOLE = ("paths", "base64", "named", "copies", "manifests", "helm")
 _TARGETS = ("paths", "base64", "named", "json", "yaml", "helm", "detect", "detectBase64")
 _SECRET_NAMES = "(?i)passw|secret|token|api[-_]?key|private[-_]?key|credential"
 
+_NAMES_OF_SECRETS = "(?i)^(?:existing|imagepull)|(?:names?|refs?)$"
+
 
 class MatchSpec(SpecModel):
     """Whose replies the rule is about."""
@@ -48,6 +50,7 @@ class MaskingSpec(SpecModel):
         default=[], description="objects in which, at any depth, the values of telling keys are replaced; see `names`"
     )
     names: Pattern = Field(default=_SECRET_NAMES, description="RE2 found in the keys that `named` is about")
+    unless: Pattern = Field(default=_NAMES_OF_SECRETS, description="RE2 found in keys that are left alone all the same")
     copies: list[Text] = Field(
         default=[], alias="json", description="strings that hold a JSON copy of the object, masked by this rule inside"
     )

@@ -13,6 +13,7 @@ from addons.core.masking.paths import UnsupportedPath, Visit, compile_path
 from addons.core.problem import Problem
 
 _SEARCHED = ("detect", "detect_base64")
+_PATTERNS = ("names", "unless", "mention")
 
 type Finder = Callable[[Any, Visit], None]
 
@@ -28,6 +29,7 @@ class Rule:
     base64: tuple[Finder, ...]
     named: tuple[Finder, ...]
     names: Any
+    unless: Any
     copies: tuple[Finder, ...]
     manifests: tuple[Finder, ...]
     helm: tuple[Finder, ...]
@@ -56,7 +58,8 @@ class Rule:
 
     def tells(self, key: str) -> bool:
         """True for a key that says that its value is secret."""
-        return self.names.search(key.encode("utf-8", "surrogatepass")) is not None
+        raw = key.encode("utf-8", "surrogatepass")
+        return self.names.search(raw) is not None and self.unless.search(raw) is None
 
 
 def compile_rule(document: Document) -> tuple[Rule | None, MaskingSpec | None, list[Problem]]:
@@ -65,7 +68,7 @@ def compile_rule(document: Document) -> tuple[Rule | None, MaskingSpec | None, l
     if spec is None:
         return None, None, problems
     finders = {name: _finders(document, name, getattr(spec, name), problems) for name in (*WHOLE, *_SEARCHED)}
-    patterns = {name: _pattern(document, name, getattr(spec, name) or "", problems) for name in ("names", "mention")}
+    patterns = {name: _pattern(document, name, getattr(spec, name) or "", problems) for name in _PATTERNS}
     if problems:
         return None, None, problems
     rule = Rule(
@@ -73,6 +76,7 @@ def compile_rule(document: Document) -> tuple[Rule | None, MaskingSpec | None, l
         groups=frozenset(spec.match.api_groups),
         resources=frozenset(spec.match.resources),
         names=patterns["names"],
+        unless=patterns["unless"],
         guard=spec.guard and any(getattr(spec, name) for name in WHOLE),
         columns=frozenset(spec.columns),
         mention=spec.mention or "",
