@@ -31,6 +31,8 @@ def mask(*, request: str, content_type: str, rules: list[Path] | None = None, un
     """
     method, _, target = request.partition(" ")
     _, masker = load_judgement(folders(rules), NO_SECRET_KEY)
+    if unknown := set(unmask or ()) - masker.names:
+        raise LookupError(f"there is no masking rule {min(unknown)}; known: {', '.join(sorted(masker.names))}")
     masker = masker.without(tuple(unmask or ()))
     for chunk in mask_reply(masker, read_request(method, target, ()), content_type, _chunks()):
         sys.stdout.buffer.write(chunk)

@@ -109,6 +109,15 @@ def test_mask_refuses_what_it_cannot_mask() -> None:
     assert chaperone(*arguments, "application/vnd.kubernetes.protobuf", stdin="k8s").returncode == 1
 
 
+def test_mask_shows_what_a_right_would_unmask() -> None:
+    arguments = ("mask", "--request", "GET /api/v1/namespaces/a/secrets/s", "--content-type", "application/json")
+    reply = '{"kind":"Secret","data":{"a":"aHVudGVyMg=="}}'
+    assert "aHVudGVyMg==" in chaperone(*arguments, "--unmask", "secrets", stdin=reply).stdout
+    unknown = chaperone(*arguments, "--unmask", "secrts", stdin=reply)
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert "there is no masking rule secrts; known: config-maps, everything" in unknown.stderr
+
+
 def test_rules_check_reports_every_mistake_with_its_line(tmp_path: Path) -> None:
     good = chaperone("rules", "check")
     assert (good.returncode, good.stdout.startswith("no problems; ")) == (0, True)
