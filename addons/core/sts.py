@@ -24,6 +24,9 @@ TOKEN_URL_SECONDS = 60
 """The `X-Amz-Expires` of the presigned URL; verifiers look at its date and accept it for 15 minutes."""
 TOKEN_SECONDS = 14 * 60
 """How long a token is used: one minute less than verifiers accept it."""
+SESSION_POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}'
+"""Whatever the role may do in AWS, its sessions may do nothing. To say who they are, which is all a cluster is told,
+needs no permission and cannot be denied. Source: AWS STS API Reference, GetCallerIdentity."""
 _PREFIX = "k8s-aws-v1."
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_+=,.@-]+")
 _NOT_IN_TAGS = re.compile(r"[^A-Za-z0-9 _.:/=+@-]+")
@@ -41,6 +44,7 @@ class RoleRequest:
     source_identity: str
     tags: tuple[tuple[str, str], ...]
     duration_seconds: int
+    policy: str = SESSION_POLICY
 
 
 def role_request(grant: Grant, now: float) -> RoleRequest:

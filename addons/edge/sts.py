@@ -126,6 +126,7 @@ class _StsClients:
             SourceIdentity=request.source_identity,
             Tags=[{"Key": key, "Value": value} for key, value in request.tags],
             DurationSeconds=request.duration_seconds,
+            Policy=request.policy,
         )
         keys = reply["Credentials"]
         return Role(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -89,6 +90,7 @@ async def test_one_role_session_serves_until_it_is_renewed(service: Sts, credent
     (asked,) = service.asked
     assert (asked["Action"], asked["RoleArn"], asked["DurationSeconds"]) == ("AssumeRole", ROLE, "3599")
     assert asked["RoleSessionName"] == asked["SourceIdentity"] == role_session_name(grant().identity)
+    assert json.loads(asked["Policy"])["Statement"] == [{"Effect": "Deny", "Action": "*", "Resource": "*"}]
     tags = {asked[f"Tags.member.{number}.Key"]: asked[f"Tags.member.{number}.Value"] for number in (1, 2, 3)}
     assert (tags["owner"], tags["intent"]) == ("web team", "INC-42")
     assert "k8s-aws-v1" not in repr(token) + repr(credentials._minted)
