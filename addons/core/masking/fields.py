@@ -28,8 +28,6 @@ _BASE64 = re.compile("(?:[A-Za-z0-9+/]{4}){10,}(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+
 _ENCODING = ("utf-8", "surrogatepass")
 
 type RulesOfKind = Callable[[str, str], Sequence[Rule]]
-
-
 type _Step = tuple[Finder, Visit]
 type _Program = tuple[list[_Step], Visit]
 
@@ -49,7 +47,7 @@ class Fields:
         "_programs",
         "_releases",
         "_replace_encoded",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, asked: Sequence[Rule], of_kind: RulesOfKind, detectors: Detectors, fingerprints: Fingerprints
