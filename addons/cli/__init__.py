@@ -21,6 +21,8 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "approvals": ("addons.cli.approvals:app", "See, grant and deny what waits for a human."),
     "connections": ("addons.cli.connections:app", "List and check the clusters behind the gateway."),
     "kubeconfig": ("addons.cli.agent:kubeconfig", "Print an agent's kubeconfig for a cluster."),
+    "login": ("addons.cli.login:login", "Sign in at an OpenID provider, as a person."),
+    "logout": ("addons.cli.login:logout", "Forget a sign-in."),
     "token": ("addons.cli.agent:token", "Print an OIDC token for kubectl: a credential plugin."),
     "run": ("addons.cli.agent:run", "Run a command whose way to the cluster is the gateway."),
     "lock": ("addons.cli.locks:lock", "Stop somebody, a cluster or everybody, at once."),

@@ -23,9 +23,11 @@ from addons.core.connection import Connection, compile_connections
 from addons.core.kubeconfig import Way, environment, exec_credential, way
 from addons.core.kubeconfig import kubeconfig as make_kubeconfig
 from addons.core.problem import InvalidConfiguration
+from addons.core.sign_in import Client
 from addons.edge.authority import CERTIFICATE_FILE
 from addons.edge.kubeconfigs import read_kubeconfig
 from addons.edge.rulefiles import read_rules
+from addons.edge.sign_in import TokenCache, current_token
 from addons.settings import load_settings
 
 _NO_SUCH_COMMAND = 127
@@ -38,6 +40,8 @@ def kubeconfig(
     token_file: str = "",
     namespace: str = "",
     intent: str = "",
+    issuer: str = "",
+    client_id: str = "",
     conf: Path = Path("mitm.conf"),
 ) -> None:
     """Print a kubeconfig for agents: their way to a cluster through this gateway. It holds no secret.
@@ -58,6 +62,10 @@ def kubeconfig(
         The agent's namespace.
     intent
         What it is doing, where access rules ask for that.
+    issuer
+        For a person: the OpenID provider that `chaperone login` signed in at.
+    client_id
+        And the client id there.
     conf
         The gateway's configuration file.
     """
@@ -65,21 +73,33 @@ def kubeconfig(
     if urlsplit(gateway).scheme not in ("http", "https") or not urlsplit(gateway).hostname:
         raise ValueError(f"--gateway {gateway}: give a URL such as http://chaperone.internal:{settings.listen_port}")
     ca = (Path(settings.certs) / CERTIFICATE_FILE).read_bytes()
-    found = make_kubeconfig(_connection(settings.rules, connection), ca, gateway, token_file, namespace, intent)
+    options = ["--issuer", issuer, "--client-id", client_id] if issuer else []
+    found = make_kubeconfig(
+        _connection(settings.rules, connection), ca, gateway, token_file, namespace, intent, options
+    )
     print(yaml.safe_dump(found, sort_keys=False), end="")
 
 
-def token(*, token_file: Path | None = None) -> None:
+def token(*, token_file: Path | None = None, issuer: str = "", client_id: str = "") -> None:
     """Print an OIDC token as kubectl asks a credential plugin for it (ExecCredential).
 
-    It comes from CHAPERONE_TOKEN, or from a file.
+    It comes from CHAPERONE_TOKEN, from a file, or, with an issuer, from what `chaperone login` keeps.
 
     Parameters
     ----------
     token_file
         File with the token.
+    issuer
+        The OpenID provider that was signed in at.
+    client_id
+        The client id there.
     """
-    print(json.dumps(exec_credential(read_token(token_file), time.time())))
+    if issuer:
+        client = Client(issuer=issuer, client_id=client_id)
+        said = current_token(client, TokenCache(client))
+    else:
+        said = read_token(token_file)
+    print(json.dumps(exec_credential(said, time.time())))
 
 
 def run(

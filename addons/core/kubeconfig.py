@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -27,19 +27,25 @@ class UnusableKubeconfig(ValueError):
 
 
 def kubeconfig(
-    connection: Connection, ca: bytes, gateway: str, token_file: str = "", namespace: str = "", intent: str = ""
+    connection: Connection,
+    ca: bytes,
+    gateway: str,
+    token_file: str = "",
+    namespace: str = "",
+    intent: str = "",
+    signed_in: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A kubeconfig for `connection` by way of `gateway` (a URL); `ca` is the gateway's, PEM.
 
-    The token is read from `token_file` by whoever uses it; without one `chaperone token` says it. `intent` is what the
-    agent says it is doing.
+    The token is read from `token_file` by whoever uses it; without one `chaperone token` says it, with the options
+    `signed_in` that name a sign-in. `intent` is what the agent says it is doing.
     """
     cluster = {
         "server": f"https://{_authority(connection)}",
         "certificate-authority-data": base64.b64encode(ca).decode(),
         "proxy-url": gateway,
     }
-    user: dict[str, Any] = {"tokenFile": token_file} if token_file else {"exec": _PLUGIN}
+    user: dict[str, Any] = {"tokenFile": token_file} if token_file else {"exec": _plugin(signed_in)}
     context = {"cluster": connection.name, "user": _AS} | ({"namespace": namespace} if namespace else {})
     return {
         "apiVersion": "v1",
@@ -114,7 +120,13 @@ def exec_credential(token: str, now: float) -> dict[str, Any]:
     return {"apiVersion": EXEC_VERSION, "kind": "ExecCredential", "status": status}
 
 
-_PLUGIN = {"apiVersion": EXEC_VERSION, "command": "chaperone", "args": ["token"], "interactiveMode": "Never"}
+def _plugin(options: Sequence[str]) -> dict[str, Any]:
+    return {
+        "apiVersion": EXEC_VERSION,
+        "command": "chaperone",
+        "args": ["token", *options],
+        "interactiveMode": "Never",
+    }
 
 
 def _authority(connection: Connection) -> str:

@@ -1,0 +1,206 @@
+"""Signing in at an OpenID provider: with a browser on this machine, or with a code typed on another; and what is kept.
+
+Tokens are kept in a file of the user's alone, in the cache folder, one per provider and client.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from addons.core.identity_provider import is_loopback
+from addons.core.sign_in import (
+    Attempt,
+    Client,
+    SignInFailed,
+    Tokens,
+    authorization_url,
+    believed,
+    code_exchange,
+    code_of,
+    device_exchange,
+    endpoint,
+    reason,
+    refresh,
+)
+
+BROWSER_SECONDS = 300
+RENEW_BEFORE_SECONDS = 60
+_TIMEOUT = 15
+_DONE = b"<!doctype html><title>Signed in</title><p>You are signed in. This window may be closed."
+_PENDING, _SLOWER = "authorization_pending", "slow_down"
+
+
+class Provider:
+    """One provider; a context manager. Every method raises SignInFailed."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=not is_loopback(client.issuer))
+        self._configuration: Mapping[str, Any] | None = None
+
+    def __enter__(self) -> Provider:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def by_browser(self, show: Callable[[str], None]) -> Tokens:
+        """Sign in with a browser, which `show` sends to a URL. Waits until it is back."""
+        attempt = Attempt(state=_random(), nonce=_random(), verifier=_random())
+        with _Callback(("127.0.0.1", 0), _Handler) as server:
+            redirect = f"http://127.0.0.1:{server.server_port}/callback"
+            show(authorization_url(self._endpoint("authorization_endpoint"), self.client, attempt, redirect))
+            code = code_of(server.wait(), attempt)
+        return self._exchange(code_exchange(self.client, attempt, code, redirect), attempt.nonce)
+
+    def by_device(self, show: Callable[[str, str], None], sleep: Callable[[float], None] = time.sleep) -> Tokens:
+        """Sign in with a code that a person types at a URL; `show` gets both. Asks until that has happened."""
+        asked = {"client_id": self.client.client_id, "scope": self.client.scope}
+        begun = self._post("device_authorization_endpoint", asked)
+        if "error" in begun or not {"device_code", "user_code", "verification_uri"} <= begun.keys():
+            raise SignInFailed(f"the provider began no sign-in: {reason(begun)}")
+        show(str(begun.get("verification_uri_complete") or begun["verification_uri"]), str(begun["user_code"]))
+        interval, ends = float(begun.get("interval") or 5), time.time() + float(begun.get("expires_in") or 600)
+        while time.time() < ends:
+            sleep(interval)
+            answer = self._post("token_endpoint", device_exchange(self.client, str(begun["device_code"])))
+            if answer.get("error") == _SLOWER:
+                interval += 5
+            elif answer.get("error") != _PENDING:
+                return self._believed(answer)
+        raise SignInFailed("nobody typed the code in time")
+
+    def renewed(self, tokens: Tokens) -> Tokens:
+        """New tokens for old ones."""
+        return self._exchange(refresh(self.client, tokens.refresh_token), kept=tokens.refresh_token)
+
+    def _exchange(self, form: dict[str, str], nonce: str = "", kept: str = "") -> Tokens:
+        return self._believed(self._post("token_endpoint", form), nonce, kept)
+
+    def _believed(self, answer: dict[str, Any], nonce: str = "", kept: str = "") -> Tokens:
+        if "error" in answer:
+            raise SignInFailed(f"the provider refused: {reason(answer)}")
+        return believed(answer, self.client, time.time(), nonce, kept)
+
+    def _endpoint(self, name: str) -> str:
+        if self._configuration is None:
+            url = f"{self.client.issuer.rstrip('/')}/.well-known/openid-configuration"
+            self._configuration = _object(self._ask(lambda: self._http.get(url)))
+        return endpoint(self._configuration, self.client.issuer, name)
+
+    def _post(self, name: str, form: dict[str, str]) -> dict[str, Any]:
+        url = self._endpoint(name)
+        return _object(self._ask(lambda: self._http.post(url, data=form)))
+
+    def _ask(self, ask: Callable[[], httpx.Response]) -> httpx.Response:
+        try:
+            return ask()
+        except httpx.HTTPError as error:
+            raise SignInFailed(f"{self.client.issuer} cannot be asked: {error}") from None
+
+
+class TokenCache:
+    """The tokens of one client, in a file that only its owner can read."""
+
+    def __init__(self, client: Client, folder: Path | None = None) -> None:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        self._file = (folder or cache / "chaperone" / "tokens") / f"{client.digest}.json"
+
+    def load(self) -> Tokens | None:
+        """What was kept; None for nothing, or for what cannot be read."""
+        try:
+            return Tokens(**json.loads(self._file.read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def save(self, tokens: Tokens) -> None:
+        """Keep these, in place of others."""
+        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = self._file.with_suffix(f".{os.getpid()}")
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(asdict(tokens), file)
+        partial.replace(self._file)
+
+    def forget(self) -> bool:
+        """Nothing is kept any more. False if nothing was."""
+        there = self._file.exists()
+        self._file.unlink(missing_ok=True)
+        return there
+
+
+def current_token(client: Client, cache: TokenCache) -> str:
+    """An ID token that is still good, renewed if need be. Raises SignInFailed."""
+    tokens = cache.load()
+    how = f"chaperone login --issuer {client.issuer} --client-id {client.client_id}"
+    if tokens is None:
+        raise SignInFailed(f"you are not signed in: {how}")
+    if tokens.expires_at - RENEW_BEFORE_SECONDS > time.time():
+        return tokens.id_token
+    if not tokens.refresh_token:
+        raise SignInFailed(f"your sign-in has expired: {how}")
+    try:
+        with Provider(client) as provider:
+            cache.save(tokens := provider.renewed(tokens))
+    except SignInFailed as error:
+        raise SignInFailed(f"{error}; sign in again: {how}") from None
+    return tokens.id_token
+
+
+class _Callback(HTTPServer):
+    """Waits for a browser to come back."""
+
+    timeout = 1
+    target = ""
+
+    def wait(self) -> str:
+        """What it came back with. Raises SignInFailed."""
+        ends = time.monotonic() + BROWSER_SECONDS
+        while not self.target:
+            if time.monotonic() > ends:
+                raise SignInFailed("no browser came back in time")
+            self.handle_request()
+        return self.target
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Callback
+
+    def do_GET(self) -> None:
+        """Any other path is a browser's own curiosity."""
+        if not self.path.startswith("/callback?"):
+            self.send_error(404)
+            return
+        self.server.target = self.path
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html; charset=utf-8")
+        self.send_header("Content-Length", str(len(_DONE)))
+        self.end_headers()
+        self.wfile.write(_DONE)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Not of what is in the URL."""
+
+
+def _random() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def _object(reply: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = reply.json()
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise SignInFailed(f"{reply.url.host} answers {reply.status_code} and no JSON: is it an OpenID provider?")
+    return answer
