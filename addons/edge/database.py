@@ -5,14 +5,19 @@ SQLAlchemy 2 Core: a SQLite file by default, PostgreSQL by URL.
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from addons.edge.schema import METADATA, SCHEMA, SCHEMA_VERSION, prepare_sqlite, private_file
+
+_TRIES = 5
 
 
 class StoreUnavailable(ConnectionError):
@@ -26,13 +31,15 @@ class Database:
         """Opens the store and makes its tables; `url` is an SQLAlchemy URL (`sqlite:////absolute/path`)."""
         with translated():
             parsed = sa.make_url(url)
-            if parsed.get_backend_name() == "sqlite":
-                private_file(Path(parsed.database or ""))
             self._engine = sa.create_engine(parsed)
-            if parsed.get_backend_name() == "sqlite":
-                sa.event.listen(self._engine, "connect", prepare_sqlite)
-            self._make_tables()
-            self._check_version()
+            if parsed.get_backend_name() != "sqlite":
+                self._prepare()
+                return
+            file = Path(parsed.database or "")
+            private_file(file)
+            sa.event.listen(self._engine, "connect", prepare_sqlite)
+            with _alone_in(file.parent):  # a new file that several prepare is "locked" for some, however long they wait
+                self._prepare()
 
     def close(self) -> None:
         """Closes every connection."""
@@ -55,12 +62,20 @@ class Database:
         with self.writing() as connection:
             connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
 
-    def _make_tables(self) -> None:
+    def _prepare(self) -> None:
         """Workers start at once, and each may find a table that another makes at this very moment."""
-        for _ in METADATA.tables:
-            with suppress(OperationalError, ProgrammingError):
-                return METADATA.create_all(self._engine)
-        return METADATA.create_all(self._engine)
+        for _ in range(_TRIES):
+            with suppress(IntegrityError, ProgrammingError):  # PostgreSQL looks and makes in two steps
+                self._make_missing_tables()
+                break
+        self._check_version()
+
+    def _make_missing_tables(self) -> None:
+        with self._engine.begin() as connection:
+            for table in METADATA.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
+                for index in table.indexes:
+                    connection.execute(CreateIndex(index, if_not_exists=True))
 
     def _check_version(self) -> None:
         # A new store belongs to whichever worker comes first; the others find it made.
@@ -71,6 +86,17 @@ class Database:
             version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
         if version != SCHEMA_VERSION:
             raise StoreUnavailable(f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Waits for other processes that do the same."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
