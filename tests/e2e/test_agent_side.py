@@ -8,11 +8,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
+from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
+from tests.e2e.agent import eventually
 from tests.e2e.people import chaperone
 from tests.e2e.records import gateway_events
 
@@ -59,6 +62,25 @@ def test_the_token_may_come_from_the_environment(gateway: GatewayEnv, home: Path
     assert run(home, *command, CHAPERONE_TOKEN=(home / "token").read_text()).returncode == 0
     without = run(home, *command)
     assert (without.returncode, "put your OIDC token in CHAPERONE_TOKEN" in without.stderr) == (1, True)
+
+
+def test_a_person_signs_in_once(gateway: GatewayEnv, home: Path, mint: Callable[..., str], cluster: Cluster) -> None:
+    mint("carol", groups=["agents"])
+    named, carol = ["--issuer", cluster.oidc_issuer, "--client-id", "chaperone"], f"{cluster.oidc_issuer}#carol"
+    made = chaperone(gateway, "kubeconfig", gateway.connection, f"--gateway={gateway.gateway_url}", *named).stdout
+    (home / "person").write_text(made)
+    command = [gateway.kubectl_path, f"--kubeconfig={home}/person", "get", "configmaps"]
+    before = run(home, *command)
+    assert (before.returncode, "chaperone login --issuer" in before.stderr) == (1, True), before.stderr
+    env = {"PATH": os.environ["PATH"], "HOME": str(home)}
+    login = [str(home / "chaperone"), "login", "--no-browser", *named]
+    with subprocess.Popen(login, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as running:
+        assert running.stderr is not None
+        url = running.stderr.readline().rpartition(" ")[2].strip()
+        httpx.post(url, data={"sub": "carol"}, trust_env=False, follow_redirects=True).raise_for_status()
+        assert running.wait(30) == 0
+    assert run(home, *command).returncode == 0
+    eventually("her request", lambda: carol in {each["user"]["username"] for each in gateway_events(gateway)})
 
 
 def test_other_clients_are_led_the_same_way(kubeconfig: str, home: Path, gateway: GatewayEnv) -> None:
@@ -110,7 +132,7 @@ def test_a_signal_is_passed_on(kubeconfig: str, home: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("a: [", "broken is no kubeconfig: while parsing"),
+        ("a: [", "broken is no kubeconfig: no YAML, line 1"),
         ("text", "broken is no kubeconfig"),
         ("kind: Config", "no context"),
     ],
