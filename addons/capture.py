@@ -42,7 +42,9 @@ class Capture:
         exchange = exchange_of(flow)
         self._evidence.begin(flow)
         if settled(flow):
-            if not await self._evidence.commit_refusal(flow, exchange) and tells_of_the_cluster(exchange.refusal):
+            if not await self._evidence.commit_refusal(flow, exchange) and (
+                exchange.answered or tells_of_the_cluster(exchange.refusal)
+            ):
                 refuse(flow, NOT_RECORDED)
             return
         flow.request.headers["Audit-ID"] = exchange.id

@@ -58,7 +58,13 @@ class Exchange:
     forwarded_at: float | None = None  # metrics: Unix seconds
     sealed: bool = False  # seal
     refusal: Refusal | None = None
+    answered: bool = False  # access requests: it was for the gateway itself
     warnings: list[str] = field(default_factory=list)  # sent to the agent as `Warning: 299` headers
+
+    @property
+    def stays_here(self) -> bool:
+        """Whether the reply is the gateway's own."""
+        return self.answered or self.refusal is not None
 
 
 Scrub = Callable[[Exchange, bytes, str], bytes]

@@ -15,6 +15,7 @@ from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 
 from addons.core.access import AccessPolicy, choose
+from addons.core.access_request import AccessRequest
 from addons.core.lock import Lock, stopped
 from addons.core.refusal import Refusal
 from addons.edge.locks import UNREADABLE
@@ -24,19 +25,22 @@ from addons.refusal import Disconnect
 
 log = structlog.get_logger()
 LOOK_SECONDS = 2.0
+_Known = tuple[Sequence[Lock], Sequence[AccessRequest]]
 
 
 class Expiry:
-    """`access` is what is in force now, not what a stream began under; `locks` reads who is stopped."""
+    """`access` is what is in force now, not what a stream began under; `locks` and `granted` read the store."""
 
     def __init__(
         self,
         access: Callable[[], AccessPolicy],
         locks: Callable[[], Awaitable[Sequence[Lock]]],
+        granted: Callable[[], Awaitable[Sequence[AccessRequest]]],
         now: Callable[[], float],
         disconnect: Disconnect,
     ) -> None:
-        self._access, self._locks, self._now, self._disconnect = access, locks, now, disconnect
+        self._access, self._locks, self._granted = access, locks, granted
+        self._now, self._disconnect = now, disconnect
         self._running: dict[Client, dict[str, Exchange]] = {}
         self._looking: asyncio.Task[None] | None = None
 
@@ -69,36 +73,37 @@ class Expiry:
         self._looking = asyncio.ensure_future(self._look())
 
     async def _look(self) -> None:
-        locks: Sequence[Lock] | None = None
+        known: _Known | None = None
         try:
-            locks = await self._locks()
+            known = (await self._locks(), await self._granted())
         except StoreUnavailable as error:
-            log.warning("the locks cannot be read: what runs is ended", why=str(error))
+            log.warning("locks and grants cannot be read: what runs is ended", why=str(error))
         finally:
             if self._running:
                 self._look_later()
-            self._end_what_is_over(locks)
+            self._end_what_is_over(known)
 
-    def _end_what_is_over(self, locks: Sequence[Lock] | None) -> None:
+    def _end_what_is_over(self, known: _Known | None) -> None:
         for client, streams in list(self._running.items()):
             for exchange in list(streams.values()):
                 over: Refusal | None = _UNKNOWN
                 try:
-                    over = self._over(exchange, locks)
+                    over = self._over(exchange, known)
                 finally:  # also if that cannot be told
                     if over is not None:
                         self._end(client, exchange, over)
 
-    def _over(self, exchange: Exchange, locks: Sequence[Lock] | None) -> Refusal | None:
+    def _over(self, exchange: Exchange, known: _Known | None) -> Refusal | None:
         """Why the right to it is gone; None while it would be given again."""
         session, grant = need(exchange.session, "session"), need(exchange.grant, "grant")
-        if locks is None:
+        if known is None:
             return UNREADABLE
+        locks, granted = known
         if (locked := stopped(locks, session)) is not None:
             return locked
         if self._now() >= session.identity.exp:
             return _EXPIRED
-        grants = self._access().grants(session, self._now())
+        grants = self._access().grants(session, self._now(), granted)
         again = grants if isinstance(grants, Refusal) else choose(grants, need(exchange.request, "request"))
         if isinstance(again, Refusal):
             return again

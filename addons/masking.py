@@ -45,7 +45,7 @@ class Masking:
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Stream what need not be buffered: what is passed on as it is, watch events, long lists, text."""
-        if exchange_of(flow).refusal is not None:
+        if exchange_of(flow).stays_here:
             return
         response, plan = need(flow.response, "the reply"), self._plan(flow)
         response.headers.set_all("warning", plan.mask_warnings(response.headers.get_all("warning")))
@@ -60,7 +60,7 @@ class Masking:
     def response(self, flow: HTTPFlow) -> None:
         """Replace a buffered reply by its masked form, or by a refusal."""
         response = need(flow.response, "the reply")
-        if exchange_of(flow).refusal is not None or response.stream or response.status_code == 101:
+        if exchange_of(flow).stays_here or response.stream or response.status_code == 101:
             return
         plan = self._plan(flow)
         body, kind = response.raw_content or b"", response.headers.get("content-type", "")

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from addons.connections import Connections
+from addons.core.access_request import AccessRequest
 from addons.core.connection import Connection, by_target
 from addons.core.refusal import Refusal
 from addons.core.resources import Resources
 from addons.core.session import Session
+from addons.edge.access_request_store import granted
 from addons.edge.authority import Authority
 from addons.edge.credentials import Credentials
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.flow_record import FlowRecords
+from addons.edge.fresh import Fresh
 from addons.edge.live import Live
 from addons.edge.locks import Locks
 from addons.edge.meters import Meters
@@ -52,6 +55,7 @@ class Parts:
     rates: RateTable
     store: StoreThread
     locks: Locks
+    granted: Fresh[AccessRequest]
     meters: Meters
     recordings: Recordings
     records: FlowRecords
@@ -70,6 +74,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
     verifier = Verifier(policy.providers, time.monotonic)
     connections = Connections(by_target(policy.connections))
     store = StoreThread(Store(approvals_url(state), settings.approval_seconds))
+    requested = Fresh(store, lambda opened: granted(opened, time.time()), time.monotonic)
     in_force = InForce(policy, time.time, connections, verifier, upstream, known)
     return Parts(
         settings=settings,
@@ -82,10 +87,11 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         upstream=upstream,
         services=PolicyServices(),
         resources_of=upstream.resources_of,
-        refresh=_refresh_of(in_force, upstream),
+        refresh=_refresh_of(in_force, upstream, requested),
         rates=RateTable(state / "rates", max(settings.workers, worker + 1), worker, fingerprint_key(state)),
         store=store,
         locks=Locks(store, time.monotonic),
+        granted=requested,
         meters=Meters(),
         recordings=Recordings(state, str(worker), time.time()),
         records=records,
@@ -93,11 +99,13 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
     )
 
 
-def _refresh_of(in_force: InForce, upstream: Upstream) -> Callable[[Connection, Session], Awaitable[Resources]]:
+def _refresh_of(
+    in_force: InForce, upstream: Upstream, requested: Fresh[AccessRequest]
+) -> Callable[[Connection, Session], Awaitable[Resources]]:
     """Asks a cluster what it serves, as a role this session may use; without one, nothing new is learnt."""
 
     async def refresh(connection: Connection, session: Session) -> Resources:
-        grants = in_force.policy.access.grants(session, time.time())
+        grants = in_force.policy.access.grants(session, time.time(), requested.known() or ())
         return await upstream.refresh(connection, None if isinstance(grants, Refusal) else grants[0])
 
     return refresh

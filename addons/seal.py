@@ -32,7 +32,7 @@ class Seal:
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         """A reply to a request that was neither sealed nor refused here has no business being here."""
         exchange = exchange_of(flow)
-        if not exchange.sealed and exchange.refusal is None:
+        if not exchange.sealed and not exchange.stays_here:
             raise IncompleteExchange("a reply to a request that was not sealed")
         if exchange.refusal is None:
             _announce(flow, exchange)

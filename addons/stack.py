@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 
 from addons.access import Access
+from addons.access_requests import AccessRequests
 from addons.approvals import Approvals
 from addons.attempts import Attempts
 from addons.authentication import Authentication
@@ -55,9 +56,12 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         CredentialRemoval(parts.credentials),  # replies and records never hold the upstream credential
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
         Authentication(parts.verifier, now),  # bearer token -> Identity; removes it
+        AccessRequests(lambda exchange: policy_of(exchange).access, parts.store, now),  # asking for access
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Upgrades(),  # a 101 is what was asked for, in a protocol that can be read
-        Access(lambda exchange: policy_of(exchange).access, now),  # identity + connection + intent -> Grant
+        Access(
+            lambda exchange: policy_of(exchange).access, parts.granted, now
+        ),  # identity + connection + intent -> Grant
         Masking(masker_of, disconnect),  # what may come back, or be probed
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
         Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision
@@ -66,7 +70,9 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Locks(parts.locks),  # nobody whom a human has locked, before all questions and after all answers
         Attempts(now),  # of two tries of one session, which was the first
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded
-        Expiry(lambda: in_force.policy.access, parts.locks.read, now, disconnect),  # what runs ends with its right
+        Expiry(
+            lambda: in_force.policy.access, parts.locks.read, parts.granted.read, now, disconnect
+        ),  # what runs ends with its right
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
         Metrics(parts.meters, now),  # what became of it, counted
         Seal(),  # undecided is refused

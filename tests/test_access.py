@@ -6,11 +6,13 @@ import pytest
 
 from addons.access import Access
 from addons.core.access import AccessPolicy, compile_access
+from addons.core.access_request import AccessRequest, State
 from addons.core.documents import parse_documents
 from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider
 from addons.core.kube_request import KubeRequest
 from addons.core.session import Session, session_id
+from addons.edge.store import StoreUnavailable
 from addons.exchange import IncompleteExchange
 from tests.support.flows import NOW, begun, status
 
@@ -47,12 +49,29 @@ def request(namespace: str = "web") -> KubeRequest:
     )
 
 
+class Granted:
+    """What the store says; `later` only when it is asked."""
+
+    def __init__(self) -> None:
+        self.now: list[AccessRequest] | None = []
+        self.later: list[AccessRequest] | StoreUnavailable = []
+
+    def known(self) -> list[AccessRequest] | None:
+        return self.now
+
+    async def read(self) -> list[AccessRequest]:
+        if isinstance(self.later, StoreUnavailable):
+            raise self.later
+        return self.later
+
+
 class World:
     """An addon whose policy and clock a test may change."""
 
     def __init__(self) -> None:
         self.now, self.policy = NOW, policy()
-        self.addon = Access(lambda _: self.policy, lambda: self.now)
+        self.granted = Granted()
+        self.addon = Access(lambda _: self.policy, self.granted, lambda: self.now)  # type: ignore[arg-type]
 
     def grant(self, **values: Any) -> Any:
         flow, exchange = begun(**{"session": session(), "request": request(), **values})
@@ -113,3 +132,38 @@ def test_the_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(5):
         world.grant(session=session(sub=f"agent-{number}"))
     assert len(world.addon._jobs) == 2
+
+
+ON_REQUEST = f"{RULES}  onRequest: {{approvers: [oncall]}}\n"
+REQUEST = AccessRequest(
+    id="abcdefgh", state=State.GRANTED, iss="https://idp", sub="bob", connection="prod",
+    role="arn:aws:iam::123456789012:role/web", rule="web", intent="INC-1", seconds=600, longest_seconds=900,
+    approvers=("oncall",), asked_at=NOW, granted_at=NOW, expires_at=NOW + 600, approved_by=("https://idp#alice",),
+)  # fmt: skip
+
+
+def test_a_revoked_request_counts_no_more_although_its_grant_is_remembered() -> None:
+    world = World()
+    world.policy = policy(ON_REQUEST)
+    assert world.grant()["details"]["causes"][0]["reason"] == "access-on-request"
+    world.granted.now = [REQUEST]
+    assert world.grant() is world.grant()
+    world.granted.now = []
+    assert world.grant()["details"]["causes"][0]["reason"] == "access-on-request"
+
+
+@pytest.mark.parametrize(
+    ("later", "rule"),
+    [([REQUEST], ""), ([], "access-on-request"), (StoreUnavailable("away"), "grants-unreadable")],
+)
+async def test_what_was_granted_is_read_when_it_is_not_known(
+    later: list[AccessRequest] | StoreUnavailable, rule: str
+) -> None:
+    world = World()
+    world.policy, world.granted.now, world.granted.later = policy(ON_REQUEST), None, later
+    flow, exchange = begun(session=session(), request=request())
+    waiting = world.addon.request(flow)
+    assert waiting is not None
+    await waiting
+    assert (exchange.refusal.rule if exchange.refusal else "") == rule
+    assert (exchange.grant is not None) == (not rule)

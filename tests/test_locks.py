@@ -12,6 +12,7 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.test import tutils
 
 from addons import expiry
+from addons.core.access_request import AccessRequest
 from addons.core.identity import Identity
 from addons.core.lock import Lock
 from addons.core.refusal import Refusal
@@ -95,7 +96,7 @@ class Access:
 async def test_what_runs_is_ended(locks: Known, rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expiry, "LOOK_SECONDS", 0.01)
     ended: list[object] = []
-    addon = Expiry(Access, locks.read, lambda: NOW, ended.append)  # type: ignore[arg-type]
+    addon = Expiry(Access, locks.read, _nothing, lambda: NOW, ended.append)  # type: ignore[arg-type]
     flow, exchange = begun(session=SESSION, grant=object(), sealed=True)
     flow.response = tutils.tresp()
     flow.response.stream = True
@@ -103,6 +104,10 @@ async def test_what_runs_is_ended(locks: Known, rule: str, monkeypatch: pytest.M
     await wait_until(ended)
     assert exchange.ended is not None and exchange.ended.rule == rule
     assert ended[0] is flow.client_conn
+
+
+async def _nothing() -> list[AccessRequest]:
+    return []
 
 
 async def wait_until(ended: list[object]) -> None:

@@ -6,18 +6,32 @@ each function here gives the next one, with what happened appended to `history`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from addons.core.approval import ForbiddenApprover, InvalidTransition, names
 from addons.core.identity import Identity
 from addons.core.session import Session
 
+PATH = "/chaperone/v1/access-requests"
+"""Where callers ask the gateway, on the address of any of its clusters."""
 PENDING_SECONDS = 3600
 """How long a request waits for people."""
 AUTOMATIC = "rule"
 """Who approves where the access rule does so by itself."""
+
+
+class Wish(BaseModel):
+    """What a caller sends. What may be asked for is for the access rules to say."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    role: Annotated[str, Field(min_length=1, max_length=2048)]
+    intent: Annotated[str, Field(min_length=1, max_length=1024)]
+    seconds: Annotated[int, Field(gt=0)]
 
 
 class State(StrEnum):
@@ -92,6 +106,12 @@ class AccessRequest:
 def state_at(request: AccessRequest, now: float) -> State:
     """The state at `now`: what is alive expires by the clock alone, whoever has noticed."""
     return State.EXPIRED if TRANSITIONS[request.state] and now >= request.expires_at else request.state
+
+
+def as_document(request: AccessRequest, now: float) -> dict[str, Any]:
+    """For JSON, with the state that it has at `now`."""
+    history = [event._asdict() for event in request.history]
+    return {**asdict(request), "state": state_at(request, now).value, "history": history}
 
 
 def approve(request: AccessRequest, approver: Identity, note: str, now: float) -> AccessRequest:

@@ -83,8 +83,22 @@ class IntentSpec(SpecModel):
         return self
 
 
+class OnRequestSpec(SpecModel):
+    """Makes it a right that callers ask for (`chaperone request`), for at most `durationSeconds`."""
+
+    approvers: list[Text] = Field(default=[], description="members of one of these groups decide, never the requester")
+    approvals: Annotated[int, Field(ge=1, le=9)] = Field(default=1, description="how many of them have to agree")
+    automatic: bool = Field(default=False, description="granted as soon as it is asked for: nobody is asked")
+
+    @model_validator(mode="after")
+    def _somebody_decides(self) -> OnRequestSpec:
+        if self.automatic == bool(self.approvers):
+            raise ValueError("name approvers, or say automatic: true")
+        return self
+
+
 class AccessSpec(SpecModel):
-    """A right that callers hold as long as their token is valid, in windows of `durationSeconds`."""
+    """A right that callers hold as long as their token is valid, in windows of `durationSeconds`; or on request."""
 
     model_config = ConfigDict(json_schema_extra={"anyOf": [{"required": ["groups"]}, {"required": ["subjects"]}]})
 
@@ -111,6 +125,7 @@ class AccessSpec(SpecModel):
         " shows the values of Secrets",
     )
     intent: IntentSpec | None = None
+    on_request: OnRequestSpec | None = None
     priority: Annotated[int, Field(ge=-1000, le=1000)] = Field(
         default=0, description="the highest wins; among equals there must be one role"
     )
@@ -138,6 +153,10 @@ class AccessRule:
     intent_pattern: str = ""
     intent_example: str = ""
     priority: int = 0
+    on_request: bool = False
+    approvers: tuple[str, ...] = ()
+    """None where it grants automatically."""
+    approvals: int = 1
     document: Document = field(compare=False, repr=False)
 
 
@@ -221,5 +240,8 @@ def _rule(document: Document, spec: AccessSpec) -> AccessRule:
         intent_pattern=spec.intent.pattern if spec.intent else "",
         intent_example=spec.intent.example if spec.intent else "",
         priority=spec.priority,
+        on_request=spec.on_request is not None,
+        approvers=tuple(spec.on_request.approvers) if spec.on_request else (),
+        approvals=spec.on_request.approvals if spec.on_request else 1,
         document=document,
     )

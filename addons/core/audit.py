@@ -172,6 +172,7 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
             values["decision"] = "deny"
     if (grant := call.grant) is not None:
         values["grant"], values["role"], values["unmask"] = grant.id, grant.role, ",".join(grant.unmask)
+        values["access-request"], values["granted-by"] = grant.request, grant.granted_by if grant.request else ""
     if (approval := call.approval) is not None:
         values["approval"], values["approval-state"] = approval.id, approval.state.value
         values["approver"], values["approval-note"] = approval.approver, approval.note

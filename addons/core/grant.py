@@ -33,5 +33,7 @@ class Grant:
     intent: str = ""
     granted_by: str = ""
     """The access rule, or the approver, this right comes from."""
+    request: str = ""
+    """Id of the access request, where the right was given on request."""
     unmask: tuple[str, ...] = ()
     """Names of masking rules that do not hold for what this right shows, in order."""

@@ -51,7 +51,7 @@ def role_request(grant: Grant, now: float) -> RoleRequest:
     """What to ask STS for, at `now` (Unix seconds)."""
     name = role_session_name(grant.identity)
     session = session_id(grant.identity, grant.connection, grant.intent)
-    tags = (("owner", grant.identity.owner), ("intent", grant.intent), ("session", session))
+    tags = (("owner", grant.identity.owner), ("intent", grant.intent), ("session", session), ("request", grant.request))
     return RoleRequest(
         role_arn=grant.role,
         role_session_name=name,

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from addons.core.access import AccessPolicy, AccessRules, choose
+from addons.core.access_request import AUTOMATIC, AccessRequest, State
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider
@@ -16,6 +18,7 @@ from tests.core.access_documents import FULL, IDP, OTHER, rule, rules
 
 NOW = 1_800_000_100.0
 ISSUED = 1_800_000_000
+ROLE_EDIT = "arn:aws:iam::123456789012:role/edit"
 
 
 def session(intent: str = "", connection: str = "prod", **fields: Any) -> Session:
@@ -169,3 +172,81 @@ def test_a_dangling_provider_never_becomes_a_policy() -> None:
         AccessPolicy(rules(rule("a")), [IDP, OTHER])
     with pytest.raises(KeyError):
         AccessPolicy(rules(rule("a", identityProvider="missing")), [IDP])
+
+
+def on_request(name: str = "edit", **spec: Any) -> str:
+    return rule(
+        name, **{"onRequest": "{approvers: [oncall], approvals: 2}", "priority": 10, "durationSeconds": 1800, **spec}
+    )
+
+
+def asked(compiled: AccessRules, who: Session, role: str = ROLE_EDIT, seconds: int = 600) -> AccessRequest | Refusal:
+    return AccessPolicy(compiled, [IDP]).request(who, role, seconds, "abcdefgh", NOW)
+
+
+def approved(*people: str, role: str = ROLE_EDIT, **fields: Any) -> AccessRequest:
+    found = asked(rules(on_request()), session("INC-1"))
+    assert isinstance(found, AccessRequest)
+    values = {"state": State.GRANTED, "granted_at": NOW, "expires_at": NOW + 600, "approved_by": people, "role": role}
+    return replace(found, **{**values, **fields})
+
+
+def test_a_request_is_what_the_rule_says() -> None:
+    found = asked(rules(on_request()), session("INC-1", owner="team"))
+    assert isinstance(found, AccessRequest)
+    assert (found.state, found.iss, found.sub, found.owner) == (State.PENDING, "https://idp", "bob", "team")
+    assert (found.connection, found.role, found.rule, found.intent) == ("prod", ROLE_EDIT, "edit", "INC-1")
+    assert (found.seconds, found.longest_seconds, found.approvers, found.approvals) == (600, 1800, ("oncall",), 2)
+
+
+@pytest.mark.parametrize(
+    ("who", "role", "seconds", "rule_name"),
+    [
+        (session("INC-1", groups=()), ROLE_EDIT, 600, "no-grant"),
+        (session(""), ROLE_EDIT, 600, "access-on-request"),
+        (session("restart"), ROLE_EDIT, 600, "access-on-request"),
+        (session("INC-1"), "arn:aws:iam::123456789012:role/view", 600, "access-on-request"),
+        (session("INC-1"), ROLE_EDIT, 1801, "access-on-request"),
+        (session("INC-1"), ROLE_EDIT, 0, "access-on-request"),
+    ],
+)
+def test_what_may_not_be_asked_for(who: Session, role: str, seconds: int, rule_name: str) -> None:
+    compiled = rules(rule("view"), on_request(intent="{pattern: 'INC-[0-9]+', example: INC-42}"))
+    found = asked(compiled, who, role, seconds)
+    assert isinstance(found, Refusal)
+    assert found.rule == rule_name
+
+
+@pytest.mark.parametrize(
+    ("request_", "role"),
+    [
+        pytest.param(approved("a", "b"), "edit", id="granted"),
+        pytest.param(approved("a"), "view", id="more have to agree by now"),
+        pytest.param(approved(AUTOMATIC, "a"), "view", id="the rule was automatic"),
+        pytest.param(approved("a", "b", rule="gone"), "view", id="the rule is gone"),
+        pytest.param(approved("a", "b", role="arn:aws:iam::123456789012:role/old"), "view", id="of another role"),
+        pytest.param(approved("a", "b", sub="alice"), "view", id="somebody else's"),
+        pytest.param(approved("a", "b", state=State.REVOKED), "view", id="revoked"),
+        pytest.param(approved("a", "b", expires_at=NOW), "view", id="expired"),
+    ],
+)
+def test_what_was_granted_counts(request_: AccessRequest, role: str) -> None:
+    policy = AccessPolicy(rules(rule("view"), on_request()), [IDP])
+    found = policy.grants(session(), NOW, [request_])
+    assert not isinstance(found, Refusal)
+    assert found[0].role.endswith(role)
+
+
+def test_the_grant_is_the_requests() -> None:
+    policy = AccessPolicy(rules(on_request()), [IDP])
+    found = policy.grants(session(), NOW, [approved("a", "b"), approved("a", "b", id="longer", expires_at=NOW + 900)])
+    assert not isinstance(found, Refusal)
+    (grant,) = found
+    assert grant.id.startswith("longer-") and grant.request == "longer"
+    assert (grant.intent, grant.granted_by, grant.not_before_at, grant.expires_at) == ("INC-1", "a, b", NOW, NOW + 900)
+    assert policy.on_request("prod") and not policy.on_request("dev")
+
+
+def test_an_automatic_rule_needs_nobody() -> None:
+    policy = AccessPolicy(rules(on_request(onRequest="{automatic: true}")), [IDP])
+    assert not isinstance(policy.grants(session(), NOW, [approved(AUTOMATIC, approvers=())]), Refusal)

@@ -125,6 +125,12 @@ def test_what_is_not_extended(request_: AccessRequest, seconds: int, why: str) -
         core.extend(request_, BOB, seconds, "", NOW)
 
 
+def test_what_programs_see_has_the_state_of_now() -> None:
+    seen = core.as_document(core.extend(GRANTED, BOB, 60, "", NOW), NOW + 660)
+    assert seen["history"] == [{"at": NOW, "what": "extended by 60s", "who": BOB.username, "note": ""}]
+    assert (seen["state"], seen["approved_by"], seen["id"]) == ("expired", (ALICE.username,), "abc")
+
+
 SESSION = Session(id="s", identity=AGENT, connection="prod", started_at=0.0)
 
 

@@ -32,6 +32,8 @@ def test_rules_come_by_falling_priority_then_name() -> None:
         pytest.param("verbs: [get, list]", "verbs: [exec]", 13, "verbs", id="no such verb"),
         pytest.param('pattern: "INC-[0-9]+ .+"', 'pattern: "("', 14, "not a pattern", id="bad pattern"),
         pytest.param("example: INC-42 restart web", "example: restart", 14, "does not match", id="bad example"),
+        pytest.param("priority: 5", "onRequest: {}", 15, "name approvers, or", id="nobody decides"),
+        pytest.param("priority: 5", "onRequest: {automatic: true, approvers: [a]}", 15, "name approvers", id="both"),
         pytest.param("priority: 5", "priority: high", 15, "priority", id="priority"),
         pytest.param("priority: 5", "prioritty: 5", 15, "prioritty", id="unknown key"),
     ],
