@@ -25,6 +25,8 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "logout": ("addons.cli.login:logout", "Forget a sign-in."),
     "token": ("addons.cli.agent:token", "Print an OIDC token for kubectl: a credential plugin."),
     "run": ("addons.cli.agent:run", "Run a command whose way to the cluster is the gateway."),
+    "request": ("addons.cli.request:request", "Ask for access: an agent's side."),
+    "grants": ("addons.cli.grants:app", "See and decide who is given access on request."),
     "lock": ("addons.cli.locks:lock", "Stop somebody, a cluster or everybody, at once."),
     "locks": ("addons.cli.locks:locks", "List what is locked."),
     "unlock": ("addons.cli.locks:unlock", "Lift a lock."),

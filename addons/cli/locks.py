@@ -65,7 +65,7 @@ def lock(
         connection=connection,
         session=session,
         reason=reason,
-        made_by=_who(gateway, token_file),
+        made_by=who(gateway, token_file),
         made_at=time.time(),
     )
     with closing(gateway.open_store()) as store:
@@ -108,11 +108,12 @@ def unlock(lock: str, *, token_file: Path | None = None, conf: Path = _CONF) -> 
     """
     gateway = operator(conf)
     with closing(gateway.open_store()) as store:
-        lock_store.lift(store, lock, _who(gateway, token_file), time.time())
+        lock_store.lift(store, lock, who(gateway, token_file), time.time())
     print(f"{printable(lock)} is lifted")
 
 
-def _who(gateway: Operator, token_file: Path | None) -> str:
+def who(gateway: Operator, token_file: Path | None) -> str:
+    """The verified identity of a token, where there is one; else the user of this machine."""
     if token_file is None and not os.environ.get(TOKEN_VARIABLE, "").strip():
         return f"user {getpass.getuser()} of this machine"
     return gateway.verify(read_token(token_file)).username
