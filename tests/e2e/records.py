@@ -14,6 +14,8 @@ from scripts.devenv.gateway_env import GatewayEnv
 
 Event = dict[str, Any]
 ROLE_SESSIONS = "arn:aws:sts::"
+IMPERSONATED, IMPERSONATOR = "agent:", ":impersonator-"
+"""How users begin whom a gateway impersonates in these tests, and what its own account is called there."""
 ACCOUNT = "gateway-agent"
 """The service account whose tokens only a gateway has made."""
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -34,7 +36,7 @@ class ApiServer:
 
     def since(self, mark: int = 0) -> list[Event]:
         """Events of role sessions, which only the gateway can open, in order."""
-        return [event for event in self._events(mark, ROLE_SESSIONS, ACCOUNT) if by_role_session(event)]
+        return [event for event in self._events(mark, ROLE_SESSIONS, ACCOUNT, IMPERSONATOR) if by_role_session(event)]
 
     def strangers(self, mark: int) -> list[Event]:
         """Events of role sessions and of whoever has no valid credential: all that can come by way of a gateway."""
@@ -54,9 +56,9 @@ class ApiServer:
 
 
 def by_role_session(event: Event) -> bool:
-    """True for what came through a gateway, as only a gateway can assume the roles."""
+    """True for what came through a gateway, as only a gateway can assume the roles, or impersonates agents."""
     user = str(event["user"].get("username", ""))
-    return user.startswith(ROLE_SESSIONS) or user.endswith(f":{ACCOUNT}")
+    return user.startswith(ROLE_SESSIONS) or user.endswith(f":{ACCOUNT}") or IMPERSONATOR in user
 
 
 def _by_nobody(event: Event) -> bool:
