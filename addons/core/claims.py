@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from addons.core.guardrails.cel import Unevaluable
 from addons.core.identity import Identity
 from addons.core.identity_provider import IdentityProvider, compile_identity
 
@@ -32,7 +33,7 @@ CHECKED: Mapping[str, str] = MappingProxyType(
         "sub": "required; 1-255 printable ASCII characters without spaces; no `system:` prefix",
         "jti": "if present, text of 1-255 printable ASCII characters",
         "act": "if present, an object whose `sub` is held to the same rules as `sub`",
-        "groups": "if present, a list of at most 200 names: printable ASCII, no comma, no `system:` prefix",
+        "groups": "if present or mapped, a list of at most 200 names: printable ASCII, no comma, no `system:` prefix",
         "owner": "if mapped and present, held to the same rules as a group",
         "requiredClaims": "present with one of the configured values, of the same type",
     }
@@ -70,7 +71,7 @@ def identity_from_claims(claims: Mapping[str, Any], provider: IdentityProvider, 
         aud=audience,
         exp=expires_at,
         jti=_subject(claims["jti"], "jti") if "jti" in claims else "",
-        groups=_groups(claims.get(provider.groups_claim, []), provider.groups_claim),
+        groups=_groups(claims, provider),
         act=_actor(claims["act"]) if "act" in claims else "",
         owner=_owner(claims, provider.owner_claim),
         claims=MappingProxyType(dict(claims)),
@@ -129,7 +130,16 @@ def _actor(value: object) -> str:
     return _subject(value.get("sub"), "act.sub")
 
 
-def _groups(value: object, claim: str) -> tuple[str, ...]:
+def _groups(claims: Mapping[str, Any], provider: IdentityProvider) -> tuple[str, ...]:
+    if provider.groups_expression is None:
+        return _group_names(claims.get(provider.groups_claim, []), provider.groups_claim)
+    try:
+        return _group_names(provider.groups_expression.texts(claims), "mapped groups")
+    except Unevaluable as error:
+        raise RejectedToken("its claims do not give the list of groups that this gateway reads from them") from error
+
+
+def _group_names(value: object, claim: str) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise RejectedToken(f"its {claim} must be a list of group names")
     if len(value) > MAX_GROUPS:

@@ -6,6 +6,7 @@ Source: OpenID Connect Discovery 1.0, section 4.3; JSON Web Algorithms (RFC 7518
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, StringConstraints
 
 from addons.core.documents import Document, SpecModel, validate
+from addons.core.guardrails.cel import ClaimsExpression, compile_claims_expression
 from addons.core.problem import Problem
 
 KIND = "IdentityProvider"
@@ -32,6 +34,8 @@ class IdentityProvider:
     jwks_uri: str = ""
     """Empty: from the issuer's discovery document."""
     groups_claim: str = "groups"
+    groups_expression: ClaimsExpression | None = None
+    """Gives the groups instead of `groups_claim`."""
     owner_claim: str = ""
     """Empty: tokens of this issuer name no owner."""
     leeway_seconds: float = 30
@@ -66,10 +70,25 @@ Text = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 
 
+_EXPRESSION = re.compile(r"\bclaims[.\[]")
+
+
+def _expression(text: str) -> ClaimsExpression | None:
+    """The compiled expression if the text reads `claims`; None for the name of a claim. Raises InvalidExpression."""
+    return compile_claims_expression(text) if _EXPRESSION.search(text) else None
+
+
+def _claim_or_expression(text: str) -> str:
+    _expression(text)
+    return text
+
+
 class ClaimsSpec(SpecModel):
     """Which claims carry what OpenID Connect has no name for."""
 
-    groups: Text = Field(default="groups", description="claim with the list of the caller's groups")
+    groups: Annotated[Text, AfterValidator(_claim_or_expression)] = Field(
+        default="groups", description="claim with the list of the caller's groups, or CEL over `claims` that gives it"
+    )
     owner: Text | None = Field(default=None, description="claim with the human or team answerable for the agent")
 
 
@@ -120,6 +139,7 @@ def _provider(name: str, spec: IdentityProviderSpec) -> IdentityProvider:
         algorithms=frozenset(spec.algorithms),
         jwks_uri=spec.jwks_uri or "",
         groups_claim=spec.claims.groups,
+        groups_expression=_expression(spec.claims.groups),
         owner_claim=spec.claims.owner or "",
         leeway_seconds=spec.leeway_seconds,
         required_claims=tuple(

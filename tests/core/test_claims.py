@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.core.claims import CHECKED, MAX_GROUPS, UNCHECKED, RejectedToken, identity_from_claims
+from addons.core.guardrails.cel import compile_claims_expression
 from addons.core.identity_provider import IdentityProvider
 
 NOW = 1_800_000_000.0
@@ -120,6 +122,43 @@ def test_accepted(changes: dict[str, Any]) -> None:
 def test_rejected(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(RejectedToken, match=reason.replace(".", r"\.")):
         identity_from_claims(claims(**changes), PROVIDER, NOW)
+
+
+ROLES = 'claims.realm.roles.map(r, "kc:" + r)'
+
+
+@pytest.mark.parametrize(
+    ("expression", "realm", "groups"),
+    [
+        pytest.param(ROLES, {"roles": ["dev", "ops"]}, ("kc:dev", "kc:ops"), id="prefixed"),
+        pytest.param(ROLES, {"roles": []}, (), id="none"),
+        pytest.param("claims.realm.split('/')", "a/b", ("a", "b"), id="split"),
+    ],
+)
+def test_groups_of_an_expression(expression: str, realm: object, groups: tuple[str, ...]) -> None:
+    provider = replace(PROVIDER, groups_expression=compile_claims_expression(expression))
+    assert identity_from_claims(claims(realm=realm), provider, NOW).groups == groups
+
+
+@pytest.mark.parametrize(
+    ("expression", "realm", "reason"),
+    [
+        pytest.param(ROLES, MISSING, "do not give", id="claim missing"),
+        pytest.param(ROLES, {"roles": [1]}, "do not give", id="wrong type inside"),
+        pytest.param(ROLES, {"roles": ["\ud800"]}, "do not give", id="lone surrogate"),
+        pytest.param("claims.realm", "dev", "do not give", id="text"),
+        pytest.param("claims.realm", {"dev": 1}, "do not give", id="object"),
+        pytest.param("claims.realm", ["dev", 1], "do not give", id="list with a number"),
+        pytest.param("claims.realm", 10**400, "do not give", id="number too large"),
+        pytest.param("claims.?realm", ["dev"], "do not give", id="optional"),
+        pytest.param("claims.realm", ["system:masters"], "reserved", id="reserved"),
+        pytest.param(ROLES, {"roles": ["a,b"]}, "each name", id="comma"),
+    ],
+)
+def test_groups_of_an_expression_refused(expression: str, realm: object, reason: str) -> None:
+    provider = replace(PROVIDER, groups_expression=compile_claims_expression(expression))
+    with pytest.raises(RejectedToken, match=reason):
+        identity_from_claims(claims(realm=realm), provider, NOW)
 
 
 def test_an_unmapped_owner_is_never_read() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from addons.core.documents import Document, parse_documents
+from addons.core.guardrails.cel import compile_claims_expression
 from addons.core.identity_provider import IdentityProvider, compile_identity, is_loopback, is_safe_url
 
 FULL = """
@@ -69,12 +70,20 @@ def test_every_field_and_its_default() -> None:
         pytest.param("https://keys.example/jwks", "ftp://keys.example/jwks", 9, id="keys over ftp"),
         pytest.param("leewaySeconds: 5", "leewaySeconds: 301", 11, id="leeway too long"),
         pytest.param("groups: roles", "gropus: roles", 10, id="unknown key"),
+        pytest.param("groups: roles", "groups: claims.a +", 10, id="expression that does not parse"),
+        pytest.param("groups: roles", "groups: claims.a + object.b", 10, id="expression with another variable"),
     ],
 )
 def test_mistakes_have_their_line(old: str, new: str, line: int) -> None:
     assert old in FULL
     _, problems = compile_identity(documents(FULL.replace(old, new)))
     assert {problem.line for problem in problems} == {line}
+
+
+def test_groups_by_expression() -> None:
+    (provider,), problems = compile_identity(documents(FULL.replace("groups: roles", "groups: claims.a.roles")))
+    assert not problems
+    assert provider.groups_expression == compile_claims_expression("claims.a.roles")
 
 
 def test_names_and_issuers_are_used_once() -> None:

@@ -9,7 +9,7 @@ Enabled beyond the standard library: optionals (`object.?spec.?x.orValue(false)`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cel_expr_python import cel
@@ -58,6 +58,7 @@ _CONTAINERS = f"""cel.bind(containers, {ONE_POD} ? podSpecs[0].?containers.orVal
 )"""
 _ENVIRONMENT = _environment(more={ONE_POD: cel.Type.BOOL, ALL_CONTAINERS: cel.Type.List(cel.Type.DYN)})
 _ENVIRONMENT_OF_RULES = _environment()
+_ENVIRONMENT_OF_CLAIMS = cel.NewEnv(variables={"claims": _ANY_MAP}, extensions=list(_EXTENSIONS))
 _ENVIRONMENT_WITHOUT = {name: _environment(name) for name in VARIABLES}
 
 
@@ -99,6 +100,33 @@ def compile_condition(expression: str) -> Condition:
     if kind not in (_BOOL, cel.Type.DYN):
         raise InvalidExpression(f"gives {kind.name()}, but a condition must give true or false")
     return Condition(expression, references, program)
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimsExpression:
+    """A compiled expression over a token's `claims` that gives a list of texts. Equal if the text is."""
+
+    expression: str
+    _program: Any = field(compare=False, repr=False)
+
+    def texts(self, claims: Mapping[str, Any]) -> list[str]:
+        """The list. Raises Unevaluable for everything else: missing claim, wrong type, a number too large for CEL."""
+        try:
+            value = self._program.eval(_ENVIRONMENT_OF_CLAIMS.Activation({"claims": claims})).plain_value()
+        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+            raise Unevaluable("the expression has no value for these claims") from error
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise Unevaluable("the expression does not give a list of texts")
+        return value
+
+
+def compile_claims_expression(expression: str) -> ClaimsExpression:
+    """The expression ready to evaluate. Raises InvalidExpression for syntax, type and unknown-variable errors."""
+    try:
+        program = _ENVIRONMENT_OF_CLAIMS.compile(expression)
+    except RuntimeError as error:
+        raise InvalidExpression(_first_error(str(error))) from error
+    return ClaimsExpression(expression, program)
 
 
 def value_of(expression: str, activation: Any) -> Any:
