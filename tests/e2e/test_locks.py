@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
+from addons.edge.fresh import FRESH_SECONDS
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
 from tests.e2e.conftest import Gateways
@@ -38,6 +39,7 @@ def lock(gateway: GatewayEnv, *scope: str, token: str = "") -> str:
 def unlock(gateway: GatewayEnv, lock: str) -> None:
     done = chaperone(gateway, "unlock", lock)
     assert done.returncode == 0, done.stderr
+    time.sleep(FRESH_SECONDS)  # until then each worker may still know of it
 
 
 SCOPES = {
