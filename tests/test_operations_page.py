@@ -12,6 +12,7 @@ import pytest
 from addons import gateway
 from addons.cli import app
 from addons.core.documents import parse_documents
+from addons.core.identity_provider import IdentityProviderSpec
 from addons.edge import authority, facts, jwks, probes
 from addons.settings import Settings
 from scripts.bypasses_page import bypasses
@@ -104,7 +105,7 @@ def test_the_numbers_are_the_codes() -> None:
         ("valid for three years", authority._AUTHORITY_DAYS == 3 * 365),
         ("warns a month before", probes._SOON.days == 30),
         ("fetched every five minutes", jwks.REFRESH_AFTER == 300),
-        ("Known keys count for an hour", jwks.USABLE_FOR == 3600),
+        ("Known keys count for an hour", IdentityProviderSpec.model_fields["keys_max_age_seconds"].default == 3600),
         ("within three seconds", gateway._DRAIN_SECONDS == 3),
         ("up to 256 KiB each way", facts.MAX_BODY == 256 * 1024),
     ]:

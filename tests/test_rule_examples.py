@@ -57,7 +57,7 @@ def test_the_examples_load() -> None:
     providers, more = compile_identity(documents())
     rules, most = compile_access(documents())
     assert problems + more + most + cross_check(connections, providers, rules) == []
-    assert list(connections) == ["prod"] and len(providers) == 2 and len(rules) == 4
+    assert list(connections) == ["prod"] and len(providers) == 8 and len(rules) == 4
 
 
 def test_the_examples_do_what_they_say() -> None:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from addons.core.guardrails.cel import Unevaluable
+from addons.core.guardrails.cel import ClaimsExpression, Unevaluable
 from addons.core.identity import Identity
-from addons.core.identity_provider import IdentityProvider, compile_identity
+from addons.core.identity_provider import ClaimSource, IdentityProvider, compile_identity
 
 __all__ = ["CHECKED", "UNCHECKED", "IdentityProvider", "RejectedToken", "compile_identity", "identity_from_claims"]
 
@@ -30,11 +30,12 @@ CHECKED: Mapping[str, str] = MappingProxyType(
         "exp": "required; the token is refused from that second on, without leeway",
         "nbf": "if present, not in the future (with leeway)",
         "iat": "if present, not in the future (with leeway)",
-        "sub": "required; 1-255 printable ASCII characters without spaces; no `system:` prefix",
+        "sub": "required, unless mapped from others; 1-255 printable ASCII characters, no spaces, no `system:` prefix",
         "jti": "if present, text of 1-255 printable ASCII characters",
         "act": "if present, an object whose `sub` is held to the same rules as `sub`",
         "groups": "if present or mapped, a list of at most 200 names: printable ASCII, no comma, no `system:` prefix",
         "owner": "if mapped and present, held to the same rules as a group",
+        "_claim_names": "groups that are named here are somewhere else (more than fit in a token): refused, never none",
         "requiredClaims": "present with one of the configured values, of the same type",
     }
 )
@@ -67,13 +68,13 @@ def identity_from_claims(claims: Mapping[str, Any], provider: IdentityProvider, 
         _check_required(claims, claim, wanted)
     return Identity(
         iss=provider.issuer,
-        sub=_subject(claims.get("sub"), "sub"),
+        sub=_subject(_read(claims, provider.subject, "subject"), _named(provider.subject, "mapped subject")),
         aud=audience,
         exp=expires_at,
         jti=_subject(claims["jti"], "jti") if "jti" in claims else "",
         groups=_groups(claims, provider),
         act=_actor(claims["act"]) if "act" in claims else "",
-        owner=_owner(claims, provider.owner_claim),
+        owner=_owner(claims, provider.owner),
         claims=MappingProxyType(dict(claims)),
     )
 
@@ -130,13 +131,30 @@ def _actor(value: object) -> str:
     return _subject(value.get("sub"), "act.sub")
 
 
-def _groups(claims: Mapping[str, Any], provider: IdentityProvider) -> tuple[str, ...]:
-    if provider.groups_expression is None:
-        return _group_names(claims.get(provider.groups_claim, []), provider.groups_claim)
+def _read(claims: Mapping[str, Any], source: ClaimSource, what: str) -> object:
+    """The value of a claim or an expression; None if there is no such claim."""
+    if isinstance(source, str):
+        return claims.get(source)
     try:
-        return _group_names(provider.groups_expression.texts(claims), "mapped groups")
+        return source.value(claims)
     except Unevaluable as error:
-        raise RejectedToken("its claims do not give the list of groups that this gateway reads from them") from error
+        raise RejectedToken(f"its claims do not give the {what} that this gateway reads from them") from error
+
+
+def _named(source: ClaimSource, mapped: str) -> str:
+    """What messages call the source. An expression is the gateway's own business."""
+    return mapped if isinstance(source, ClaimsExpression) else source
+
+
+def _groups(claims: Mapping[str, Any], provider: IdentityProvider) -> tuple[str, ...]:
+    """No groups where the token has no such claim, but not where it says that they are to be had elsewhere."""
+    source, claim = provider.groups, _named(provider.groups, "mapped groups")
+    elsewhere = claims.get("_claim_names")
+    if isinstance(elsewhere, dict) and claim in elsewhere:
+        raise RejectedToken(f"its {claim} are too many to be in it (_claim_names): let its issuer put in fewer")
+    if isinstance(source, str) and source not in claims:
+        return ()
+    return _group_names(_read(claims, source, "groups"), claim)
 
 
 def _group_names(value: object, claim: str) -> tuple[str, ...]:
@@ -147,8 +165,10 @@ def _group_names(value: object, claim: str) -> tuple[str, ...]:
     return tuple(_name(item, claim) for item in value)
 
 
-def _owner(claims: Mapping[str, Any], claim: str) -> str:
-    return _name(claims[claim], claim) if claim and claim in claims else ""
+def _owner(claims: Mapping[str, Any], source: ClaimSource) -> str:
+    if isinstance(source, str) and (not source or source not in claims):
+        return ""
+    return _name(_read(claims, source, "owner"), _named(source, "mapped owner"))
 
 
 def _name(value: object, claim: str) -> str:

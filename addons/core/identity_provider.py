@@ -21,6 +21,8 @@ from addons.core.problem import Problem
 KIND = "IdentityProvider"
 
 Scalar = str | int | bool
+ClaimSource = str | ClaimsExpression
+"""Where a part of the identity comes from: the name of a claim, or an expression over all of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +35,13 @@ class IdentityProvider:
     algorithms: frozenset[str]
     jwks_uri: str = ""
     """Empty: from the issuer's discovery document."""
-    groups_claim: str = "groups"
-    groups_expression: ClaimsExpression | None = None
-    """Gives the groups instead of `groups_claim`."""
-    owner_claim: str = ""
+    subject: ClaimSource = "sub"
+    groups: ClaimSource = "groups"
+    owner: ClaimSource = ""
     """Empty: tokens of this issuer name no owner."""
     leeway_seconds: float = 30
+    keys_max_age_seconds: float = 3600
+    """How long keys count without a successful fetch; then tokens of this issuer cannot be judged."""
     required_claims: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
 
 
@@ -73,23 +76,31 @@ Algorithm = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256
 _EXPRESSION = re.compile(r"\bclaims[.\[]")
 
 
-def _expression(text: str) -> ClaimsExpression | None:
-    """The compiled expression if the text reads `claims`; None for the name of a claim. Raises InvalidExpression."""
-    return compile_claims_expression(text) if _EXPRESSION.search(text) else None
+def _source(text: str) -> ClaimSource:
+    """The compiled expression if the text reads `claims`; else it is a claim's name. Raises InvalidExpression."""
+    return compile_claims_expression(text) if _EXPRESSION.search(text) else text
 
 
 def _claim_or_expression(text: str) -> str:
-    _expression(text)
+    _source(text)
     return text
 
 
-class ClaimsSpec(SpecModel):
-    """Which claims carry what OpenID Connect has no name for."""
+ClaimText = Annotated[Text, AfterValidator(_claim_or_expression)]
 
-    groups: Annotated[Text, AfterValidator(_claim_or_expression)] = Field(
+
+class ClaimsSpec(SpecModel):
+    """Which claims say who the caller is."""
+
+    subject: ClaimText = Field(
+        default="sub", description="claim that says who the caller is, or CEL over `claims` that gives it"
+    )
+    groups: ClaimText = Field(
         default="groups", description="claim with the list of the caller's groups, or CEL over `claims` that gives it"
     )
-    owner: Text | None = Field(default=None, description="claim with the human or team answerable for the agent")
+    owner: ClaimText | None = Field(
+        default=None, description="claim with the human or team answerable for the agent, or CEL over `claims`"
+    )
 
 
 class IdentityProviderSpec(SpecModel):
@@ -104,6 +115,9 @@ class IdentityProviderSpec(SpecModel):
     claims: ClaimsSpec = ClaimsSpec()
     leeway_seconds: Annotated[int, Field(ge=0, le=300)] = Field(
         default=30, description="clock difference forgiven for nbf and iat; exp is never stretched"
+    )
+    keys_max_age_seconds: Annotated[int, Field(ge=60, le=86400)] = Field(
+        default=3600, description="how long its keys count while it cannot be reached; then its tokens are refused"
     )
     required_claims: dict[Text, Scalar | Annotated[list[Scalar], Field(min_length=1)]] = Field(
         default={}, description="claims that must be present with this value, or with one of these values"
@@ -138,10 +152,11 @@ def _provider(name: str, spec: IdentityProviderSpec) -> IdentityProvider:
         audiences=tuple(spec.audiences),
         algorithms=frozenset(spec.algorithms),
         jwks_uri=spec.jwks_uri or "",
-        groups_claim=spec.claims.groups,
-        groups_expression=_expression(spec.claims.groups),
-        owner_claim=spec.claims.owner or "",
+        subject=_source(spec.claims.subject),
+        groups=_source(spec.claims.groups),
+        owner=_source(spec.claims.owner or ""),
         leeway_seconds=spec.leeway_seconds,
+        keys_max_age_seconds=spec.keys_max_age_seconds,
         required_claims=tuple(
             (claim, tuple(wanted) if isinstance(wanted, list) else (wanted,))
             for claim, wanted in spec.required_claims.items()

@@ -27,8 +27,6 @@ log = structlog.get_logger()
 
 REFRESH_AFTER = 300.0
 """Seconds after which keys are fetched again, in the background."""
-USABLE_FOR = 3600.0
-"""Seconds that keys are used without a successful fetch; then tokens of that issuer cannot be judged."""
 MIN_INTERVAL = 10.0
 _MAX_BYTES = 512 * 1024
 _MAX_KEYS = 100
@@ -136,7 +134,8 @@ class KeySource:
             log.warning("keys not fetched", issuer=self._provider.issuer, error=f"{type(error).__name__}: {error}")
             return
         now = self._monotonic()
-        self._failed, self.refresh_at, self._usable_until = False, now + REFRESH_AFTER, now + USABLE_FOR
+        max_age = self._provider.keys_max_age_seconds
+        self._failed, self.refresh_at, self._usable_until = False, now + min(REFRESH_AFTER, max_age / 2), now + max_age
         if jwks != self._jwks:
             self._keys, self._jwks = keys, jwks
             self.generation += 1

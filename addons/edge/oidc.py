@@ -130,8 +130,8 @@ class Verifier:
             self._seen.popitem(last=False)
 
 
-def _where(provider: IdentityProvider) -> tuple[str, str]:
-    return provider.issuer, provider.jwks_uri
+def _where(provider: IdentityProvider) -> tuple[str, str, float]:
+    return provider.issuer, provider.jwks_uri, provider.keys_max_age_seconds
 
 
 def _verified(token: str, unverified: UnverifiedToken, keys: tuple[Key, ...]) -> bytes:

@@ -18,7 +18,7 @@ PROVIDER = IdentityProvider(
     issuer="https://idp.example",
     audiences=("chaperone", "other-gateway"),
     algorithms=frozenset({"RS256"}),
-    owner_claim="team",
+    owner="team",
     required_claims=(("tenant", ("acme", 7)), ("email_verified", (True,))),
 )
 GOOD: dict[str, Any] = {
@@ -136,7 +136,7 @@ ROLES = 'claims.realm.roles.map(r, "kc:" + r)'
     ],
 )
 def test_groups_of_an_expression(expression: str, realm: object, groups: tuple[str, ...]) -> None:
-    provider = replace(PROVIDER, groups_expression=compile_claims_expression(expression))
+    provider = replace(PROVIDER, groups=compile_claims_expression(expression))
     assert identity_from_claims(claims(realm=realm), provider, NOW).groups == groups
 
 
@@ -146,9 +146,9 @@ def test_groups_of_an_expression(expression: str, realm: object, groups: tuple[s
         pytest.param(ROLES, MISSING, "do not give", id="claim missing"),
         pytest.param(ROLES, {"roles": [1]}, "do not give", id="wrong type inside"),
         pytest.param(ROLES, {"roles": ["\ud800"]}, "do not give", id="lone surrogate"),
-        pytest.param("claims.realm", "dev", "do not give", id="text"),
-        pytest.param("claims.realm", {"dev": 1}, "do not give", id="object"),
-        pytest.param("claims.realm", ["dev", 1], "do not give", id="list with a number"),
+        pytest.param("claims.realm", "dev", "must be a list", id="text"),
+        pytest.param("claims.realm", {"dev": 1}, "must be a list", id="object"),
+        pytest.param("claims.realm", ["dev", 1], "each name", id="list with a number"),
         pytest.param("claims.realm", 10**400, "do not give", id="number too large"),
         pytest.param("claims.?realm", ["dev"], "do not give", id="optional"),
         pytest.param("claims.realm", ["system:masters"], "reserved", id="reserved"),
@@ -156,9 +156,51 @@ def test_groups_of_an_expression(expression: str, realm: object, groups: tuple[s
     ],
 )
 def test_groups_of_an_expression_refused(expression: str, realm: object, reason: str) -> None:
-    provider = replace(PROVIDER, groups_expression=compile_claims_expression(expression))
+    provider = replace(PROVIDER, groups=compile_claims_expression(expression))
     with pytest.raises(RejectedToken, match=reason):
         identity_from_claims(claims(realm=realm), provider, NOW)
+
+
+@pytest.mark.parametrize(
+    ("part", "expression", "changes", "reason"),
+    [
+        pytest.param("subject", "claims.email", {"email": "system:node:a"}, "mapped subject uses the prefix", id="sub"),
+        pytest.param("subject", "claims.email", {"email": 7}, "mapped subject must be", id="subject is no text"),
+        pytest.param("subject", "claims.email", {}, "do not give the subject", id="no subject"),
+        pytest.param("owner", "claims.email", {"email": "a,b"}, "name in its mapped owner", id="owner with a comma"),
+        pytest.param("owner", "claims.email", {}, "do not give the owner", id="no owner"),
+    ],
+)
+def test_a_mapped_part_is_held_to_the_same_rules(
+    part: str, expression: str, changes: dict[str, Any], reason: str
+) -> None:
+    provider = replace(PROVIDER, **{part: compile_claims_expression(expression)})  # type: ignore[arg-type]
+    with pytest.raises(RejectedToken, match=reason):
+        identity_from_claims(claims(**changes), provider, NOW)
+
+
+def test_a_mapped_subject_and_owner() -> None:
+    subject, owner = (compile_claims_expression(f'"{part}:" + claims.tenant') for part in ("agent", "team"))
+    identity = identity_from_claims(GOOD, replace(PROVIDER, subject=subject, owner=owner), NOW)
+    assert (identity.sub, identity.owner) == ("agent:acme", "team:acme")
+    assert identity_from_claims(GOOD, replace(PROVIDER, subject="team"), NOW).sub == "web"
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "refused"),
+    [
+        pytest.param({"groups": "src1"}, True, id="groups are elsewhere"),
+        pytest.param({"roles": "src1"}, False, id="something else is"),
+        pytest.param("groups", False, id="no object"),
+    ],
+)
+def test_groups_that_are_elsewhere_are_not_none(elsewhere: object, refused: bool) -> None:
+    token = claims(groups=MISSING, _claim_names=elsewhere)
+    if refused:
+        with pytest.raises(RejectedToken, match="too many to be in it"):
+            identity_from_claims(token, PROVIDER, NOW)
+    else:
+        assert identity_from_claims(token, PROVIDER, NOW).groups == ()
 
 
 def test_an_unmapped_owner_is_never_read() -> None:
@@ -178,5 +220,5 @@ def test_a_subject_that_passes_can_be_written_into_a_header(sub: str) -> None:
 
 
 def test_what_is_checked_and_what_is_not_is_listed() -> None:
-    assert {"iss", "aud", "exp", "nbf", "iat", "sub", "jti", "act", "groups", "owner"} <= CHECKED.keys()
+    assert {"iss", "aud", "exp", "nbf", "iat", "sub", "jti", "act", "groups", "owner", "_claim_names"} <= CHECKED.keys()
     assert {"azp", "nonce"} <= UNCHECKED.keys()

@@ -15,8 +15,9 @@ spec:
   audiences: [chaperone]
   algorithms: [PS256, EdDSA]
   jwksUri: https://keys.example/jwks
-  claims: {groups: roles, owner: team}
+  claims: {subject: email, groups: roles, owner: team}
   leewaySeconds: 5
+  keysMaxAgeSeconds: 600
   requiredClaims: {tenant: acme, tier: [1, 2]}
 """
 SMALL = """
@@ -44,9 +45,11 @@ def test_every_field_and_its_default() -> None:
             audiences=("chaperone",),
             algorithms=frozenset({"PS256", "EdDSA"}),
             jwks_uri="https://keys.example/jwks",
-            groups_claim="roles",
-            owner_claim="team",
+            subject="email",
+            groups="roles",
+            owner="team",
             leeway_seconds=5,
+            keys_max_age_seconds=600,
             required_claims=(("tenant", ("acme",)), ("tier", (1, 2))),
         ),
         IdentityProvider(
@@ -69,6 +72,7 @@ def test_every_field_and_its_default() -> None:
         pytest.param("[PS256, EdDSA]", "[]", 8, id="empty algorithms"),
         pytest.param("https://keys.example/jwks", "ftp://keys.example/jwks", 9, id="keys over ftp"),
         pytest.param("leewaySeconds: 5", "leewaySeconds: 301", 11, id="leeway too long"),
+        pytest.param("keysMaxAgeSeconds: 600", "keysMaxAgeSeconds: 90000", 12, id="keys for longer than a day"),
         pytest.param("groups: roles", "gropus: roles", 10, id="unknown key"),
         pytest.param("groups: roles", "groups: claims.a +", 10, id="expression that does not parse"),
         pytest.param("groups: roles", "groups: claims.a + object.b", 10, id="expression with another variable"),
@@ -83,7 +87,7 @@ def test_mistakes_have_their_line(old: str, new: str, line: int) -> None:
 def test_groups_by_expression() -> None:
     (provider,), problems = compile_identity(documents(FULL.replace("groups: roles", "groups: claims.a.roles")))
     assert not problems
-    assert provider.groups_expression == compile_claims_expression("claims.a.roles")
+    assert provider.groups == compile_claims_expression("claims.a.roles")
 
 
 def test_names_and_issuers_are_used_once() -> None:

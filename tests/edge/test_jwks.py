@@ -9,8 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
 from jwt.algorithms import OKPAlgorithm, RSAAlgorithm
 
-from addons.edge.jwks import MIN_INTERVAL, REFRESH_AFTER, USABLE_FOR, KeySource, KeysUnavailable, public_keys
+from addons.edge.jwks import MIN_INTERVAL, REFRESH_AFTER, KeySource, KeysUnavailable, public_keys
 from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, RSA_SMALL, Clock, Issuer, jwk, provider
+
+MAX_AGE = provider("").keys_max_age_seconds
 
 CONFIGURATION = "/.well-known/openid-configuration"
 
@@ -92,7 +94,7 @@ async def test_the_generation_only_changes_with_the_keys(source: KeySource, cloc
 async def test_cached_keys_survive_an_outage_for_a_bounded_time(idp: Issuer, source: KeySource, clock: Clock) -> None:
     await source.find("k1", "RS256")
     idp.answers.clear()
-    clock.now += USABLE_FOR - 1
+    clock.now += MAX_AGE - 1
     assert await source.find("k1", "RS256")
     await settle(source)
     clock.now += MIN_INTERVAL

@@ -104,19 +104,20 @@ def compile_condition(expression: str) -> Condition:
 
 @dataclass(frozen=True, slots=True)
 class ClaimsExpression:
-    """A compiled expression over a token's `claims` that gives a list of texts. Equal if the text is."""
+    """A compiled expression over a token's `claims`. Equal if the text is."""
 
     expression: str
     _program: Any = field(compare=False, repr=False)
 
-    def texts(self, claims: Mapping[str, Any]) -> list[str]:
-        """The list. Raises Unevaluable for everything else: missing claim, wrong type, a number too large for CEL."""
+    def value(self, claims: Mapping[str, Any]) -> Any:
+        """What it gives, as Python has it. Raises Unevaluable: missing claim, error, a number too large for CEL."""
         try:
-            value = self._program.eval(_ENVIRONMENT_OF_CLAIMS.Activation({"claims": claims})).plain_value()
+            result = self._program.eval(_ENVIRONMENT_OF_CLAIMS.Activation({"claims": claims}))
+            value = result.plain_value()
         except (RuntimeError, TypeError, ValueError, OverflowError) as error:
             raise Unevaluable("the expression has no value for these claims") from error
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise Unevaluable("the expression does not give a list of texts")
+        if result.type() == cel.Type.ERROR:
+            raise Unevaluable("the expression has no value for these claims")
         return value
 
 
