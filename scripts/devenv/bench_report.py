@@ -103,7 +103,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured.
 
-    `facts` may hold the reports `decision`, `explain_batch`, `masking`, `sessions` and `streams`.
+    `facts` may hold the reports `authentication`, `decision`, `explain_batch`, `masking`, `sessions` and `streams`.
     """
     headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
     keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
@@ -118,6 +118,8 @@ def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any
 def table(report: Mapping[str, Any]) -> str:
     """The report for people."""
     lines = [", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report["machine"].items()), ""]
+    if "authentication" in report:
+        lines += [*_authentication_lines(report["authentication"]), ""]
     if "decision" in report:
         lines += [*_decision_lines(report["decision"]), ""]
     if "explain_batch" in report:
@@ -159,6 +161,13 @@ def _stream_lines(streams: Mapping[str, Any]) -> Iterator[str]:
         f"  chaperone takes {streams['kilobytes_added']:+,.0f} kB a watch beyond mitmproxy,"
         f" aim {streams['aim_kilobytes_added']:g} kB {_met(streams)}"
     )
+
+
+def _authentication_lines(authentication: Mapping[str, Any]) -> Iterator[str]:
+    yield f"authentication: {authentication['tokens']} tokens a round"
+    for case in authentication["cases"]:
+        between = "{:.1f} to {:.1f}".format(*case["us_range"])
+        yield f"  {case['title']:<24}{case['us']:.1f} µs ({between}), aim {case['aim_us']} {_met(case)}"
 
 
 def _decision_lines(decision: Mapping[str, Any]) -> Iterator[str]:

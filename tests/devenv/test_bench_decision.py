@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.core.guardrails import GuardrailSet
 from addons.core.masking import Masker
+from addons.edge.oidc import Verifier
 from addons.policy import load_judgement
-from scripts.devenv import bench, bench_batch, bench_decision, bench_masking, bench_report
+from scripts.devenv import bench, bench_authentication, bench_batch, bench_decision, bench_masking, bench_report
 from scripts.devenv.bench_decision import CASES
 from scripts.devenv.bench_scenarios import WrongAnswers
 
@@ -90,6 +92,21 @@ def test_the_pod_is_as_large_as_is_said_and_spelled_as_clients_do() -> None:
     create = CASES[-1]
     assert bench_decision.BODY_BYTES <= len(create.body) < bench_decision.BODY_BYTES * 1.1
     assert create.body == json.dumps(json.loads(create.body), separators=(",", ":")).encode()
+
+
+def test_authentication_is_fast_enough_anywhere() -> None:
+    report = bench_authentication.measure(2)
+    assert [case["name"] for case in report["cases"]] == ["seen", "new"]
+    for case in report["cases"]:
+        assert case["us"] < case["aim_us"] * GENEROUS, case
+    told = bench_report.table({"machine": {}, "authentication": report, "scenarios": []})
+    assert "authentication: 400 tokens a round\n  a token seen before " in told
+
+
+def test_what_accepts_forged_tokens_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Verifier, "verify", AsyncMock())
+    with pytest.raises(WrongAnswers, match="somebody else"):
+        bench_authentication.measure(1)
 
 
 def test_masking_is_fast_enough_anywhere(masker: Masker) -> None:
