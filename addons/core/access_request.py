@@ -170,7 +170,7 @@ def may_decide(request: AccessRequest, approver: Identity) -> str:
     """Why `approver` may not decide, `""` if they may: never the requester, who acts for it, or who owns it."""
     if approver.act:
         return "a token used on someone's behalf cannot approve; sign in yourself"
-    if approver.iss == request.iss and approver.sub in (request.sub, request.act):
+    if approver.iss == request.iss and not approver.subjects.isdisjoint((request.sub, request.act)):
         return "nobody approves their own request"
     if request.owner and request.owner.casefold() in names(approver):
         return "the owner of an agent does not approve its requests"

@@ -131,7 +131,7 @@ def may_decide(ask: Ask, approver: Identity) -> str:
     """Why `approver` may not answer, `""` if they may: never the requester, who acts for it, or who owns it."""
     if approver.act:
         return "a token used on someone's behalf cannot approve; sign in yourself"
-    if approver.iss == ask.requester_iss and approver.sub in (ask.requester_sub, ask.requester_act):
+    if approver.iss == ask.requester_iss and not approver.subjects.isdisjoint((ask.requester_sub, ask.requester_act)):
         return "nobody approves their own request"
     if ask.requester_owner and ask.requester_owner.casefold() in names(approver):
         return "the owner of an agent does not approve its requests"
@@ -141,7 +141,12 @@ def may_decide(ask: Ask, approver: Identity) -> str:
 def names(identity: Identity) -> frozenset[str]:
     """Every name an `owner` claim may call this person or one of their teams, case-folded, whatever the issuer."""
     claims = (identity.claims.get(name) for name in ("email", "preferred_username", "upn"))
-    known = {identity.sub, identity.username, *identity.groups, *(value for value in claims if isinstance(value, str))}
+    known = {
+        *identity.subjects,
+        identity.username,
+        *identity.groups,
+        *(value for value in claims if isinstance(value, str)),
+    }
     return frozenset(name.casefold() for name in known)
 
 

@@ -27,6 +27,11 @@ class Identity:
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def subjects(self) -> frozenset[str]:
+        """What others may know the caller by: `sub`, and the token's own where another claim is mapped to it."""
+        return frozenset((self.sub, str(self.claims.get("sub", self.sub))))
+
+    @property
     def username(self) -> str:
         """The identity as one line for people and records: `sub`, qualified by its issuer."""
         return f"{self.iss}#{self.sub}"

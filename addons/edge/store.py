@@ -145,7 +145,7 @@ class Store(Database):
 def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
     """`core.may_decide` as a condition on the row itself."""
     table = APPROVALS.c
-    requester = sa.or_(table.requester_sub == approver.sub, table.requester_act == approver.sub)
+    requester = sa.or_(table.requester_sub.in_(approver.subjects), table.requester_act.in_(approver.subjects))
     return (
         sa.not_(sa.and_(table.requester_iss == approver.iss, requester)),
         sa.or_(table.owner_key == "", table.owner_key.not_in([*core.names(approver)])),

@@ -75,6 +75,7 @@ def test_the_rule_may_approve_by_itself() -> None:
 FORBIDDEN = {
     "the requester": (replace(AGENT, groups=("oncall",), owner=""), "their own"),
     "who acts for it": (replace(ALICE, sub="bot"), "their own"),
+    "who acts for it, by an unmapped sub": (replace(ALICE, claims={"sub": "bot"}), "their own"),
     "its owner": (replace(ALICE, groups=("oncall", "team-web")), "owner"),
     "on somebody's behalf": (replace(ALICE, act="bot"), "sign in yourself"),
     "of another group": (replace(ALICE, groups=("web",)), "members of these groups decide: oncall"),

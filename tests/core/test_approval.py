@@ -97,6 +97,8 @@ def test_deadlines(state: State, seconds: int) -> None:
         pytest.param(HUMAN, "", id="another-person"),
         pytest.param(replace(HUMAN, sub="agent"), "own request", id="the-requester"),
         pytest.param(replace(HUMAN, sub="bot"), "own request", id="who-acts-for-the-requester"),
+        pytest.param(replace(HUMAN, claims={"sub": "bot"}), "own request", id="who-acts-for-it-by-an-unmapped-sub"),
+        pytest.param(replace(HUMAN, claims={"sub": "team@example.com"}), "owner", id="owner-by-an-unmapped-sub"),
         pytest.param(replace(HUMAN, act="bot"), "behalf", id="delegated-token"),
         pytest.param(replace(HUMAN, sub="agent", iss="https://other"), "", id="same-sub-of-another-issuer"),
         pytest.param(replace(HUMAN, sub="TEAM@example.com"), "owner", id="owner-by-sub-in-other-case"),

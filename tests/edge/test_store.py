@@ -132,6 +132,7 @@ def test_a_grant_can_be_revoked_until_it_is_used(store: Store) -> None:
     [
         pytest.param(replace(ALICE, sub="agent"), id="requester"),
         pytest.param(replace(ALICE, sub="bot"), id="acting-party"),
+        pytest.param(replace(ALICE, claims={"sub": "bot"}), id="who acts for it, by an unmapped sub"),
         pytest.param(replace(ALICE, sub="bob"), id="owner"),
         pytest.param(replace(ALICE, groups=("BOB",)), id="owning-team"),
     ],
