@@ -46,35 +46,30 @@ class Access:
         self._jobs: OrderedDict[_Job, tuple[Grant, ...]] = OrderedDict()
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """Write the grant, or refuse. Waits only where access is on request, and for the first of a second."""
+        """Write the grant, or refuse. Waits only where access is on request, and there only for what is new."""
         if settled(flow):
             return None
         exchange = exchange_of(flow)
-        policy, session = self._policy(exchange), need(exchange.session, "session")
-        if not policy.on_request(session.connection):
-            self._judge(flow, policy, session, ())
-        elif (granted := self._granted.known()) is not None:
-            self._judge(flow, policy, session, granted)
-        else:
-            return self._judge_when_known(flow, policy, session)
+        policy = self._policy(exchange)
+        on_request = policy.on_request(need(exchange.session, "session").connection)
+        known = self._granted.known() if on_request else ()
+        chosen = None if known is None else self._choose(policy, exchange, known)
+        if chosen is None or (on_request and isinstance(chosen, Refusal)):
+            return self._when_read(flow, policy, exchange)  # what a caller was told of just now holds here, too
+        _settle(flow, exchange, chosen)
         return None
 
-    async def _judge_when_known(self, flow: HTTPFlow, policy: AccessPolicy, session: Session) -> None:
+    async def _when_read(self, flow: HTTPFlow, policy: AccessPolicy, exchange: Exchange) -> None:
         try:
-            granted = await self._granted.read()
+            granted = await self._granted.read_again()
         except StoreUnavailable:
             refuse(flow, _UNREADABLE)
         else:
-            self._judge(flow, policy, session, granted)
+            _settle(flow, exchange, self._choose(policy, exchange, granted))
 
-    def _judge(self, flow: HTTPFlow, policy: AccessPolicy, session: Session, granted: Sequence[AccessRequest]) -> None:
-        exchange = exchange_of(flow)
-        grants = self._grants(policy, session, granted)
-        chosen = grants if isinstance(grants, Refusal) else choose(grants, need(exchange.request, "request"))
-        if isinstance(chosen, Refusal):
-            refuse(flow, chosen)
-        else:
-            exchange.grant = chosen
+    def _choose(self, policy: AccessPolicy, exchange: Exchange, granted: Sequence[AccessRequest]) -> Grant | Refusal:
+        grants = self._grants(policy, need(exchange.session, "session"), granted)
+        return grants if isinstance(grants, Refusal) else choose(grants, need(exchange.request, "request"))
 
     def _grants(
         self, policy: AccessPolicy, session: Session, granted: Sequence[AccessRequest]
@@ -95,3 +90,10 @@ class Access:
             if len(self._jobs) > _JOBS:
                 self._jobs.popitem(last=False)
         return found
+
+
+def _settle(flow: HTTPFlow, exchange: Exchange, chosen: Grant | Refusal) -> None:
+    if isinstance(chosen, Refusal):
+        refuse(flow, chosen)
+    else:
+        exchange.grant = chosen

@@ -29,12 +29,22 @@ class Fresh[T]:
 
     async def read(self) -> Sequence[T]:
         """What is found now; one reads for all who wait. Raises StoreUnavailable."""
-        if (known := self.known()) is not None:
-            return known
+        if (known := self.known()) is None:
+            await self._one_reading()
+            return self._known
+        return known
+
+    async def read_again(self) -> Sequence[T]:
+        """What is found by a reading that begins no earlier than now: all that was written counts."""
+        asked_at = self._monotonic()
+        while self._read_at < asked_at:
+            await self._one_reading()
+        return self._known
+
+    async def _one_reading(self) -> None:
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._read())
         await asyncio.shield(self._reading)
-        return self._known
 
     async def _read(self) -> None:
         began = self._monotonic()

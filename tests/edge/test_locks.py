@@ -49,6 +49,18 @@ async def test_what_others_lock_and_lift_is_known_a_second_later(world: World) -
     assert await world.locks.read() == []
 
 
+async def test_what_was_written_just_now_counts_in_a_reading_that_begins_now(world: World) -> None:
+    reading = asyncio.ensure_future(world.locks.read())
+    await asyncio.sleep(0)
+    world.now += 0.1
+    add_lock(world.store, LOCK)
+    assert await world.locks.read_again() == [LOCK]
+    await reading
+    world.now += 0.1
+    lift(world.store, LOCK.id, "oncall", 2.0)
+    assert (world.locks.known(), await world.locks.read_again()) == ([LOCK], [])
+
+
 async def test_one_reads_for_all(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Store] = []
 
