@@ -12,6 +12,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.core.authorization import take_authorization
 from addons.core.claims import RejectedToken
+from addons.core.dpop import token_hash
 from addons.core.identity import Identity
 from addons.core.refusal import Refusal
 from addons.core.session import Session, session_id
@@ -41,7 +42,7 @@ class Authentication:
         identity = self._verifier.cached(token, self._now())
         if identity is None:
             return self._verify(flow, token)
-        self._accept(flow, identity)
+        self._accept(flow, identity, token)
         return None
 
     async def _verify(self, flow: HTTPFlow, token: str) -> None:
@@ -52,15 +53,16 @@ class Authentication:
         except KeysUnavailable as error:
             refuse(flow, _unavailable(error))
         else:
-            self._accept(flow, identity)
+            self._accept(flow, identity, token)
 
-    def _accept(self, flow: HTTPFlow, identity: Identity) -> None:
+    def _accept(self, flow: HTTPFlow, identity: Identity, token: str) -> None:
         exchange = exchange_of(flow)
-        connection = need(exchange.connection, "connection").name
-        job = session_id(identity, connection, exchange.intent)
+        connection, intent = need(exchange.connection, "connection").name, identity.intent or exchange.intent
+        job = session_id(identity, connection, intent)
         exchange.identity = identity
+        exchange.token_hash = token_hash(token) if identity.jkt else None
         exchange.session = Session(
-            id=job, identity=identity, connection=connection, started_at=self._now(), intent=exchange.intent
+            id=job, identity=identity, connection=connection, started_at=self._now(), intent=intent
         )
 
     def _reject(self, flow: HTTPFlow, error: RejectedToken) -> None:

@@ -38,6 +38,7 @@ class Exchange:
     policy: Policy | None = None  # perimeter: the one in force when it began; it is judged by no other
     connection: Connection | None = None  # perimeter
     identity: Identity | None = None  # authentication
+    token_hash: str | None = None  # authentication: of a token that is bound to a key
     session: Session | None = None  # authentication
     intent: str = ""  # perimeter: Impersonate-Extra-Reason, before it is stripped
     request: KubeRequest | None = None  # commands

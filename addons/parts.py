@@ -25,6 +25,7 @@ from addons.edge.meters import Meters
 from addons.edge.minters import Minters
 from addons.edge.oidc import Verifier
 from addons.edge.policy_service import PolicyServices
+from addons.edge.possession import Possession
 from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
 from addons.edge.schema import approvals_url
@@ -46,6 +47,7 @@ class Parts:
     authority: Authority
     connections: Connections
     verifier: Verifier
+    possession: Possession
     credentials: Credentials
     minters: Minters
     upstream: Upstream
@@ -82,6 +84,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         authority=authority,
         connections=connections,
         verifier=verifier,
+        possession=Possession(time.time),
         credentials=credentials,
         minters=minters,
         upstream=upstream,

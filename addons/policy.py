@@ -15,10 +15,11 @@ from addons.core.connection import Connection, compile_connections, moved
 from addons.core.documents import Document
 from addons.core.guardrails import GuardrailSet, compile_guardrails
 from addons.core.guardrails.catalogue import compile_catalogue, uncatalogued
-from addons.core.identity_provider import IdentityProvider, compile_identity
+from addons.core.identity_provider import IdentityProvider
 from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.core.trust import Trust, compile_trust
 from addons.edge.own_credential import check_kubeconfigs
 from addons.edge.rulefiles import parse_files, read_files, read_rules, version_of
 from addons.edge.tls import check_ca_files, check_webhook_cas
@@ -33,10 +34,15 @@ class Policy:
 
     version: str
     connections: Mapping[str, Connection]
-    providers: Sequence[IdentityProvider]
+    trust: Trust
     access: AccessPolicy
     guardrails: GuardrailSet
     masker: Masker
+
+    @property
+    def providers(self) -> Sequence[IdentityProvider]:
+        """Whose tokens are accepted."""
+        return self.trust.issuers
 
     def summary(self) -> str:
         """One line for people."""
@@ -66,13 +72,13 @@ def load_policy(
     documents, found = parse_files(files)
     problems += found
     compiled, found = _compile(documents, fingerprint_key, now)
-    connections, providers, rules, guardrails, masker = compiled
+    connections, trust, rules, guardrails, masker = compiled
     _raise(problems + found + _missing(folders, documents) + moved(documents, connections, known))
     return Policy(
         version=version_of(files),
         connections=connections,
-        providers=providers,
-        access=AccessPolicy(rules, providers),
+        trust=trust,
+        access=AccessPolicy(rules, trust.vouchers),
         guardrails=guardrails,
         masker=masker,
     )
@@ -86,20 +92,20 @@ def check_policy(
     return documents, _ordered(problems + _compile(documents, fingerprint_key, now)[1])
 
 
-_Compiled = tuple[Mapping[str, Connection], Sequence[IdentityProvider], AccessRules, GuardrailSet, Masker]
+_Compiled = tuple[Mapping[str, Connection], Trust, AccessRules, GuardrailSet, Masker]
 
 
 def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) -> tuple[_Compiled, list[Problem]]:
     problems = [_unknown(document) for document in documents if document.kind not in KINDS]
     connections, found = compile_connections(documents)
     problems += found + check_ca_files(documents, connections, now) + check_kubeconfigs(documents, connections)
-    providers, found = compile_identity(documents)
+    trust, found = compile_trust(documents)
     problems += found
     rules, found = compile_access(documents)
-    problems += found + cross_check(connections, providers, rules)
+    problems += found + cross_check(connections, trust.vouchers, rules)
     guardrails, masker, found = _judgement(documents, key)
     problems += check_webhook_cas(documents, guardrails.rules, now) + check_unmask(rules, masker.names)
-    return (connections, providers, rules, guardrails, masker), problems + found
+    return (connections, trust, rules, guardrails, masker), problems + found
 
 
 def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:
@@ -113,6 +119,8 @@ def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet,
 def _missing(folders: Sequence[str], documents: Sequence[Document]) -> list[Problem]:
     """Absence never means "off": a gateway without one of these kinds is misconfigured."""
     present = {document.kind for document in documents}
+    if "SamlProvider" in present:
+        present.add("IdentityProvider")  # one kind of provider is enough
     return [
         Problem(folders[0], 0, f"no {kind} document in any rules folder: see docs and the *.example files")
         for kind in ("Connection", "IdentityProvider", "Access", "Guardrail", "Masking")

@@ -50,6 +50,14 @@ class Settings(BaseModel):
     """Address that probes and monitoring reach `/healthz` and `/readyz` at."""
     health_port: Port = 8082
     """Its port."""
+    console_host: str = "127.0.0.1"
+    """Address that browsers and agents reach the console at (`chaperone console`)."""
+    console_port: Port = 8083
+    """Its port."""
+    console_certificate: str = ""
+    """Its certificate chain, in PEM form; without one the console speaks plain HTTP, and on this machine alone."""
+    console_key: str = ""
+    """The key of its certificate."""
     workers: Annotated[int, Field(ge=1, le=256)] = 1
     """Processes that share the port; one uses about one core."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
@@ -127,11 +135,17 @@ def _explain(key: str, item: Any) -> str:
     return f"unknown key {key}" + (f"; did you mean {near[0]}?" if near else "")
 
 
+def _optional(folder: Path, path: str) -> str:
+    return str(folder / path) if path else ""
+
+
 def _absolute(settings: Settings, folder: Path) -> Settings:
     return settings.model_copy(
         update={
             "rules": [str(folder / path) for path in settings.rules],
             "certs": str(folder / settings.certs),
             "state": str(folder / settings.state),
+            "console_certificate": _optional(folder, settings.console_certificate),
+            "console_key": _optional(folder, settings.console_key),
         }
     )

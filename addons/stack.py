@@ -13,6 +13,7 @@ from addons.access_requests import AccessRequests
 from addons.approvals import Approvals
 from addons.attempts import Attempts
 from addons.authentication import Authentication
+from addons.bindings import Bindings
 from addons.capture import Capture
 from addons.commands import Commands
 from addons.core.guardrails import GuardrailSet
@@ -56,6 +57,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         CredentialRemoval(parts.credentials),  # replies and records never hold the upstream credential
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
         Authentication(parts.verifier, now),  # bearer token -> Identity; removes it
+        Bindings(parts.possession),  # a session token is used for what it was issued for
         AccessRequests(lambda exchange: policy_of(exchange).access, parts.store, now),  # asking for access
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Upgrades(),  # a 101 is what was asked for, in a protocol that can be read

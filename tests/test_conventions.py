@@ -16,7 +16,7 @@ THIN = [path for path in ALL if path.count("/") == 1]
 
 PURE = frozenset(
     "__future__ abc addons ast base64 binascii bisect cel_expr_python codecs collections contextlib copy dataclasses"
-    " datetime decimal difflib enum fnmatch functools gzip hashlib hmac io ipaddress itertools json jsonpath_ng"
+    " datetime decimal difflib enum fnmatch functools gzip hashlib hmac html io ipaddress itertools json jsonpath_ng"
     " math operator orjson pydantic pydantic_core re re2 shlex string struct textwrap types typing unicodedata urllib"
     " wsproto yaml zlib zoneinfo".split()  # zoneinfo: reads nothing but the system's time zone data, when rules load
 )

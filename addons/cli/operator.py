@@ -8,9 +8,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from addons.core.claims import compile_identity
+from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
 from addons.core.problem import InvalidConfiguration
+from addons.core.session_token import Binding, bound_to
+from addons.core.trust import compile_trust
 from addons.edge.oidc import Verifier
 from addons.edge.rulefiles import read_rules
 from addons.edge.schema import approvals_url
@@ -42,18 +44,21 @@ class Operator:
     def verify(self, token: str) -> Identity:
         """Who a token speaks for, by the same rules agents are judged by. Raises RejectedToken, KeysUnavailable."""
         documents, problems = read_rules(self.settings.rules)
-        providers, found = compile_identity(documents)
+        trust, found = compile_trust(documents)
         if problems or found:
             raise InvalidConfiguration([*problems, *found])
 
         async def verified() -> Identity:
-            verifier = Verifier(providers, time.monotonic)
+            verifier = Verifier(trust.issuers, time.monotonic)
             try:
                 return await verifier.verify(token, time.time())
             finally:
                 await verifier.close()
 
-        return asyncio.run(verified())
+        identity = asyncio.run(verified())
+        if bound_to(identity) != Binding():
+            raise RejectedToken("it is bound to a connection, an intent or a key: sign in yourself")
+        return identity
 
 
 def operator(conf: Path) -> Operator:

@@ -18,10 +18,9 @@ import re2
 
 from addons.core.access_refusal import ambiguous, ask_for, no_grant, not_yet, on_request
 from addons.core.access_request import AUTOMATIC, PENDING_SECONDS, AccessRequest
-from addons.core.access_rule import AccessRule, AccessRules, check_unmask, compile_access, cross_check
+from addons.core.access_rule import AccessRule, AccessRules, Voucher, check_unmask, compile_access, cross_check
 from addons.core.grant import Grant
 from addons.core.identity import Identity
-from addons.core.identity_provider import IdentityProvider
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.scope import outside_scope
@@ -57,7 +56,7 @@ class _Right:
 class AccessPolicy:
     """The access rules of all connections. Immutable; a reload makes a new one."""
 
-    def __init__(self, rules: Iterable[AccessRule], providers: Iterable[IdentityProvider]) -> None:
+    def __init__(self, rules: Iterable[AccessRule], providers: Iterable[Voucher]) -> None:
         """`rules` and `providers` must have passed `cross_check`; a dangling reference raises here."""
         self._candidates: dict[str, list[_Candidate]] = {}
         issuers = {provider.name: provider.issuer for provider in providers}

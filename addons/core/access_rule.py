@@ -15,8 +15,12 @@ from addons.core.grant import Scope
 from addons.core.identity_provider import IdentityProvider
 from addons.core.impersonation import ROLE, reserved
 from addons.core.problem import Problem
+from addons.core.saml_provider import SamlProvider
 
 KIND = "Access"
+
+Voucher = IdentityProvider | SamlProvider
+"""Who may vouch for callers: a rule is for those of one."""
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False
@@ -180,7 +184,7 @@ def compile_access(documents: Iterable[Document]) -> tuple[AccessRules, list[Pro
 
 
 def cross_check(
-    connections: Mapping[str, Connection], providers: Iterable[IdentityProvider], rules: Iterable[AccessRule]
+    connections: Mapping[str, Connection], providers: Iterable[Voucher], rules: Iterable[AccessRule]
 ) -> list[Problem]:
     """Every reference that leads nowhere: unknown connections or providers, roles of another kind of connection."""
     clusters, issuers = frozenset(connections), frozenset(provider.name for provider in providers)

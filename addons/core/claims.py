@@ -16,8 +16,18 @@ from typing import Any
 from addons.core.guardrails.cel import ClaimsExpression, Unevaluable
 from addons.core.identity import Identity
 from addons.core.identity_provider import ClaimSource, IdentityProvider, compile_identity
+from addons.core.session_token import spoken_for
 
-__all__ = ["CHECKED", "UNCHECKED", "IdentityProvider", "RejectedToken", "compile_identity", "identity_from_claims"]
+__all__ = [
+    "CHECKED",
+    "UNCHECKED",
+    "IdentityProvider",
+    "RejectedToken",
+    "compile_identity",
+    "group_names",
+    "identity_from_claims",
+    "subject_of",
+]
 
 MAX_GROUPS = 200
 """Entra ID's own limit for groups in a token; more are refused, never cut."""
@@ -34,6 +44,7 @@ CHECKED: Mapping[str, str] = MappingProxyType(
         "jti": "if present, text of 1-255 printable ASCII characters",
         "act": "if present, an object whose `sub` is held to the same rules as `sub`",
         "groups": "if present or mapped, a list of at most 200 names: printable ASCII, no comma, no `system:` prefix",
+        "origin, sid, connection, intent, cnf": "in session tokens: who vouched, and what they are bound to",
         "owner": "if mapped and present, held to the same rules as a group",
         "_claim_names": "groups that are named here are somewhere else (more than fit in a token): refused, never none",
         "requiredClaims": "present with one of the configured values, of the same type",
@@ -66,17 +77,27 @@ def identity_from_claims(claims: Mapping[str, Any], provider: IdentityProvider, 
     expires_at = _check_times(claims, provider.leeway_seconds, now)
     for claim, wanted in provider.required_claims:
         _check_required(claims, claim, wanted)
-    return Identity(
+    identity = Identity(
         iss=provider.issuer,
-        sub=_subject(_read(claims, provider.subject, "subject"), _named(provider.subject, "mapped subject")),
+        sub=subject_of(_read(claims, provider.subject, "subject"), _named(provider.subject, "mapped subject")),
         aud=audience,
         exp=expires_at,
-        jti=_subject(claims["jti"], "jti") if "jti" in claims else "",
+        jti=subject_of(claims["jti"], "jti") if "jti" in claims else "",
         groups=_groups(claims, provider),
         act=_actor(claims["act"]) if "act" in claims else "",
         owner=_owner(claims, provider.owner),
         claims=MappingProxyType(dict(claims)),
     )
+    return _spoken_for(identity) if provider.session_tokens else identity
+
+
+def _spoken_for(identity: Identity) -> Identity:
+    found = spoken_for(identity)
+    if found is None:
+        raise RejectedToken(
+            "it is not a session token: its origin, sid, connection, intent or cnf is not as it must be"
+        )
+    return found
 
 
 def _audience(value: object, provider: IdentityProvider) -> tuple[str, ...]:
@@ -119,7 +140,8 @@ def _check_required(claims: Mapping[str, Any], claim: str, wanted: tuple[object,
         raise RejectedToken(f"its claim {claim} is missing or has another value than this gateway requires")
 
 
-def _subject(value: object, claim: str) -> str:
+def subject_of(value: object, claim: str) -> str:
+    """The value as a subject; `claim` is what messages call it. Raises RejectedToken."""
     if not isinstance(value, str) or not _SUBJECT.fullmatch(value):
         raise RejectedToken(f"its {claim} must be 1-{_MAX_LENGTH} printable ASCII characters without spaces")
     return _not_reserved(value, claim)
@@ -128,7 +150,7 @@ def _subject(value: object, claim: str) -> str:
 def _actor(value: object) -> str:
     if not isinstance(value, dict):
         raise RejectedToken("its act must be an object with a sub (RFC 8693, section 4.1)")
-    return _subject(value.get("sub"), "act.sub")
+    return subject_of(value.get("sub"), "act.sub")
 
 
 def _read(claims: Mapping[str, Any], source: ClaimSource, what: str) -> object:
@@ -154,10 +176,11 @@ def _groups(claims: Mapping[str, Any], provider: IdentityProvider) -> tuple[str,
         raise RejectedToken(f"its {claim} are too many to be in it (_claim_names): let its issuer put in fewer")
     if isinstance(source, str) and source not in claims:
         return ()
-    return _group_names(_read(claims, source, "groups"), claim)
+    return group_names(_read(claims, source, "groups"), claim)
 
 
-def _group_names(value: object, claim: str) -> tuple[str, ...]:
+def group_names(value: object, claim: str) -> tuple[str, ...]:
+    """The value as the names of groups. Raises RejectedToken."""
     if not isinstance(value, list):
         raise RejectedToken(f"its {claim} must be a list of group names")
     if len(value) > MAX_GROUPS:

@@ -24,12 +24,22 @@ class Identity:
     """Subject of the acting party when an agent works on behalf of `sub`; empty otherwise."""
     owner: str = ""
     """The human or team answerable for the agent; may not approve its requests."""
+    connection: str = ""
+    """The only connection that the token is good for; empty: any."""
+    intent: str = ""
+    """What the token is for; empty: what the caller says."""
+    jkt: str = ""
+    """Thumbprint of the key that the caller must prove to have (RFC 9449); empty: none."""
+    session_token: bool = False
+    """Whether the console issued the token; `iss` is then who vouched for the caller before."""
     claims: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def subjects(self) -> frozenset[str]:
         """What others may know the caller by: `sub`, and the token's own where another claim is mapped to it."""
-        return frozenset((self.sub, str(self.claims.get("sub", self.sub))))
+        origin = self.claims.get("origin") if self.session_token else None
+        first = origin if isinstance(origin, Mapping) else self.claims
+        return frozenset((self.sub, str(first.get("sub", self.sub))))
 
     @property
     def username(self) -> str:

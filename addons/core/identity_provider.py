@@ -43,6 +43,8 @@ class IdentityProvider:
     keys_max_age_seconds: float = 3600
     """How long keys count without a successful fetch; then tokens of this issuer cannot be judged."""
     required_claims: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
+    session_tokens: bool = False
+    """Whether it is the console, whose tokens speak for callers of the other providers."""
 
 
 def is_loopback(url: str) -> bool:

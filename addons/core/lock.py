@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from addons.core.refusal import Refusal
 from addons.core.session import Session
+from addons.core.session_token import session_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +22,7 @@ class Lock:
     """A caller's `sub`, at any issuer; also who acts for it, and who answers for it."""
     connection: str = ""
     session: str = ""
+    """A session of the record; or of session tokens, with all that came of its first one."""
     reason: str
     made_by: str
     made_at: float
@@ -31,7 +33,7 @@ class Lock:
         return (
             self.subject in ("", who.sub, who.act, who.owner)
             and self.connection in ("", session.connection)
-            and self.session in ("", session.id)
+            and self.session in ("", session.id, session_of(who))
         )
 
     def what(self) -> str:

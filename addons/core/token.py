@@ -41,8 +41,10 @@ def bearer_token(authorization: Sequence[str]) -> str:
     if len(authorization) > 1:
         raise RejectedToken("there is more than one Authorization header")
     scheme, _, token = authorization[0].partition(" ")
-    if scheme.lower() != "bearer" or not token or " " in token or not token.isprintable():
-        raise RejectedToken("the Authorization header must be `Bearer` and one token, one space between them")
+    if scheme.lower() not in ("bearer", "dpop") or not token or " " in token or not token.isprintable():
+        raise RejectedToken(
+            "the Authorization header must be `Bearer` (or `DPoP`) and one token, one space between them"
+        )
     return token
 
 
@@ -52,7 +54,7 @@ def read_token(token: str) -> UnverifiedToken:
         raise RejectedToken(f"it is longer than {MAX_TOKEN} characters")
     if (parts := _COMPACT.fullmatch(token)) is None:
         raise RejectedToken("it is not a signed JSON Web Token")
-    header, claims = decode_object(_base64url(parts[1])), decode_object(_base64url(parts[2]))
+    header, claims = decode_object(base64url(parts[1])), decode_object(base64url(parts[2]))
     for name in (*_KEY_BY_CALLER, *_UNSUPPORTED):
         if name in header:
             raise RejectedToken(f"its header parameter {name} is not accepted")
@@ -68,7 +70,7 @@ def unverified_claims(token: str) -> dict[str, Any]:
     """The claims of a token in compact form, whoever wrote them. Raises RejectedToken."""
     if (parts := _COMPACT.fullmatch(token)) is None:
         raise RejectedToken("it is not a signed JSON Web Token")
-    return decode_object(_base64url(parts[2]))
+    return decode_object(base64url(parts[2]))
 
 
 def decode_object(text: bytes) -> dict[str, Any]:
@@ -90,7 +92,8 @@ def expected_tokens(providers: Iterable[IdentityProvider]) -> str:
     return f"get a new token from {wanted} and send it as the token of your kubeconfig user (Authorization: Bearer)"
 
 
-def _base64url(text: str) -> bytes:
+def base64url(text: str) -> bytes:
+    """What a part of a token says. Raises RejectedToken."""
     try:
         return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except ValueError:

@@ -41,7 +41,7 @@ def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
         user_agent=command.user_agent if command is not None else request.headers.get("user-agent", ""),
         connection=connection.name if connection is not None else "",
         session=session.id if session is not None else "",
-        intent=exchange.intent,
+        intent=session.intent if session is not None else exchange.intent,
         identity=exchange.identity,
         request=exchange.request,
         command=command,

@@ -1,7 +1,8 @@
-"""The locks of the store as a worker knows them."""
+"""The locks of the store, and the sessions that were revoked, as a worker knows them."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from addons.core.lock import Lock
@@ -9,6 +10,7 @@ from addons.core.refusal import Refusal
 from addons.edge.fresh import FRESH_SECONDS as FRESH_SECONDS
 from addons.edge.fresh import Fresh
 from addons.edge.lock_store import locks
+from addons.edge.revocation_store import revoked
 from addons.edge.store_thread import StoreThread
 
 UNREADABLE = Refusal(
@@ -24,4 +26,4 @@ class Locks(Fresh[Lock]):
     """`monotonic` counts seconds, of whatever beginning."""
 
     def __init__(self, store: StoreThread, monotonic: Callable[[], float]) -> None:
-        super().__init__(store, lambda store: locks(store), monotonic)
+        super().__init__(store, lambda store: [*locks(store), *revoked(store, time.time())], monotonic)

@@ -62,6 +62,14 @@ ACCESS_REQUESTS = sa.Table(
     sa.Column("expires_at", sa.Double, nullable=False),
     sa.Column("request", sa.Text, nullable=False),
 )
+REVOCATIONS = sa.Table(
+    "revocations",
+    METADATA,
+    sa.Column("session", sa.String(255), primary_key=True),
+    sa.Column("revoked_by", sa.Text, nullable=False),
+    sa.Column("revoked_at", sa.Double, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+)
 sa.Index("access_requests_by_state", ACCESS_REQUESTS.c.state, ACCESS_REQUESTS.c.expires_at)
 LIVE = APPROVALS.c.state.in_((State.PENDING, State.GRANTED))
 sa.Index("one_live_per_digest", APPROVALS.c.digest, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)

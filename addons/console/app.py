@@ -1,0 +1,162 @@
+"""The console's web application: every endpoint, thin. What they do is in `tokens.py` and `sign_in.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+
+from addons.console import pages, sign_in, tokens
+from addons.console.parts import Parts
+from addons.console.pending import TooManyPending
+from addons.core.console import ALGORITHM
+from addons.core.saml import service_provider_metadata
+from addons.core.token_exchange import MAX_FORM, OAuthError, form_of, metadata, parsed, token_request
+from addons.edge.saml import MAX_RESPONSE
+from addons.edge.store import StoreUnavailable
+
+_SEE_OTHER = 303
+_Handler = Callable[[Request], Awaitable[Response]]
+
+
+def make_app(parts: Parts) -> FastAPI:
+    """The application. It has no documentation pages of its own: they would fetch scripts from elsewhere."""
+
+    app = FastAPI(title="Chaperone console", docs_url=None, redoc_url=None, openapi_url=None)
+    app.middleware("http")(_with_headers)
+    app.add_exception_handler(OAuthError, _refused)
+    for fault in (TooManyPending, StoreUnavailable, LookupError):
+        app.add_exception_handler(fault, _unavailable)
+    for path, method, handler in _routes(parts):
+        app.add_api_route(path, handler, methods=[method], response_model=None)
+    return app
+
+
+def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
+    described = metadata(parts.console.url, ALGORITHM)
+
+    async def configuration(_: Request) -> Response:
+        return JSONResponse(described)
+
+    async def keys(_: Request) -> Response:
+        return JSONResponse(parts.signer.jwks)
+
+    async def token(request: Request) -> Response:
+        asked = token_request(form_of(await _body(request, MAX_FORM)))
+        return JSONResponse(await tokens.issue(parts, asked, _proof(request)))
+
+    async def revoke(request: Request) -> Response:
+        fields = form_of(await _body(request, MAX_FORM))
+        if not fields.get("token"):
+            raise OAuthError("invalid_request", "missing: token")
+        await tokens.revoke(parts, fields["token"])
+        return JSONResponse({})
+
+    async def device_authorization(request: Request) -> Response:
+        fields = form_of(await _body(request, MAX_FORM))
+        return JSONResponse(sign_in.begin_device(parts, parsed(sign_in.DeviceAuthorization, fields)))
+
+    async def healthz(_: Request) -> Response:
+        return Response("ok")
+
+    return [
+        ("/.well-known/openid-configuration", "GET", configuration),
+        ("/.well-known/oauth-authorization-server", "GET", configuration),
+        ("/keys", "GET", keys),
+        ("/token", "POST", token),
+        ("/revoke", "POST", revoke),
+        ("/device_authorization", "POST", device_authorization),
+        ("/healthz", "GET", healthz),
+        *_pages(parts),
+    ]
+
+
+def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
+    async def authorize(request: Request) -> Response:
+        asked = parsed(sign_in.AuthorizeRequest, _query(request))
+        back, providers = sign_in.checked(parts, asked), sign_in.providers_of(parts, asked.provider)
+        if len(providers) == 1:
+            return RedirectResponse(sign_in.begin(parts, providers[0], back), _SEE_OTHER)
+        return HTMLResponse(pages.choose({each.name: _with_provider(request, each.name) for each in providers}))
+
+    async def saml_metadata(_: Request) -> Response:
+        entity_id, acs_url = parts.url("/saml/metadata"), parts.url("/saml/acs")
+        return Response(service_provider_metadata(entity_id, acs_url), media_type="application/samlmetadata+xml")
+
+    async def acs(request: Request) -> Response:
+        fields = form_of(await _body(request, 2 * MAX_RESPONSE))
+        target = sign_in.finish(parts, fields.get("SAMLResponse", ""), fields.get("RelayState", ""))
+        return RedirectResponse(target, _SEE_OTHER) if target else HTMLResponse(pages.done())
+
+    async def device_page(request: Request) -> Response:
+        return HTMLResponse(pages.device(_query(request).get("user_code", "")))
+
+    async def device(request: Request) -> Response:
+        """Only from our own page: another one must not sign somebody in for a device that they do not know."""
+        if request.headers.get("origin") != parts.url("").rstrip("/"):
+            raise OAuthError("access_denied", "this form is only accepted from the console's own page", 403)
+        device_code = sign_in.device_of(parts, form_of(await _body(request, MAX_FORM)).get("user_code", ""))
+        return RedirectResponse(sign_in.begin(parts, sign_in.providers_of(parts, "")[0], device_code), _SEE_OTHER)
+
+    return [
+        ("/authorize", "GET", _shown(authorize)),
+        ("/saml/metadata", "GET", saml_metadata),
+        ("/saml/acs", "POST", _shown(acs)),
+        ("/device", "GET", _shown(device_page)),
+        ("/device", "POST", _shown(device)),
+    ]
+
+
+async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+    response = await go_on(request)
+    response.headers.update(pages.HEADERS)
+    return response
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    refusal = error if isinstance(error, OAuthError) else OAuthError("server_error", "it did not work", 500)
+    return JSONResponse(refusal.document(), refusal.status)
+
+
+async def _unavailable(request: Request, error: Exception) -> Response:
+    return await _refused(request, OAuthError("temporarily_unavailable", str(error), 503))
+
+
+def _shown(handler: _Handler) -> _Handler:
+    """The handler, its refusals as pages."""
+
+    async def shown(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except OAuthError as error:
+            return HTMLResponse(pages.failed(str(error)), error.status)
+
+    return shown
+
+
+async def _body(request: Request, most: int) -> bytes:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > most:
+            raise OAuthError("invalid_request", f"the body is longer than {most} bytes", 413)
+    return bytes(content)
+
+
+def _query(request: Request) -> Mapping[str, str]:
+    fields: dict[str, Any] = form_of(request.url.query.encode()) if request.url.query else {}
+    return fields
+
+
+def _proof(request: Request) -> str:
+    """The DPoP header. Raises OAuthError if there are two. Source: RFC 9449, section 4.3."""
+    found = request.headers.getlist("dpop")
+    if len(found) > 1:
+        raise OAuthError("invalid_dpop_proof", "there is more than one DPoP header")
+    return found[0] if found else ""
+
+
+def _with_provider(request: Request, name: str) -> str:
+    return str(request.url.include_query_params(provider=name).replace(scheme="", netloc=""))

@@ -1,0 +1,58 @@
+"""The console's few pages: plain HTML without scripts, everything that comes from elsewhere escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+HEADERS: Mapping[str, str] = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action *; frame-ancestors 'none';"
+    " base-uri 'none'",
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+"""Of every answer. `form-action` is open: signing in goes from here to the provider and to the person's machine."""
+
+_STYLE = (
+    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"
+    "body{max-width:34rem;margin:4rem auto;padding:0 1rem}"
+    "input,button{font:inherit;padding:.4rem .6rem}code{font-size:1.2em}"
+)
+
+
+def page(title: str, *paragraphs: str) -> str:
+    """A page; the paragraphs are HTML."""
+    body = "".join(f"<p>{each}</p>" for each in paragraphs)
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>{escape(title)} · Chaperone</title><style>{_STYLE}</style>"
+        f"<main><h1>{escape(title)}</h1>{body}</main></html>"
+    )
+
+
+def failed(why: str) -> str:
+    """What went wrong."""
+    return page("Not signed in", escape(why))
+
+
+def done() -> str:
+    """A device goes on."""
+    return page("Signed in", "You are signed in. Your device goes on by itself; this window may be closed.")
+
+
+def choose(links: Mapping[str, str]) -> str:
+    """Which provider; `links` are URLs by name."""
+    return page("Sign in", *(f'<a href="{escape(url)}">{escape(name)}</a>' for name, url in links.items()))
+
+
+def device(user_code: str) -> str:
+    """Asks for the code that a device shows."""
+    return page(
+        "Sign in a device",
+        "Go on only if you began this yourself, and the device in front of you shows this very code. "
+        "Whoever shows it will act in your name.",
+        f'<form method="post" action="device"><label>Code <input name="user_code" value="{escape(user_code)}" '
+        'autocomplete="off" autocapitalize="characters" required></label> <button>Sign in</button></form>',
+    )
