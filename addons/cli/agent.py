@@ -19,6 +19,7 @@ import yaml
 from cyclopts import Parameter
 
 from addons.cli.operator import read_token
+from addons.cli.request import duration
 from addons.core.connection import Connection, compile_connections
 from addons.core.kubeconfig import Way, environment, exec_credential, way
 from addons.core.kubeconfig import kubeconfig as make_kubeconfig
@@ -28,6 +29,7 @@ from addons.edge.authority import CERTIFICATE_FILE
 from addons.edge.kubeconfigs import read_kubeconfig
 from addons.edge.rulefiles import read_rules
 from addons.edge.sign_in import TokenCache, current_token
+from addons.edge.token_exchange import session_token
 from addons.settings import load_settings
 
 _NO_SUCH_COMMAND = 127
@@ -42,6 +44,7 @@ def kubeconfig(
     intent: str = "",
     issuer: str = "",
     client_id: str = "",
+    console: str = "",
     conf: Path = Path("mitm.conf"),
 ) -> None:
     """Print a kubeconfig for agents: their way to a cluster through this gateway. It holds no secret.
@@ -66,6 +69,8 @@ def kubeconfig(
         For a person: the OpenID provider that `chaperone login` signed in at.
     client_id
         And the client id there.
+    console
+        URL of the console: kubectl exchanges its token there for session tokens, good for this connection and intent.
     conf
         The gateway's configuration file.
     """
@@ -74,16 +79,35 @@ def kubeconfig(
         raise ValueError(f"--gateway {gateway}: give a URL such as http://chaperone.internal:{settings.listen_port}")
     ca = (Path(settings.certs) / CERTIFICATE_FILE).read_bytes()
     options = ["--issuer", issuer, "--client-id", client_id] if issuer else []
+    if console:
+        options += ["--token-file", token_file] if token_file else []
+        options += ["--console", console, "--connection", connection, *(["--intent", intent] if intent else [])]
+        token_file = ""
     found = make_kubeconfig(
         _connection(settings.rules, connection), ca, gateway, token_file, namespace, intent, options
     )
     print(yaml.safe_dump(found, sort_keys=False), end="")
 
 
-def token(*, token_file: Path | None = None, issuer: str = "", client_id: str = "") -> None:
+def token(
+    *,
+    token_file: Path | None = None,
+    issuer: str = "",
+    client_id: str = "",
+    console: str = "",
+    connection: str = "",
+    intent: str = "",
+    for_: Annotated[str, Parameter(name="--for")] = "",
+    actor_token_file: Path | None = None,
+) -> None:
     """Print an OIDC token as kubectl asks a credential plugin for it (ExecCredential).
 
-    It comes from CHAPERONE_TOKEN, from a file, or, with an issuer, from what `chaperone login` keeps.
+    It comes from CHAPERONE_TOKEN, from a file, or, with an issuer, from what `chaperone login` keeps. With a console it
+    is exchanged for a short-lived session token, good for one connection and one intent:
+
+    ```
+    chaperone token --console https://chaperone.example.com --connection prod --intent "INC-42 disk full" --for 15m
+    ```
 
     Parameters
     ----------
@@ -93,12 +117,28 @@ def token(*, token_file: Path | None = None, issuer: str = "", client_id: str = 
         The OpenID provider that was signed in at.
     client_id
         The client id there.
+    console
+        URL of the console, which exchanges the token.
+    connection
+        The only connection that the session token is good for.
+    intent
+        What it is for.
+    for_
+        How long it is good: 900s, 30m, 2h; as long as the console allows, if not given.
+    actor_token_file
+        File with the agent's own token, where the other one is that of the person it acts for.
     """
     if issuer:
         client = Client(issuer=issuer, client_id=client_id)
         said = current_token(client, TokenCache(client))
     else:
         said = read_token(token_file)
+    if console:
+        actor = read_token(actor_token_file) if actor_token_file else ""
+        seconds = duration(for_) if for_ else 0
+        said = session_token(console, said, connection=connection, intent=intent, seconds=seconds, actor_token=actor)
+    elif connection or intent or for_ or actor_token_file:
+        raise ValueError("only a console (--console) issues tokens that are bound to something")
     print(json.dumps(exec_credential(said, time.time())))
 
 

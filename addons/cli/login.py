@@ -43,7 +43,10 @@ def login(*, issuer: str, client_id: str, scope: str = _SCOPE, device: bool = Fa
 
 
 def logout(*, issuer: str, client_id: str) -> int:
-    """Forget the token of a sign-in. It stays good until it expires: to stop somebody, use `chaperone lock`.
+    """Forget the token of a sign-in, and have the provider revoke it, if it does that.
+
+    Where it does not (few revoke ID tokens; the console does) it stays good until it expires: to stop somebody, use
+    `chaperone lock`.
 
     Parameters
     ----------
@@ -52,8 +55,15 @@ def logout(*, issuer: str, client_id: str) -> int:
     client_id
         The client id there.
     """
-    gone = TokenCache(Client(issuer=issuer, client_id=client_id)).forget()
-    print("signed out" if gone else "you were not signed in")
+    client = Client(issuer=issuer, client_id=client_id)
+    cache = TokenCache(client)
+    tokens = cache.load()
+    if not cache.forget() or tokens is None:
+        print("you were not signed in")
+        return 0
+    with Provider(client) as provider:
+        revoked = provider.revoked(tokens)
+    print("signed out" if revoked else "signed out here; the token stays good until it expires")
     return 0
 
 

@@ -84,6 +84,15 @@ class Provider:
         """New tokens for old ones."""
         return self._exchange(refresh(self.client, tokens.refresh_token), kept=tokens.refresh_token)
 
+    def revoked(self, tokens: Tokens) -> bool:
+        """True once the provider says that it has revoked the tokens (RFC 7009)."""
+        try:
+            url = self._endpoint("revocation_endpoint")
+            asked = {"token": tokens.refresh_token or tokens.id_token, "client_id": self.client.client_id}
+            return self._ask(lambda: self._http.post(url, data=asked)).status_code == httpx.codes.OK
+        except SignInFailed:
+            return False
+
     def _exchange(self, form: dict[str, str], nonce: str = "", kept: str = "") -> Tokens:
         return self._believed(self._post("token_endpoint", form), nonce, kept)
 
