@@ -145,7 +145,7 @@ def token(
 def run(
     *command: Annotated[str, Parameter(allow_leading_hyphen=True)],
     kubeconfig: Path | None = None,
-    context: str = "",
+    context: Annotated[str, Parameter(name=["--context", "--connection"])] = "",
     intent: str = "",
 ) -> int:
     """Run a command whose way to the cluster is the gateway: kubectl, helm, or a program with a client library.
@@ -164,7 +164,7 @@ def run(
     kubeconfig
         From `chaperone kubeconfig`; else the file in KUBECONFIG.
     context
-        One of its contexts, instead of the current one.
+        One of its contexts, instead of the current one: `chaperone kubeconfig` names them as their connection.
     intent
         What the command is for, where access rules ask for that.
     """
