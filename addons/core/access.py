@@ -18,11 +18,12 @@ import re2
 
 from addons.core.access_refusal import ambiguous, ask_for, no_grant, not_yet, on_request
 from addons.core.access_request import AUTOMATIC, PENDING_SECONDS, AccessRequest
-from addons.core.access_rule import AccessRule, AccessRules, Voucher, check_unmask, compile_access, cross_check
+from addons.core.access_rule import AccessRule, AccessRules, check_unmask, compile_access, cross_check
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
+from addons.core.saml_provider import Voucher
 from addons.core.scope import outside_scope
 from addons.core.session import Session
 

@@ -12,15 +12,11 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from addons.core.connection import EKS, IMPERSONATE, SERVICE_ACCOUNT, Connection
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.grant import Scope
-from addons.core.identity_provider import IdentityProvider
 from addons.core.impersonation import ROLE, reserved
 from addons.core.problem import Problem
-from addons.core.saml_provider import SamlProvider
+from addons.core.saml_provider import Voucher
 
 KIND = "Access"
-
-Voucher = IdentityProvider | SamlProvider
-"""Who may vouch for callers: a rule is for those of one."""
 
 _QUIET = re2.Options()
 _QUIET.log_errors = False

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 from addons.core.documents import Document, SpecModel, validate
-from addons.core.identity_provider import Text, Url
+from addons.core.identity_provider import IdentityProvider, Text, Url
 from addons.core.problem import Problem
 
 KIND = "SamlProvider"
@@ -59,6 +59,10 @@ class SamlProvider:
     subject: str = ""
     groups: str = "groups"
     leeway_seconds: float = 30
+
+
+Voucher = IdentityProvider | SamlProvider
+"""Who may vouch for callers: a rule is for those of one."""
 
 
 def compile_saml(documents: Iterable[Document]) -> tuple[tuple[SamlProvider, ...], list[Problem]]:

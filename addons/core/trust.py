@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from addons.core import console as console_documents
 from addons.core import identity_provider, saml_provider
-from addons.core.access_rule import Voucher
 from addons.core.console import Console, compile_console
 from addons.core.documents import Document
 from addons.core.identity_provider import IdentityProvider, compile_identity
 from addons.core.problem import Problem
-from addons.core.saml_provider import SamlProvider, compile_saml
+from addons.core.saml_provider import SamlProvider, Voucher, compile_saml
 
 _KINDS = (identity_provider.KIND, saml_provider.KIND, console_documents.KIND)
 _ISSUERS = ("issuer", "entityId", "url")
