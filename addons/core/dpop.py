@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from addons.core.claims import RejectedToken
 from addons.core.token import base64url, decode_object
@@ -23,6 +24,8 @@ WINDOW_SECONDS = 60
 _COMPACT = re.compile(r"([A-Za-z0-9_-]{1,4096})\.([A-Za-z0-9_-]{1,4096})\.[A-Za-z0-9_-]{1,2048}")
 _REQUIRED = {"EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x"), "RSA": ("e", "kty", "n")}
 """The members that make up a thumbprint. Source: RFC 7638, section 3.2; RFC 8037, section 2."""
+_PRIVATE = frozenset({"d", "k", "p", "q", "dp", "dq", "qi", "oth"})
+"""The members of a key that is not public. Source: RFC 7518, section 6."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,11 @@ def read_proof(text: str) -> UnverifiedProof:
         raise RejectedToken("its DPoP proof is not a signed JSON Web Token")
     header, claims = (decode_object(base64url(part)) for part in parts.groups())
     alg, jwk = header.get("alg"), header.get("jwk")
-    if header.get("typ") != "dpop+jwt" or alg not in ALGORITHMS or not isinstance(jwk, dict):
+    if header.get("typ") != "dpop+jwt" or not _one_of(alg, ALGORITHMS) or not isinstance(jwk, dict):
         raise RejectedToken("the header of its DPoP proof must have typ dpop+jwt, an asymmetric alg and a jwk")
-    if jwk.get("kty") not in _REQUIRED or {"d", "k", "p", "q"} & jwk.keys():
+    if not _one_of(jwk.get("kty"), _REQUIRED) or _PRIVATE & jwk.keys():
         raise RejectedToken("the key in its DPoP proof must be a public one")
-    return UnverifiedProof(alg=alg, jwk=jwk, claims=claims)
+    return UnverifiedProof(alg=str(alg), jwk=jwk, claims=claims)
 
 
 def check_proof(proof: UnverifiedProof, method: str, url: str, now: float, ath: str = "") -> str:
@@ -61,7 +64,7 @@ def check_proof(proof: UnverifiedProof, method: str, url: str, now: float, ath: 
     jti, made = claims.get("jti"), claims.get("iat")
     if not isinstance(jti, str) or not 1 <= len(jti) <= 255:
         raise RejectedToken("its DPoP proof has no jti of 1 to 255 characters")
-    if isinstance(made, bool) or not isinstance(made, int | float) or abs(now - made) > WINDOW_SECONDS:
+    if not _is_time(made) or abs(now - made) > WINDOW_SECONDS:
         raise RejectedToken(f"its DPoP proof was not made within {WINDOW_SECONDS} s of now: is the clock right?")
     if claims.get("htm") != method or claims.get("htu") != url:
         raise RejectedToken("its DPoP proof is for another request (htm, htu)")
@@ -85,6 +88,18 @@ def target(host: str, port: int, path: str) -> str:
 def token_hash(token: str) -> str:
     """`ath`: the SHA-256 of a token, base64url."""
     return _hash(token)
+
+
+def _one_of(value: object, known: Container[str]) -> bool:
+    """Whether it is one of these texts; JSON has values that no table can be asked for."""
+    return isinstance(value, str) and value in known
+
+
+def _is_time(value: object) -> TypeGuard[float]:
+    """Whether it is a number that can be compared: not NaN, which nothing is far from, nor one beyond all floats."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else 0 <= value < 2**53
 
 
 def _hash(text: str) -> str:

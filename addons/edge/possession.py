@@ -6,7 +6,7 @@ import hmac
 from collections import OrderedDict
 from collections.abc import Callable
 
-from jwt import InvalidTokenError, PyJWK, PyJWKError
+from jwt import PyJWK, PyJWTError
 from jwt.api_jws import PyJWS
 
 from addons.core.claims import RejectedToken
@@ -30,7 +30,7 @@ class Possession:
             _JWS.decode_complete(
                 proof, key=PyJWK(dict(unverified.jwk), unverified.alg).key, algorithms=[unverified.alg]
             )
-        except (InvalidTokenError, PyJWKError, ValueError, TypeError):
+        except (PyJWTError, ValueError, TypeError):
             raise RejectedToken("the signature of its DPoP proof is not valid") from None
         self._use_once((unverified.jkt, check_proof(unverified, method, url, now, ath)), now)
         return unverified.jkt
@@ -42,7 +42,7 @@ class Possession:
 
     def _use_once(self, proof: tuple[str, str], now: float) -> None:
         """One too many to remember is refused, not forgotten: a flood must not make an old one new."""
-        while self._used and next(iter(self._used.values())) <= now:
+        while self._used and next(iter(self._used.values())) < now:
             self._used.popitem(last=False)
         if proof in self._used:
             raise RejectedToken("its DPoP proof was used before")
