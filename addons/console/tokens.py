@@ -10,6 +10,7 @@ import structlog
 from addons.console.parts import Device, Parts
 from addons.core import session_token
 from addons.core.claims import RejectedToken, identity_from_claims
+from addons.core.console import LONGEST_SECONDS
 from addons.core.identity import Identity
 from addons.core.session_token import Binding, NotGranted
 from addons.core.token import read_token
@@ -49,26 +50,28 @@ async def revoke(parts: Parts, token: str) -> None:
     """End the session of a session token, with every token that came of its first one. Source: RFC 7009."""
     identity = await _proven(parts, token, "token")
     if sid := session_token.session_of(identity):
-        now, longest = parts.now(), parts.console.longest_seconds
-        await parts.store.call(add_revocation, sid, identity.username, now, now + longest)
+        now = parts.now()
+        await parts.store.call(add_revocation, sid, identity.username, now, now + LONGEST_SECONDS)
         log.info("session revoked", session=sid, subject=identity.username)
 
 
 async def _exchange(parts: Parts, request: ExchangeRequest, jkt: str) -> dict[str, Any]:
     subject = await _proven(parts, request.subject_token, "subject_token")
     actor = await _proven(parts, request.actor_token, "actor_token") if request.actor_token else None
-    if subject.jkt and subject.jkt != jkt:
-        raise OAuthError("invalid_dpop_proof", "the subject token is bound to a key: prove that you have it")
+    for what, identity in (("subject", subject), ("actor", actor)):
+        if identity is not None and identity.jkt not in ("", jkt):
+            raise OAuthError("invalid_dpop_proof", f"the {what} token is bound to a key: prove that you have it")
     if request.audience and request.audience not in parts.policy.connections:
         raise OAuthError("invalid_target", "there is no such connection (audience)")
     try:
         binding = session_token.narrowed(subject, Binding(connection=request.audience, intent=request.intent, jkt=jkt))
         act = session_token.acting(subject, actor)
+        if actor is not None:  # what binds it, binds what it does for others
+            binding = session_token.narrowed(actor, binding)
     except NotGranted as error:
         raise OAuthError("invalid_grant", str(error)) from None
-    times = session_token.lifetime(
-        request.expires_in, parts.console.longest_seconds, parts.now(), session_token.not_after(subject)
-    )
+    ends = min(session_token.not_after(each) for each in (subject, actor) if each is not None)
+    times = session_token.lifetime(request.expires_in, parts.console.longest_seconds, parts.now(), ends)
     return _issued(parts, subject, binding, act, times)
 
 

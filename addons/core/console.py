@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -17,6 +18,8 @@ from addons.core.problem import Problem
 
 KIND = "Console"
 ALGORITHM = "ES256"
+LONGEST_SECONDS = 43200
+"""No session token lasts longer, whatever the rules said when it was issued."""
 
 
 class ConsoleSpec(SpecModel):
@@ -26,7 +29,7 @@ class ConsoleSpec(SpecModel):
     audience: Text = Field(
         default="chaperone", description="the `aud` of its tokens, and the client id that people sign in with"
     )
-    longest_seconds: Annotated[int, Field(ge=60, le=43200)] = Field(
+    longest_seconds: Annotated[int, Field(ge=60, le=LONGEST_SECONDS)] = Field(
         default=3600, description="longest life of a session token"
     )
 
@@ -39,6 +42,14 @@ class Console:
     url: str
     audience: str
     longest_seconds: int
+
+    @property
+    def origin(self) -> str:
+        """What browsers say of its own pages (RFC 6454, section 6.1): no path, no port that goes without saying."""
+        parts = urlsplit(self.url)
+        host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else str(parts.hostname)
+        usual = {"https": 443, "http": 80}[parts.scheme]
+        return f"{parts.scheme}://{host}" + ("" if parts.port in (None, usual) else f":{parts.port}")
 
     @property
     def provider(self) -> IdentityProvider:

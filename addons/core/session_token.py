@@ -16,6 +16,10 @@ ORIGIN = "origin"
 """The claim that says who vouched: `iss` and `sub` as they were in the first proof."""
 
 
+MAY_ACT = "may_act"
+"""The claim that says who alone may act for the subject (RFC 8693, section 4.4). Kept: an exchange must not lose it."""
+
+
 class NotGranted(PermissionError):
     """The proof does not allow a session token such as the one asked for. The message is for the caller."""
 
@@ -48,12 +52,11 @@ def acting(identity: Identity, actor: Identity | None) -> str:
     """Who acts for the identity by a new token, "" if nobody but itself. Raises NotGranted."""
     if actor is None or actor.username == identity.username:
         return identity.act
-    may_act = identity.claims.get("may_act")
     if identity.act:
         raise NotGranted("somebody acts for the subject already: a chain of actors is not granted")
     if actor.act:
         raise NotGranted("the actor token is itself used on somebody's behalf")
-    if isinstance(may_act, dict) and may_act.get("sub") not in actor.subjects:
+    if MAY_ACT in identity.claims and not _named(identity.claims[MAY_ACT], identity, actor):
         raise NotGranted("the subject token names another who may act (may_act)")
     return actor.sub
 
@@ -90,6 +93,8 @@ def session_claims(
         "intent": binding.intent,
         "cnf": {"jkt": binding.jkt} if binding.jkt else None,
     }
+    if MAY_ACT in identity.claims:
+        claims[MAY_ACT] = identity.claims[MAY_ACT]
     return claims | {name: value for name, value in optional.items() if value}
 
 
@@ -111,7 +116,7 @@ def spoken_for(identity: Identity) -> Identity | None:
     origin, cnf = claims.get(ORIGIN), claims.get("cnf", {})
     issuer = origin.get("iss") if isinstance(origin, dict) else None
     connection, intent = claims.get("connection", ""), claims.get("intent", "")
-    jkt = cnf.get("jkt") if isinstance(cnf, dict) and cnf else ""
+    jkt = cnf.get("jkt", None if cnf else "") if isinstance(cnf, dict) else None
     if not isinstance(issuer, str) or not issuer or not claims.get("sid"):
         return None
     if not isinstance(connection, str) or not isinstance(intent, str) or not isinstance(jkt, str):
@@ -127,6 +132,13 @@ def lifetime(seconds: int, longest: int, now: float, not_after: float) -> tuple[
 def not_after(identity: Identity) -> float:
     """What no token that is made of this one outlives: a session token's own end. Unix seconds."""
     return identity.exp if identity.session_token else float("inf")
+
+
+def _named(may_act: object, identity: Identity, actor: Identity) -> bool:
+    """Whether it is the actor; an issuer that is not named is the subject's own."""
+    if not isinstance(may_act, dict) or not isinstance(may_act.get("sub"), str):
+        return False
+    return may_act["sub"] in actor.subjects and may_act.get("iss", identity.iss) == actor.iss
 
 
 def _kept(old: str, new: str, what: str) -> str:
