@@ -6,11 +6,13 @@ Session tokens are JSON Web Tokens of type `at+jwt` (RFC 9068), signed with ES25
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
@@ -52,7 +54,10 @@ class Signer:
 def _load(file: Path) -> ec.EllipticCurvePrivateKey:
     if not file.exists():
         _make(file)
-    key = serialization.load_pem_private_key(file.read_bytes(), None)
+    try:
+        key = serialization.load_pem_private_key(file.read_bytes(), None)
+    except (TypeError, UnsupportedAlgorithm) as error:  # with a password; of a kind that is not known
+        raise ValueError(str(error)) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise ValueError(f"{file} must hold a private key of the curve P-256")
     return key
@@ -64,8 +69,8 @@ def _make(file: Path) -> None:
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    partial = file.with_suffix(f".{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")  # for its owner alone
+    partial = Path(name)
     with os.fdopen(descriptor, "wb") as opened:
         opened.write(pem)
         opened.flush()
