@@ -84,6 +84,9 @@ def _signed(element: etree._Element, provider: SamlProvider) -> etree._Element:
     """The element as it was signed, whole, by one of the provider's certificates."""
     if not element.get("ID") or element.find("./ds:Signature", _NAMES) is None:
         raise RejectedToken("neither it nor its assertion is signed")
+    for signature in element.findall("./ds:Signature", _NAMES):
+        for named in signature.findall("./ds:KeyInfo", _NAMES):  # not signed, and of no use: the keys are known
+            signature.remove(named)
     for certificate in provider.certificates:
         signed = _verified(element, certificate)
         if signed is not None and (signed.tag, signed.get("ID")) == (element.tag, element.get("ID")):
@@ -97,7 +100,7 @@ def _verified(element: etree._Element, certificate: str) -> etree._Element | Non
         found = XMLVerifier().verify(
             etree.tostring(element, with_tail=False), x509_cert=trusted, expect_config=_CONFIGURATION
         )
-    except (SignXMLException, ValueError, etree.LxmlError):
+    except (SignXMLException, ValueError, TypeError, etree.LxmlError):
         return None
     return None if isinstance(found, list) else found.signed_xml
 
