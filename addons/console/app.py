@@ -29,6 +29,7 @@ def make_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(OAuthError, _refused)
     for fault in (TooManyPending, StoreUnavailable, LookupError):
         app.add_exception_handler(fault, _unavailable)
+    app.add_exception_handler(Exception, _failed)
     for path, method, handler in _routes(parts):
         app.add_api_route(path, handler, methods=[method], response_model=None)
     return app
@@ -95,7 +96,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
 
     async def device(request: Request) -> Response:
         """Only from our own page: another one must not sign somebody in for a device that they do not know."""
-        if request.headers.get("origin") != parts.url("").rstrip("/"):
+        if request.headers.get("origin") != parts.console.origin:
             raise OAuthError("access_denied", "this form is only accepted from the console's own page", 403)
         device_code = sign_in.device_of(parts, form_of(await _body(request, MAX_FORM)).get("user_code", ""))
         return RedirectResponse(sign_in.begin(parts, sign_in.providers_of(parts, "")[0], device_code), _SEE_OTHER)
@@ -118,6 +119,13 @@ async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[R
 async def _refused(_: Request, error: Exception) -> Response:
     refusal = error if isinstance(error, OAuthError) else OAuthError("server_error", "it did not work", 500)
     return JSONResponse(refusal.document(), refusal.status)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """What nobody has foreseen: answered outside of everything else, the headers included."""
+    response = await _refused(request, error)
+    response.headers.update(pages.HEADERS)
+    return response
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

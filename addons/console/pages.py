@@ -10,10 +10,12 @@ HEADERS: Mapping[str, str] = {
     " base-uri 'none'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""Of every answer. `form-action` is open: signing in goes from here to the provider and to the person's machine."""
+"""Of every answer. `form-action` is open: signing in goes from here to the provider and to the person's machine.
+With the referrer policy no-referrer, browsers would send the device form without its origin (`Origin: null`).
+"""
 
 _STYLE = (
     ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"

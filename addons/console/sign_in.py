@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from addons.console.parts import Device, Parts, Return, SignIn
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
-from addons.core.identity_provider import is_loopback
+from addons.core.identity_provider import is_safe_url
 from addons.core.saml import Expected, authn_request, identity_of
 from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import OAuthError, Text
@@ -50,14 +50,18 @@ class DeviceAuthorization(BaseModel):
 
 def checked(parts: Parts, request: AuthorizeRequest) -> Return:
     """Where the browser may go back to: this machine's own address alone. Raises OAuthError."""
-    target = urlsplit(request.redirect_uri)
     if request.client_id != parts.console.audience:
         raise OAuthError("invalid_client", "the client is not known here")
-    if target.scheme != "http" or not is_loopback(request.redirect_uri) or target.fragment or "@" in target.netloc:
+    if not _is_own_machine(request.redirect_uri):
         raise OAuthError("invalid_request", "redirect_uri must be an http address of this machine (RFC 8252)")
     return Return(
         redirect_uri=request.redirect_uri, state=request.state, nonce=request.nonce, challenge=request.code_challenge
     )
+
+
+def _is_own_machine(url: str) -> bool:
+    """Whether a browser takes it for an http address of the machine that it runs on, and what is added for a query."""
+    return url.startswith("http://") and "#" not in url and is_safe_url(url.partition("?")[0])
 
 
 def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
