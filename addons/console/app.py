@@ -79,7 +79,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         asked = parsed(sign_in.AuthorizeRequest, _query(request))
         back, providers = sign_in.checked(parts, asked), sign_in.providers_of(parts, asked.provider)
         if len(providers) == 1:
-            return RedirectResponse(sign_in.begin(parts, providers[0], back), _SEE_OTHER)
+            return _departure(*sign_in.begin(parts, providers[0], back))
         return HTMLResponse(pages.choose({each.name: _with_provider(request, each.name) for each in providers}))
 
     async def saml_metadata(_: Request) -> Response:
@@ -92,14 +92,17 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         return RedirectResponse(target, _SEE_OTHER) if target else HTMLResponse(pages.done())
 
     async def device_page(request: Request) -> Response:
-        return HTMLResponse(pages.device(_query(request).get("user_code", "")))
+        names = [each.name for each in sign_in.providers_of(parts, "")]
+        return HTMLResponse(pages.device(_query(request).get("user_code", ""), names))
 
     async def device(request: Request) -> Response:
         """Only from our own page: another one must not sign somebody in for a device that they do not know."""
         if request.headers.get("origin") != parts.console.origin:
             raise OAuthError("access_denied", "this form is only accepted from the console's own page", 403)
-        device_code = sign_in.device_of(parts, form_of(await _body(request, MAX_FORM)).get("user_code", ""))
-        return RedirectResponse(sign_in.begin(parts, sign_in.providers_of(parts, "")[0], device_code), _SEE_OTHER)
+        fields = form_of(await _body(request, MAX_FORM))
+        provider = sign_in.providers_of(parts, fields.get("provider", ""))[0]
+        device_code = sign_in.device_of(parts, fields.get("user_code", ""))
+        return _departure(*sign_in.begin(parts, provider, device_code))
 
     return [
         ("/authorize", "GET", _shown(authorize)),
@@ -130,6 +133,11 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     return await _refused(request, OAuthError("temporarily_unavailable", str(error), 503))
+
+
+def _departure(url: str, fields: Mapping[str, str]) -> Response:
+    """The browser goes to a provider."""
+    return HTMLResponse(pages.post(url, fields)) if fields else RedirectResponse(url, _SEE_OTHER)
 
 
 def _shown(handler: _Handler) -> _Handler:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 HEADERS: Mapping[str, str] = {
@@ -49,12 +49,25 @@ def choose(links: Mapping[str, str]) -> str:
     return page("Sign in", *(f'<a href="{escape(url)}">{escape(name)}</a>' for name, url in links.items()))
 
 
-def device(user_code: str) -> str:
-    """Asks for the code that a device shows."""
+def post(url: str, fields: Mapping[str, str]) -> str:
+    """On to a provider that is asked by a form."""
+    hidden = "".join(
+        f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in fields.items()
+    )
+    return page(
+        "Sign in",
+        f'<form method="post" action="{escape(url)}">{hidden}<button autofocus>Go on to sign in</button></form>',
+    )
+
+
+def device(user_code: str, providers: Sequence[str]) -> str:
+    """Asks for the code that a device shows, and for a provider where there are several."""
+    options = "".join(f"<option>{escape(name)}</option>" for name in providers)
+    choice = f'<label>at <select name="provider">{options}</select></label> ' if len(providers) > 1 else ""
     return page(
         "Sign in a device",
         "Go on only if you began this yourself, and the device in front of you shows this very code. "
         "Whoever shows it will act in your name.",
         f'<form method="post" action="device"><label>Code <input name="user_code" value="{escape(user_code)}" '
-        'autocomplete="off" autocapitalize="characters" required></label> <button>Sign in</button></form>',
+        f'autocomplete="off" autocapitalize="characters" required></label> {choice}<button>Sign in</button></form>',
     )

@@ -6,6 +6,7 @@ provider answers is believed once, for the request that it answers.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode, urlsplit
 
@@ -72,12 +73,17 @@ def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
     return providers
 
 
-def begin(parts: Parts, provider: SamlProvider, back: Return | str) -> str:
-    """Where a browser goes to sign in. Raises TooManyPending."""
+def begin(parts: Parts, provider: SamlProvider, back: Return | str) -> tuple[str, dict[str, str]]:
+    """Where a browser goes to sign in, and what it posts there, if it posts. Raises TooManyPending.
+
+    Source: Bindings for SAML V2.0, sections 3.4 (HTTP-Redirect) and 3.5 (HTTP-POST).
+    """
     request_id = parts.sign_ins.add(SignIn(provider=provider.name, back=back))
     message = authn_request(_expected(parts, request_id), provider, parts.now())
+    if provider.sso_binding == "post":
+        return provider.sso_url, {"SAMLRequest": b64encode(message).decode(), "RelayState": request_id}
     query = urlencode({"SAMLRequest": redirect_parameter(message), "RelayState": request_id})
-    return f"{provider.sso_url}?{query}"
+    return f"{provider.sso_url}?{query}", {}
 
 
 def finish(parts: Parts, response: str, relay_state: str) -> str:

@@ -37,9 +37,12 @@ class _Candidate:
 
     def admits(self, identity: Identity) -> bool:
         rule = self.rule
-        return identity.iss == self.issuer and (
-            identity.sub in rule.subjects or not rule.groups.isdisjoint(identity.groups)
-        )
+        if identity.iss != self.issuer or not (
+            rule.condition is None or rule.condition.holds(identity.claims, identity.groups)
+        ):
+            return False
+        anybody = not rule.subjects and not rule.groups
+        return anybody or identity.sub in rule.subjects or not rule.groups.isdisjoint(identity.groups)
 
     def intends(self, intent: str) -> bool:
         pattern = self.rule.intent_pattern

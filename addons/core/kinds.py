@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from addons.core import access_rule, connection, console, identity_provider, saml_provider
-from addons.core.access_rule import AccessSpec
+from addons.core.access_spec import AccessSpec
 from addons.core.connection import ConnectionSpec
 from addons.core.console import ConsoleSpec
 from addons.core.documents import SpecModel

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from addons.core.access_rule import ROLE_ARN
+from addons.core.access_spec import ROLE_ARN
 from addons.core.kubeconfig import entry
 
 _NAME = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

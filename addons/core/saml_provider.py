@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints
 
@@ -38,7 +38,10 @@ class SamlProviderSpec(SpecModel):
     entity_id: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")] = Field(
         description="exactly the Issuer of its assertions"
     )
-    sso_url: Url = Field(description="its single sign-on service, for the HTTP-Redirect binding")
+    sso_url: Url = Field(description="its single sign-on service, for the binding below")
+    sso_binding: Literal["redirect", "post"] = Field(
+        default="redirect", description="how a sign-in is asked for: HTTP-Redirect, or HTTP-POST"
+    )
     certificates: Annotated[list[Annotated[str, AfterValidator(_certificate)]], Field(min_length=1, max_length=4)] = (
         Field(description="its signing certificates, in PEM form: more than one while it changes them")
     )
@@ -56,6 +59,7 @@ class SamlProvider:
     issuer: str
     sso_url: str
     certificates: tuple[str, ...]
+    sso_binding: str = "redirect"
     subject: str = ""
     groups: str = "groups"
     leeway_seconds: float = 30
@@ -90,6 +94,7 @@ def _provider(name: str, spec: SamlProviderSpec) -> SamlProvider:
         issuer=spec.entity_id,
         sso_url=spec.sso_url,
         certificates=tuple(spec.certificates),
+        sso_binding=spec.sso_binding,
         subject=spec.attributes.subject or "",
         groups=spec.attributes.groups,
         leeway_seconds=spec.leeway_seconds,

@@ -8,12 +8,15 @@ RFC 9449 (DPoP), section 6.1, for `cnf`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from addons.core.identity import Identity
 
 ORIGIN = "origin"
-"""The claim that says who vouched: `iss` and `sub` as they were in the first proof."""
+"""The claim that says who vouched: `iss`, `sub` and, for rules to read, the other `claims` of the first proof."""
+_OWN = frozenset("origin iss sub aud exp nbf iat jti sid session nonce at_hash c_hash cnf act groups".split())
+"""Claims that are about a token and not about its subject, and those that are in the session token itself."""
 
 
 MAY_ACT = "may_act"
@@ -98,11 +101,16 @@ def session_claims(
     return claims | {name: value for name, value in optional.items() if value}
 
 
-def origin_of(identity: Identity) -> dict[str, str]:
-    """Who vouched for an identity first, and as whom."""
+def origin_of(identity: Identity) -> dict[str, Any]:
+    """Who vouched for an identity first, as whom, and what else they said."""
     said = identity.claims.get(ORIGIN)
     found = said if identity.session_token and isinstance(said, dict) else {}
-    return {"iss": identity.iss, "sub": str(found.get("sub") or identity.claims.get("sub", identity.sub))}
+    others = {name: value for name, value in identity.claims.items() if name not in _OWN}
+    return {
+        "iss": identity.iss,
+        "sub": str(found.get("sub") or identity.claims.get("sub", identity.sub)),
+        "claims": found.get("claims", {}) if identity.session_token else others,
+    }
 
 
 def session_of(identity: Identity) -> str:
@@ -121,7 +129,9 @@ def spoken_for(identity: Identity) -> Identity | None:
         return None
     if not isinstance(connection, str) or not isinstance(intent, str) or not isinstance(jkt, str):
         return None
-    return replace(identity, iss=issuer, connection=connection, intent=intent, jkt=jkt, session_token=True)
+    first = origin.get("claims") if isinstance(origin, dict) else None
+    said = MappingProxyType({**(first if isinstance(first, dict) else {}), **claims})
+    return replace(identity, iss=issuer, connection=connection, intent=intent, jkt=jkt, session_token=True, claims=said)
 
 
 def lifetime(seconds: int, longest: int, now: float, not_after: float) -> tuple[float, float]:

@@ -80,6 +80,29 @@ def test_no_grant(asked: Session, rule_name: str, parts: list[str]) -> None:
     assert "alice" not in text, "subjects are not shown to others"
 
 
+@pytest.mark.parametrize(
+    ("who", "claims", "groups", "admitted"),
+    [
+        pytest.param({}, {"repository": "org/web"}, ("g",), True, id="in the group, and true"),
+        pytest.param({}, {"repository": "org/other"}, ("g",), False, id="in the group, and false"),
+        pytest.param({}, {}, ("g",), False, id="without the claim"),
+        pytest.param({}, {"repository": "org/web"}, ("h",), False, id="true, in another group"),
+        pytest.param({}, {"repository": 2**70}, ("g",), False, id="a number that CEL has not"),
+        pytest.param({"groups": None}, {"repository": "org/web"}, (), True, id="alone, and true"),
+        pytest.param({"groups": None}, {"repository": 1}, (), False, id="alone, and no text"),
+        pytest.param({"groups": None, "subjects": "[carol]"}, {"repository": "org/web"}, (), False, id="somebody else"),
+        pytest.param({"groups": None, "condition": "\"'g' in groups\""}, {}, ("g",), True, id="over groups"),
+    ],
+)
+def test_a_condition_over_claims_and_groups(
+    who: dict[str, Any], claims: dict[str, Any], groups: tuple[str, ...], admitted: bool
+) -> None:
+    condition = "claims.repository == 'org/web'"
+    compiled = rules(rule("a", **{"condition": f'"{condition}"', **who}))
+    found = AccessPolicy(compiled, [IDP]).grants(session(groups=groups, claims={"iat": NOW, **claims}), NOW)
+    assert isinstance(found, tuple) == admitted
+
+
 def test_without_any_group_to_join_the_hint_is_to_ask() -> None:
     assert "ask the people" in refusal(rules(rule("a", groups=None, subjects="[carol]")), session()).hint
 

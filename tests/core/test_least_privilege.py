@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from addons.core.access_rule import AccessSpec
+from addons.core.access_spec import AccessSpec
 from addons.core.calls import Call, Done
 from addons.core.least_privilege import access_spec, role_rules
 

@@ -147,7 +147,9 @@ def test_who_may_act_is_still_known_after_an_exchange() -> None:
 
 
 def test_every_claim() -> None:
-    full = identity(groups=("g", "h"), owner="team", act="ignored", claims={"sub": "raw"})
+    full = identity(
+        groups=("g", "h"), owner="team", act="ignored", claims={"sub": "raw", "iat": 1, "repository": "web"}
+    )
     binding = Binding(connection="prod", intent="INC-7", jkt="thumb")
     assert session_claims(full, binding, "agent", "https://c", "aud", (NOW + 0.9, NOW + 60.9), "id") == {
         "iss": "https://c",
@@ -158,7 +160,7 @@ def test_every_claim() -> None:
         "exp": NOW + 60,
         "jti": "id",
         "sid": "id",
-        "origin": {"iss": "https://idp", "sub": "raw"},
+        "origin": {"iss": "https://idp", "sub": "raw", "claims": {"repository": "web"}},
         "owner": "team",
         "act": {"sub": "agent"},
         "connection": "prod",
@@ -178,7 +180,7 @@ def test_a_token_of_a_token_is_of_the_same_session_and_of_the_same_origin() -> N
     assert (second.connection, second.jkt, second.act, second.jti) == ("prod", "k", "agent", "t2")
     assert (third.connection, third.jkt, third.groups) == ("prod", "k", ("g",))
     assert [session_of(each) for each in (first, second, third)] == ["t1"] * 3
-    assert origin_of(third) == {"iss": "https://idp", "sub": "raw"}
+    assert origin_of(third) == {"iss": "https://idp", "sub": "raw", "claims": {}}
     assert first.username == third.username == "https://idp#ann"
     assert third.subjects == {"ann", "raw"}
 
@@ -186,7 +188,7 @@ def test_a_token_of_a_token_is_of_the_same_session_and_of_the_same_origin() -> N
 def test_a_session_is_only_that_of_a_session_token() -> None:
     stranger = identity(claims={"sid": "t1", "origin": {"iss": "https://x", "sub": "y"}})
     assert session_of(stranger) == ""
-    assert origin_of(stranger) == {"iss": "https://idp", "sub": "ann"}
+    assert origin_of(stranger) == {"iss": "https://idp", "sub": "ann", "claims": {}}
     assert stranger.subjects == {"ann"}
     lock = Lock(id="revoked", session="t1", reason="r", made_by="m", made_at=NOW)
     assert lock.holds(Session(id="s", identity=token_of(identity()), connection="prod", started_at=NOW))
@@ -201,7 +203,17 @@ def test_a_session_is_only_that_of_a_session_token() -> None:
     ],
 )
 def test_origin_without_a_session_token(changes: dict[str, Any], origin: str) -> None:
-    assert origin_of(replace(identity(), claims=changes)) == {"iss": "https://idp", "sub": origin}
+    assert origin_of(replace(identity(), claims=changes)) == {"iss": "https://idp", "sub": origin, "claims": {}}
+
+
+def test_rules_read_what_the_first_issuer_said() -> None:
+    first = token_of(identity(claims={"repository": "web", "iat": 1.0, "sid": "of the provider", "groups": ["raw"]}))
+    second = token_of(first, token_id="t2")
+    for each in (first, second):
+        assert (each.claims["repository"], each.claims["iat"], each.claims["sid"]) == ("web", NOW, "t1")
+        assert each.claims["groups"] == []
+    odd = token_of(identity(), origin={"iss": "https://idp", "sub": "ann", "claims": "none"})
+    assert odd.claims["sub"] == "ann"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,16 @@ def test_other_clients_are_led_the_same_way(kubeconfig: str, home: Path, gateway
 
 
 def test_what_it_is_for_is_on_record(kubeconfig: str, home: Path, gateway: GatewayEnv) -> None:
-    command = ["chaperone", "run", "--connection=development", "--intent=INC-42 full disk", "--", gateway.kubectl_path, "get", "endpointslices"]
+    command = [
+        "chaperone",
+        "run",
+        "--connection=development",
+        "--intent=INC-42 full disk",
+        "--",
+        gateway.kubectl_path,
+        "get",
+        "endpointslices",
+    ]
     done = run(home, *command, KUBECONFIG=kubeconfig)
     assert done.returncode == 0, done.stderr
     (event, *_) = [each for each in gateway_events(gateway) if "endpointslices" in each["requestURI"]]

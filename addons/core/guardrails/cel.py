@@ -8,7 +8,7 @@ Enabled beyond the standard library: optionals (`object.?spec.?x.orValue(false)`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -59,6 +59,9 @@ _CONTAINERS = f"""cel.bind(containers, {ONE_POD} ? podSpecs[0].?containers.orVal
 _ENVIRONMENT = _environment(more={ONE_POD: cel.Type.BOOL, ALL_CONTAINERS: cel.Type.List(cel.Type.DYN)})
 _ENVIRONMENT_OF_RULES = _environment()
 _ENVIRONMENT_OF_CLAIMS = cel.NewEnv(variables={"claims": _ANY_MAP}, extensions=list(_EXTENSIONS))
+_ENVIRONMENT_OF_CALLERS = cel.NewEnv(
+    variables={"claims": _ANY_MAP, "groups": cel.Type.List(cel.Type.STRING)}, extensions=list(_EXTENSIONS)
+)
 _ENVIRONMENT_WITHOUT = {name: _environment(name) for name in VARIABLES}
 
 
@@ -119,6 +122,33 @@ class ClaimsExpression:
         if result.type() == cel.Type.ERROR:
             raise Unevaluable("the expression has no value for these claims")
         return value
+
+
+@dataclass(frozen=True, slots=True)
+class CallerCondition:
+    """A compiled condition over a caller's `claims` and `groups`. Equal if the text is."""
+
+    expression: str
+    _program: Any = field(compare=False, repr=False)
+
+    def holds(self, claims: Mapping[str, Any], groups: Sequence[str]) -> bool:
+        """Whether it is true; what has no value for these claims is not."""
+        try:
+            result = self._program.eval(_ENVIRONMENT_OF_CALLERS.Activation({"claims": claims, "groups": list(groups)}))
+        except (RuntimeError, TypeError, ValueError, OverflowError):
+            return False
+        return result.type() == _BOOL and bool(result.value())
+
+
+def compile_caller_condition(expression: str) -> CallerCondition:
+    """The condition ready to evaluate. Raises InvalidExpression."""
+    try:
+        program = _ENVIRONMENT_OF_CALLERS.compile(expression)
+    except RuntimeError as error:
+        raise InvalidExpression(_first_error(str(error))) from error
+    if (kind := program.return_type()) not in (_BOOL, cel.Type.DYN):
+        raise InvalidExpression(f"gives {kind.name()}, but a condition must give true or false")
+    return CallerCondition(expression, program)
 
 
 def compile_claims_expression(expression: str) -> ClaimsExpression:
