@@ -17,6 +17,7 @@ from addons.edge.access_request_store import granted
 from addons.edge.authority import Authority
 from addons.edge.credentials import Credentials
 from addons.edge.fingerprint_key import fingerprint_key
+from addons.edge.first_use import FirstUses
 from addons.edge.flow_record import FlowRecords
 from addons.edge.fresh import Fresh
 from addons.edge.live import Live
@@ -46,6 +47,7 @@ class Parts:
     authority: Authority
     connections: Connections
     verifier: Verifier
+    first_uses: FirstUses
     credentials: Credentials
     minters: Minters
     upstream: Upstream
@@ -82,6 +84,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         authority=authority,
         connections=connections,
         verifier=verifier,
+        first_uses=FirstUses(store, time.time),
         credentials=credentials,
         minters=minters,
         upstream=upstream,
