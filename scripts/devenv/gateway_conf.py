@@ -42,6 +42,8 @@ class Upstream:
     impersonates: bool = False
     """The gateway's own credential impersonates the roles, instead of making tokens of service accounts."""
     issuer: str
+    provider: Mapping[str, Any] = field(default_factory=dict)
+    """What else the spec of the identity provider says."""
     roles: Mapping[str, str]
     """Group of the callers -> role ARN, service account, or user to impersonate."""
     kubectl: str
@@ -108,7 +110,8 @@ def _documents(upstream: Upstream) -> dict[str, list[dict[str, Any]]]:
         "profile": upstream.profile,
         **_credentials(upstream),
     }
-    provider = {"issuer": upstream.issuer, "audiences": [AUDIENCE], "claims": {"groups": "groups", "owner": "owner"}}
+    claims = {"groups": "groups", "owner": "owner"}
+    provider = {"issuer": upstream.issuer, "audiences": [AUDIENCE], "claims": claims, **upstream.provider}
     access = [
         _document("Access", group, {"groups": [group], "connections": [upstream.name], "role": role})
         for group, role in upstream.roles.items()
