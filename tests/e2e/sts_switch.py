@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 _EXPIRATION = re.compile(rb"<Expiration>[^<]*</Expiration>")
+_SECRETS = re.compile(rb"<(?:SecretAccessKey|SessionToken)>([^<]*)<")
 
 
 @dataclass
@@ -29,6 +30,8 @@ class StsSwitch:
     """The parameters of each request that was answered, in order."""
     expirations: list[float] = field(default_factory=list)
     """When each session was said to end, in Unix seconds."""
+    issued: list[str] = field(default_factory=list)
+    """The secret parts of all sessions."""
     _port: int = 0
     _server: http.server.ThreadingHTTPServer | None = None
 
@@ -72,6 +75,7 @@ class StsSwitch:
         reply = httpx.post(self.endpoint, content=body, headers=kept, trust_env=False, timeout=30)
         expires_at = float(int(time.time() + self.lifetime))
         text = datetime.fromtimestamp(expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.issued += [found.decode() for found in _SECRETS.findall(reply.content)]
         self.asked.append(dict(parse_qsl(body.decode())))
         self.expirations.append(expires_at)
         return reply.status_code, _EXPIRATION.sub(f"<Expiration>{text}</Expiration>".encode(), reply.content)
