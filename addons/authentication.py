@@ -68,7 +68,6 @@ class Authentication:
     def _reject(self, flow: HTTPFlow, error: RejectedToken) -> None:
         why, hint = f"your token: {error}", self._verifier.advice
         refuse(flow, Refusal(code=401, rule="authentication", why=why, hint=hint, retry="yes, with a new one"))
-        need(flow.response, "response").headers["WWW-Authenticate"] = 'Bearer realm="chaperone"'
 
 
 def _unavailable(error: KeysUnavailable) -> Refusal:

@@ -17,6 +17,7 @@ from addons.edge.access_request_store import granted
 from addons.edge.authority import Authority
 from addons.edge.credentials import Credentials
 from addons.edge.fingerprint_key import fingerprint_key
+from addons.edge.first_use import FirstUses
 from addons.edge.flow_record import FlowRecords
 from addons.edge.fresh import Fresh
 from addons.edge.live import Live
@@ -48,6 +49,7 @@ class Parts:
     connections: Connections
     verifier: Verifier
     possession: Possession
+    first_uses: FirstUses
     credentials: Credentials
     minters: Minters
     upstream: Upstream
@@ -85,6 +87,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         connections=connections,
         verifier=verifier,
         possession=Possession(time.time),
+        first_uses=FirstUses(store, time.time),
         credentials=credentials,
         minters=minters,
         upstream=upstream,

@@ -44,6 +44,11 @@ class Policy:
         """Whose tokens are accepted."""
         return self.trust.issuers
 
+    @property
+    def single_use(self) -> frozenset[str]:
+        """The issuers each of whose tokens is for the place of its first use alone."""
+        return frozenset(each.issuer for each in self.providers if each.single_use)
+
     def summary(self) -> str:
         """One line for people."""
         clusters = ", ".join(f"{name} ({each.profile})" for name, each in self.connections.items())

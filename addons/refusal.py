@@ -62,6 +62,8 @@ def refuse(flow: http.HTTPFlow, refusal: Refusal) -> None:
     headers = [*(_TEXT_HEADERS if raw else STATUS_HEADERS)]
     if refusal.retry_after_seconds is not None:
         headers.append((b"retry-after", str(refusal.retry_after_seconds).encode()))
+    if refusal.code == 401:
+        headers.append((b"www-authenticate", b'Bearer realm="chaperone"'))
     body = refusal.plain(reference) if raw else refusal.status(reference)
     flow.response = http.Response.make(refusal.code, body, headers)
 

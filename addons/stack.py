@@ -34,6 +34,7 @@ from addons.refusal import Disconnect
 from addons.scrub import scrubbed
 from addons.seal import Seal
 from addons.session_guardrails import SessionGuardrails
+from addons.single_use import SingleUse
 from addons.tls import Tls
 from addons.upgrades import Upgrades
 
@@ -58,12 +59,11 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
         Authentication(parts.verifier, now),  # bearer token -> Identity; removes it
         Bindings(parts.possession),  # a session token is used for what it was issued for
+        SingleUse(lambda exchange: policy_of(exchange).single_use, parts.first_uses),  # used where it was first used
         AccessRequests(lambda exchange: policy_of(exchange).access, parts.store, now),  # asking for access
         Commands(parts.resources_of, parts.refresh),  # request line, headers, body -> KubeRequest
         Upgrades(),  # a 101 is what was asked for, in a protocol that can be read
-        Access(
-            lambda exchange: policy_of(exchange).access, parts.granted, now
-        ),  # identity + connection + intent -> Grant
+        Access(lambda exchange: policy_of(exchange).access, parts.granted, now),  # identity, cluster, intent -> Grant
         Masking(masker_of, disconnect),  # what may come back, or be probed
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
         Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision

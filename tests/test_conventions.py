@@ -44,6 +44,7 @@ LARGER_ADDONS = {
     "addons/speed.py": "faster forms of mitmproxy's own functions, not an addon",
     "addons/tls.py": "two TLS ends",
     "addons/upgrade_layer.py": "a protocol layer of mitmproxy's, not an addon",
+    "addons/stack.py": "a line for every step",
     "addons/perimeter.py": "three hooks and the refusals they give",
 }
 LARGER_FILES = {"addons/core/builtin_resources.py": "a generated table"}

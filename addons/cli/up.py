@@ -19,6 +19,7 @@ from cyclopts import Parameter
 from addons import gateway
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.live import clear_live
+from addons.edge.no_dumps import forbid_dumps
 from addons.edge.reports import clear_reports
 from addons.edge.self_check import Bypass
 from addons.settings import Settings, read_settings
@@ -48,6 +49,7 @@ def up(
     check
         Only check the configuration and the rules; exit status 1 if there is a mistake.
     """
+    forbid_dumps()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload; workers inherit it
     chosen: dict[str, Any] = {"workers": workers, "listen_port": listen_port, "health_port": health_port}
     settings, problems = read_settings(conf, {key: value for key, value in chosen.items() if value is not None})

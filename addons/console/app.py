@@ -46,7 +46,9 @@ def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
 
     async def token(request: Request) -> Response:
         asked = token_request(form_of(await _body(request, MAX_FORM)))
-        return JSONResponse(await tokens.issue(parts, asked, _proof(request)))
+        return JSONResponse(
+            await tokens.issue(parts, asked, _proof(request), request.client.host if request.client else "")
+        )
 
     async def revoke(request: Request) -> Response:
         fields = form_of(await _body(request, MAX_FORM))

@@ -13,6 +13,7 @@ from addons.core.claims import RejectedToken, identity_from_claims
 from addons.core.console import LONGEST_SECONDS
 from addons.core.identity import Identity
 from addons.core.session_token import Binding, NotGranted
+from addons.core.single_use import Use, client_address, misuse
 from addons.core.token import read_token
 from addons.core.token_exchange import (
     CodeRequest,
@@ -23,6 +24,7 @@ from addons.core.token_exchange import (
     answer,
     challenge_met,
 )
+from addons.edge.first_use import first_use
 from addons.edge.oidc import KeysUnavailable
 from addons.edge.revocation_store import add_revocation
 
@@ -31,15 +33,18 @@ log = structlog.get_logger()
 _POLL_SECONDS = 4.5
 
 
-async def issue(parts: Parts, request: TokenRequest, proof: str) -> dict[str, Any]:
-    """The answer to a request for a token; `proof` is the DPoP header, "" if there is none. Raises OAuthError."""
+async def issue(parts: Parts, request: TokenRequest, proof: str, address: str) -> dict[str, Any]:
+    """The answer to a request for a token. Raises OAuthError, StoreUnavailable.
+
+    `proof` is the DPoP header, "" if there is none; `address` the client's.
+    """
     try:
         jkt = parts.possession.proven(proof, "POST", parts.url("/token")) if proof else ""
     except RejectedToken as error:
         raise OAuthError("invalid_dpop_proof", str(error)) from None
     match request:
         case ExchangeRequest():
-            return await _exchange(parts, request, jkt)
+            return await _exchange(parts, request, jkt, address)
         case CodeRequest():
             return _by_code(parts, request, jkt)
         case DeviceRequest():
@@ -55,7 +60,7 @@ async def revoke(parts: Parts, token: str) -> None:
         log.info("session revoked", session=sid, subject=identity.username)
 
 
-async def _exchange(parts: Parts, request: ExchangeRequest, jkt: str) -> dict[str, Any]:
+async def _exchange(parts: Parts, request: ExchangeRequest, jkt: str, address: str) -> dict[str, Any]:
     subject = await _proven(parts, request.subject_token, "subject_token")
     actor = await _proven(parts, request.actor_token, "actor_token") if request.actor_token else None
     for what, identity in (("subject", subject), ("actor", actor)):
@@ -63,6 +68,8 @@ async def _exchange(parts: Parts, request: ExchangeRequest, jkt: str) -> dict[st
             raise OAuthError("invalid_dpop_proof", f"the {what} token is bound to a key: prove that you have it")
     if request.audience and request.audience not in parts.policy.connections:
         raise OAuthError("invalid_target", "there is no such connection (audience)")
+    for identity in filter(None, (subject, actor)):
+        await _check_first_use(parts, identity, address, request.audience)
     try:
         binding = session_token.narrowed(subject, Binding(connection=request.audience, intent=request.intent, jkt=jkt))
         act = session_token.acting(subject, actor)
@@ -73,6 +80,22 @@ async def _exchange(parts: Parts, request: ExchangeRequest, jkt: str) -> dict[st
     ends = min(session_token.not_after(each) for each in (subject, actor) if each is not None)
     times = session_token.lifetime(request.expires_in, parts.console.longest_seconds, parts.now(), ends)
     return _issued(parts, subject, binding, act, times)
+
+
+async def _check_first_use(parts: Parts, identity: Identity, address: str, connection: str) -> None:
+    """A token for a single use is not to be had anew from somewhere else by exchanging a copy of it."""
+    if identity.session_token or identity.iss not in parts.policy.single_use:
+        return
+    use = Use(
+        iss=identity.iss,
+        jti=identity.jti,
+        address=client_address(address),
+        connection=connection,
+        expires_at=identity.exp,
+    )
+    if (refusal := misuse(await parts.store.call(first_use, use, parts.now()), use)) is not None:
+        log.warning("token used elsewhere", user=identity.username, jti=identity.jti, now=f"{use.address} {connection}")
+        raise OAuthError("invalid_grant", refusal.why)
 
 
 def _by_code(parts: Parts, request: CodeRequest, jkt: str) -> dict[str, Any]:

@@ -41,7 +41,7 @@ CHECKED: Mapping[str, str] = MappingProxyType(
         "nbf": "if present, not in the future (with leeway)",
         "iat": "if present, not in the future (with leeway)",
         "sub": "required, unless mapped from others; 1-255 printable ASCII characters, no spaces, no `system:` prefix",
-        "jti": "if present, text of 1-255 printable ASCII characters",
+        "jti": "required with singleUse; if present, text of 1-255 printable ASCII characters, no spaces",
         "act": "if present, an object whose `sub` is held to the same rules as `sub`",
         "groups": "if present or mapped, a list of at most 200 names: printable ASCII, no comma, no `system:` prefix",
         "origin, sid, connection, intent, cnf": "in session tokens: who vouched, and what they are bound to",
@@ -56,7 +56,7 @@ UNCHECKED: Mapping[str, str] = MappingProxyType(
         "nonce": "belongs to the login that obtained the token, which the gateway did not see",
         "auth_time, acr, amr": "how the person signed in; use requiredClaims where it matters",
         "at_hash, c_hash": "bind tokens the gateway never sees",
-        "jti": "is not remembered: a token may be used many times until it expires",
+        "jti": "without singleUse it is not remembered: a token may be used from anywhere until it expires",
         "act.act": "earlier actors of a delegation chain are carried, not checked",
     }
 )
@@ -82,7 +82,7 @@ def identity_from_claims(claims: Mapping[str, Any], provider: IdentityProvider, 
         sub=subject_of(_read(claims, provider.subject, "subject"), _named(provider.subject, "mapped subject")),
         aud=audience,
         exp=expires_at,
-        jti=subject_of(claims["jti"], "jti") if "jti" in claims else "",
+        jti=_token_id(claims, provider),
         groups=_groups(claims, provider),
         act=_actor(claims["act"]) if "act" in claims else "",
         owner=_owner(claims, provider.owner),
@@ -145,6 +145,14 @@ def subject_of(value: object, claim: str) -> str:
     if not isinstance(value, str) or not _SUBJECT.fullmatch(value):
         raise RejectedToken(f"its {claim} must be 1-{_MAX_LENGTH} printable ASCII characters without spaces")
     return _not_reserved(value, claim)
+
+
+def _token_id(claims: Mapping[str, Any], provider: IdentityProvider) -> str:
+    if "jti" in claims:
+        return subject_of(claims["jti"], "jti")
+    if provider.single_use:
+        raise RejectedToken("it has no jti, by which the gateway would know it when it is used elsewhere")
+    return ""
 
 
 def _actor(value: object) -> str:

@@ -45,6 +45,8 @@ class IdentityProvider:
     required_claims: tuple[tuple[str, tuple[Scalar, ...]], ...] = ()
     session_tokens: bool = False
     """Whether it is the console, whose tokens speak for callers of the other providers."""
+    single_use: bool = False
+    """True if a token is for the client address and connection of its first use alone; it needs a `jti`."""
 
 
 def is_loopback(url: str) -> bool:
@@ -124,6 +126,11 @@ class IdentityProviderSpec(SpecModel):
     required_claims: dict[Text, Scalar | Annotated[list[Scalar], Field(min_length=1)]] = Field(
         default={}, description="claims that must be present with this value, or with one of these values"
     )
+    single_use: bool = Field(
+        default=False,
+        description="true: a token, which needs a jti, is refused but from the client address and for the connection of"
+        " its first use",
+    )
 
 
 def compile_identity(documents: Iterable[Document]) -> tuple[tuple[IdentityProvider, ...], list[Problem]]:
@@ -163,4 +170,5 @@ def _provider(name: str, spec: IdentityProviderSpec) -> IdentityProvider:
             (claim, tuple(wanted) if isinstance(wanted, list) else (wanted,))
             for claim, wanted in spec.required_claims.items()
         ),
+        single_use=spec.single_use,
     )

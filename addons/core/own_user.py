@@ -91,9 +91,9 @@ class OwnUser(_Part):
 
 
 class _Status(_Part):
-    token: str = ""
+    token: str = Field(default="", repr=False)
     client_certificate_data: str = ""
-    client_key_data: str = ""
+    client_key_data: str = Field(default="", repr=False)
     expiration_timestamp: AwareDatetime | None = None
 
 

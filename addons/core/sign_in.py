@@ -11,7 +11,7 @@ import base64
 import hashlib
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -122,9 +122,9 @@ def refresh(client: Client, refresh_token: str) -> dict[str, str]:
 class Tokens:
     """What a person has signed in with. `expires_at` is in Unix seconds."""
 
-    id_token: str
+    id_token: str = field(repr=False)
     expires_at: float
-    refresh_token: str = ""
+    refresh_token: str = field(default="", repr=False)
 
 
 def believed(answer: Mapping[str, Any], client: Client, now: float, nonce: str = "", kept: str = "") -> Tokens:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from addons.core.access_request import State as AccessState
 from addons.core.approval import Approval, Ask, Case, State
 from addons.core.lock import Lock
+from addons.core.single_use import Use
 
 SCHEMA_VERSION = 1
 METADATA = sa.MetaData()
@@ -71,6 +72,16 @@ REVOCATIONS = sa.Table(
     sa.Column("until", sa.Double, nullable=False),
 )
 sa.Index("access_requests_by_state", ACCESS_REQUESTS.c.state, ACCESS_REQUESTS.c.expires_at)
+TOKEN_USES = sa.Table(
+    "token_uses",
+    METADATA,
+    *(
+        sa.Column(field.name, sa.Double if field.name == "expires_at" else sa.Text, nullable=False)
+        for field in fields(Use)
+    ),
+    sa.PrimaryKeyConstraint("iss", "jti"),
+)
+sa.Index("token_uses_by_end", TOKEN_USES.c.expires_at)
 LIVE = APPROVALS.c.state.in_((State.PENDING, State.GRANTED))
 sa.Index("one_live_per_digest", APPROVALS.c.digest, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
 sa.Index("approvals_by_digest", APPROVALS.c.digest)

@@ -20,6 +20,8 @@ STS_NAMES = (f"sts.{REGION}.amazonaws.com", "sts.amazonaws.com")
 ACCOUNT = "123456789012"
 ROLES = ("view", "edit", "admin", "narrow")
 """`narrow` has no rights but those that somebody binds to its group."""
+UNMAPPED = "unmapped"
+"""A role of AWS that the cluster maps to nobody."""
 EKS_CLUSTER_NAME = "development"
 
 type Argv = Sequence[str | Path]
@@ -228,7 +230,7 @@ def aws_iam_authenticator_environment(files: Files) -> dict[str, str]:
 def sts_front(files: Files) -> Argv:
     """Moto's STS in the form and with the checks of the real one."""
     hosts = [part for name in STS_NAMES for part in ("--host", name)]
-    roles = [part for role in ROLES for part in ("--role-arn", role_arn(role))]
+    roles = [part for role in (*ROLES, UNMAPPED) for part in ("--role-arn", role_arn(role))]
     return [
         *("--port", str(files.ports.sts), "--moto", f"http://{LOOPBACK}:{files.ports.moto}"),
         *("--certificate", str(files.sts.certificate), "--key", str(files.sts.key), *hosts, *roles),

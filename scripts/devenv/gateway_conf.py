@@ -19,6 +19,7 @@ CONNECTION = "development"
 # Not loopback: Go's clients never proxy that, and would pass the gateway by.  No resolver needs to know it.
 AGENT_HOST = "api.cluster.test"
 AUDIENCE = "chaperone"
+PROVIDER = "people-and-agents"
 # Group of the callers -> role that they get.  Where a group holds "admin", nothing but the gateway says no.
 GROUPS = {"agents": "admin", "agents-edit": "edit", "agents-view": "view", "agents-narrow": "narrow", "oncall": "edit"}
 
@@ -42,6 +43,8 @@ class Upstream:
     impersonates: bool = False
     """The gateway's own credential impersonates the roles, instead of making tokens of service accounts."""
     issuer: str
+    provider: Mapping[str, Any] = field(default_factory=dict)
+    """What else the spec of the identity provider says."""
     roles: Mapping[str, str]
     """Group of the callers -> role ARN, service account, or user to impersonate."""
     kubectl: str
@@ -108,14 +111,15 @@ def _documents(upstream: Upstream) -> dict[str, list[dict[str, Any]]]:
         "profile": upstream.profile,
         **_credentials(upstream),
     }
-    provider = {"issuer": upstream.issuer, "audiences": [AUDIENCE], "claims": {"groups": "groups", "owner": "owner"}}
+    claims = {"groups": "groups", "owner": "owner"}
+    provider = {"issuer": upstream.issuer, "audiences": [AUDIENCE], "claims": claims, **upstream.provider}
+    right = {"identityProvider": PROVIDER, "connections": [upstream.name]}
     access = [
-        _document("Access", group, {"groups": [group], "connections": [upstream.name], "role": role})
-        for group, role in upstream.roles.items()
+        _document("Access", group, {**right, "groups": [group], "role": role}) for group, role in upstream.roles.items()
     ]
     return {
         "connections": [_document("Connection", upstream.name, connection)],
-        "identity": [_document("IdentityProvider", "people-and-agents", provider)],
+        "identity": [_document("IdentityProvider", PROVIDER, provider)],
         "access": access,
     }
 

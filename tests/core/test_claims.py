@@ -124,6 +124,13 @@ def test_rejected(changes: dict[str, Any], reason: str) -> None:
         identity_from_claims(claims(**changes), PROVIDER, NOW)
 
 
+def test_a_token_for_a_single_use_has_an_id() -> None:
+    provider = replace(PROVIDER, single_use=True)
+    assert identity_from_claims(GOOD, provider, NOW).jti == "j1"
+    with pytest.raises(RejectedToken, match="no jti"):
+        identity_from_claims(claims(jti=MISSING), provider, NOW)
+
+
 ROLES = 'claims.realm.roles.map(r, "kc:" + r)'
 
 

@@ -19,6 +19,7 @@ spec:
   leewaySeconds: 5
   keysMaxAgeSeconds: 600
   requiredClaims: {tenant: acme, tier: [1, 2]}
+  singleUse: true
 """
 SMALL = """
 apiVersion: chaperone/v1
@@ -51,6 +52,7 @@ def test_every_field_and_its_default() -> None:
             leeway_seconds=5,
             keys_max_age_seconds=600,
             required_claims=(("tenant", ("acme",)), ("tier", (1, 2))),
+            single_use=True,
         ),
         IdentityProvider(
             name="local",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +13,15 @@ from typing import Any
 import pytest
 import yaml
 
+from addons.core.connection import compile_connections
+from addons.core.documents import parse_documents
 from addons.settings import read_settings
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.places import REPOSITORY
 from tests.support.kubernetes import Kubectl
 
 CHART = REPOSITORY / "deploy" / "chart"
+README = (REPOSITORY / "deploy" / "README.md").read_text()
 RULES: dict[str, Any] = {
     "rules": {"connections.yaml": "apiVersion: chaperone/v1\nkind: Connection\n"},
     "clusterCAs": {"prod.pem": "-----BEGIN CERTIFICATE-----\n"},
@@ -27,7 +31,9 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "minimal": {},
     "secret": {"ca": {"source": "secret", "secretName": "chaperone-ca"}},
     "csi": {"ca": {"source": "csi", "csi": CSI}},
+    "kubeconfigs": {"kubeconfigs": {"existingSecret": "own.kubeconfigs"}},
     "everything": {
+        "kubeconfigs": {"existingSecret": "chaperone-kubeconfigs"},
         "config": {"workers": 4, "hold_seconds": 5, "log_level": "warning"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/chaperone"}},
         "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a/b": "c"}},
@@ -209,6 +215,33 @@ def test_only_what_it_starts_with_makes_a_new_pod(values: dict[str, Any], restar
     assert (render()["Deployment"] != render(**values)["Deployment"]) is restarts
 
 
+def test_kubeconfigs_are_files_that_only_the_gateway_reads(render: Render) -> None:
+    pod = render(kubeconfigs={"existingSecret": "own"})["Deployment"]["spec"]["template"]["spec"]
+    [volume] = [each for each in pod["volumes"] if each["name"] == "kubeconfigs"]
+    assert volume == {"name": "kubeconfigs", "secret": {"secretName": "own", "defaultMode": 0o440}}, "not optional"
+    [container] = pod["containers"]
+    [mount] = [each for each in container["volumeMounts"] if each["name"] == "kubeconfigs"]
+    where = {"mountPath": "/etc/chaperone/kubeconfigs", "readOnly": True}
+    assert mount == {"name": "kubeconfigs", **where}, "without a subPath, which would keep it from changing"
+    assert pod["securityContext"]["fsGroup"] == pod["securityContext"]["runAsGroup"] == 65532
+
+
+def test_without_a_secret_of_kubeconfigs_nothing_is_mounted(render: Render) -> None:
+    assert "kubeconfigs" not in json.dumps(render()["Deployment"])
+
+
+def test_the_readme_names_where_they_are(render: Render) -> None:
+    """Its example is values of the chart, and the Connection in it is one that the gateway takes."""
+    [example] = [text for text in re.findall(r"```yaml\n(.*?)```", README, re.DOTALL) if "kubeconfigs:" in text]
+    values = yaml.safe_load(example)
+    [container] = render(**values)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    mounts = [mount["mountPath"] for mount in container["volumeMounts"]]
+    documents, problems = parse_documents(values["rules"]["staging.yaml"], "staging.yaml")
+    connections, mistakes = compile_connections(documents)
+    assert [*problems, *mistakes] == []
+    assert str(Path(connections["staging"].kubeconfig).parent) in mounts
+
+
 def test_agents_reach_names_and_the_gateway_and_nothing_else(render: Render) -> None:
     objects = render("gw", agents={"namespaces": ["team-a", "team-b"]})
     policies = [each for each in objects.values() if each["kind"] == "NetworkPolicy"]
@@ -246,6 +279,9 @@ def test_without_agents_nobody_gets_in(render: Render) -> None:
         {"rules": {"connections.yml": "x"}},
         {"clusterCAs": {"prod.pem": "nothing"}},
         {"maxUnavailable": 2},
+        {"kubeconfigs": {"existingSecret": "Not_a_name"}},
+        {"kubeconfigs": {"existingSecret": "a}, hostPath: {path: /"}},
+        {"kubeconfigs": {"files": {"staging.yaml": "token"}}},
     ],
     ids=json.dumps,
 )

@@ -62,10 +62,10 @@ def _chunks(body: bytes) -> Iterator[bytes]:
 
 
 @contextmanager
-def proxy(gateway: GatewayEnv) -> Iterator[socket.socket]:
-    """A connection to the gateway's port; every write is a segment of its own."""
+def proxy(gateway: GatewayEnv, source: str = "") -> Iterator[socket.socket]:
+    """A connection to the gateway's port, from an address of this machine; every write is a segment of its own."""
     address = urlsplit(gateway.gateway_url)
-    with socket.create_connection((address.hostname, address.port), timeout=10) as raw:
+    with socket.create_connection((address.hostname, address.port), timeout=10, source_address=(source, 0)) as raw:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield raw
 
@@ -86,14 +86,14 @@ def connect(raw: socket.socket, where: str, *headers: str) -> Answer:
 
 @contextmanager
 def tunnel(
-    gateway: GatewayEnv, *, server_name: str | None = None, protocols: Sequence[str] = ()
+    gateway: GatewayEnv, *, server_name: str | None = None, protocols: Sequence[str] = (), source: str = ""
 ) -> Iterator[ssl.SSLSocket]:
     """TLS inside a tunnel to the cluster; only the gateway's certificate is accepted."""
     context = ssl.create_default_context(cafile=gateway.gateway_ca)
     context.check_hostname = server_name is None
     if protocols:
         context.set_alpn_protocols(protocols)
-    with proxy(gateway) as raw:
+    with proxy(gateway, source) as raw:
         assert connect(raw, target(gateway)).status == 200
         name = server_name or urlsplit(gateway.api_url).hostname
         with context.wrap_socket(raw, server_hostname=name) as tls:
@@ -130,9 +130,9 @@ def request(
     return b"\r\n".join([*lines, b"", b""]) + (body or b"")
 
 
-def ask(gateway: GatewayEnv, *pieces: bytes, seconds: float = 10) -> Answer:
+def ask(gateway: GatewayEnv, *pieces: bytes, seconds: float = 10, source: str = "") -> Answer:
     """The answer to these bytes in a tunnel of their own, until its end or `seconds` of silence."""
-    with tunnel(gateway) as tls:
+    with tunnel(gateway, source=source) as tls:
         if len(pieces) == 1:
             tls.sendall(pieces[0])
         else:

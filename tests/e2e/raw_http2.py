@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -42,8 +43,10 @@ def get(
     return [*fields, *([("authorization", f"Bearer {token}")] if token else []), *more]
 
 
-def ask(gateway: GatewayEnv, *requests: Fields, body: bytes | None = None, trailers: Fields = ()) -> list[Outcome]:
-    """The outcomes of requests on one connection, one after the other."""
+def ask(
+    gateway: GatewayEnv, *requests: Fields, body: bytes | None = None, trailers: Fields = (), pause: float = 0
+) -> list[Outcome]:
+    """The outcomes of requests on one connection, one after the other, each after a pause of so many seconds."""
     with tunnel(gateway, protocols=["h2"]) as tls:
         assert tls.selected_alpn_protocol() == "h2"
         tls.settimeout(5)
@@ -52,6 +55,7 @@ def ask(gateway: GatewayEnv, *requests: Fields, body: bytes | None = None, trail
         outcomes = []
         for number, fields in enumerate(requests):
             stream = 2 * number + 1
+            time.sleep(pause)
             with suppress(OSError):
                 tls.sendall(b"".join(_request(encoder, stream, fields, body, trailers)))
             outcomes.append(_outcome(frames, decoder, stream))

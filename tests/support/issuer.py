@@ -92,8 +92,8 @@ def provider(issuer: str, **changes: Any) -> IdentityProvider:
 
 
 @contextmanager
-def issuer() -> Iterator[Issuer]:
-    """Run one, with the key RSA_1 published as k1."""
+def issuer(port: int = 0) -> Iterator[Issuer]:
+    """Run one, with the key RSA_1 published as k1; at a `port` where one was before it takes that one's place."""
     seen: Issuer
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -110,7 +110,7 @@ def issuer() -> Iterator[Issuer]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     seen = Issuer(f"http://127.0.0.1:{server.server_address[1]}")
     seen.publish(jwk(RSA_1))

@@ -19,6 +19,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 {{ eq .Values.ca.source "volume" | ternary "/var/lib/chaperone/certs" "/etc/chaperone/ca" }}
 {{- end }}
 
+{{- define "chaperone.kubeconfigs" -}}
+/etc/chaperone/kubeconfigs
+{{- end }}
+
 {{- define "chaperone.dns" -}}
 - to:
     - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
