@@ -22,7 +22,7 @@ from addons.core.problem import InvalidConfiguration, Problem
 from addons.core.trust import Trust, compile_trust
 from addons.edge.own_credential import check_kubeconfigs
 from addons.edge.rulefiles import parse_files, read_files, read_rules, version_of
-from addons.edge.tls import check_ca_files, check_webhook_cas
+from addons.edge.tls import check_ca_files, check_saml_certificates, check_webhook_cas
 
 _MASKING_KINDS = ("Masking", "Detector")
 _GUARDRAIL_KINDS = ("Guardrail", "FreezeWindow")
@@ -105,7 +105,7 @@ def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) 
     connections, found = compile_connections(documents)
     problems += found + check_ca_files(documents, connections, now) + check_kubeconfigs(documents, connections)
     trust, found = compile_trust(documents)
-    problems += found
+    problems += found + check_saml_certificates(documents, trust.saml)
     rules, found = compile_access(documents)
     problems += found + cross_check(connections, trust.vouchers, rules)
     guardrails, masker, found = _judgement(documents, key)

@@ -95,8 +95,8 @@ def _signed(element: etree._Element, provider: SamlProvider) -> etree._Element:
 
 
 def _verified(element: etree._Element, certificate: str) -> etree._Element | None:
-    trusted = load_pem_x509_certificate(certificate.encode())
     try:
+        trusted = load_pem_x509_certificate(certificate.encode())
         found = XMLVerifier().verify(
             etree.tostring(element, with_tail=False), x509_cert=trusted, expect_config=_CONFIGURATION
         )

@@ -1,4 +1,4 @@
-"""The clusters' CA bundles: checked when the rules are loaded, and the TLS of the gateway's own calls.
+"""Certificates that the rules name or hold: checked when the rules are loaded, and the TLS of the gateway's own calls.
 
 A cluster is verified against its own CA and nothing else; the machine's trust store has no part in it (B-84).
 """
@@ -11,12 +11,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from addons.core.connection import KIND, Connection
 from addons.core.documents import Document
 from addons.core.guardrails import Guardrail
 from addons.core.guardrails.guardrail import KIND as GUARDRAIL
 from addons.core.problem import Problem
+from addons.core.saml_provider import KIND as SAML
+from addons.core.saml_provider import SamlProvider
 
 
 def check_ca_files(
@@ -44,6 +47,18 @@ def check_webhook_cas(
     ]
 
 
+def check_saml_certificates(documents: Iterable[Document], providers: Iterable[SamlProvider]) -> list[Problem]:
+    """Every signing certificate of a SAML provider that cannot be read, at its line."""
+    certificates = {provider.name: provider.certificates for provider in providers}
+    return [
+        document.problem(("spec", "certificates", index), "this certificate cannot be read: is it whole?")
+        for document in documents
+        if document.kind == SAML
+        for index, text in enumerate(certificates.get(document.name, ()))
+        if not _is_certificate(text)
+    ]
+
+
 def client_context(ca_file: str) -> ssl.SSLContext:
     """TLS towards a cluster: at least 1.2, its CA alone, its name checked, no client certificate (B-26).
 
@@ -53,6 +68,14 @@ def client_context(ca_file: str) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(cafile=ca_file)
     return context
+
+
+def _is_certificate(text: str) -> bool:
+    try:
+        x509.load_pem_x509_certificate(text.encode()).public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def _mistakes(file: Path, now: datetime.datetime) -> Iterator[str]:
