@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime
 import ssl
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from cryptography.x509.oid import NameOID
 from addons.core.connection import compile_connections
 from addons.core.documents import parse_documents
 from addons.core.problem import Problem
-from addons.edge.tls import check_ca_files, client_context
+from addons.core.saml_provider import compile_saml
+from addons.edge.tls import check_ca_files, check_saml_certificates, client_context
 
 NOW = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
 DAY = datetime.timedelta(days=1)
@@ -81,3 +83,18 @@ def test_a_cluster_is_verified_by_its_own_ca_alone(tmp_path: Path) -> None:
     assert context.verify_mode is ssl.CERT_REQUIRED and context.check_hostname
     assert context.minimum_version is ssl.TLSVersion.TLSv1_2
     assert len(context.get_ca_certs()) + context.cert_store_stats()["x509"] <= 2
+
+
+def test_a_saml_certificate_that_cannot_be_read_is_told_at_its_line() -> None:
+    head = "apiVersion: chaperone/v1\nkind: SamlProvider\nmetadata: {name: p}\nspec:\n"
+    broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    text = f"{head}  entityId: e\n  ssoUrl: https://idp\n  certificates:\n"
+    for each in (GOOD.decode(), broken):
+        text += f"    - |\n{textwrap.indent(each, '      ')}"
+    documents, _ = parse_documents(text, "saml.yaml")
+    providers, problems = compile_saml(documents)
+    assert not problems
+    (found,) = check_saml_certificates(documents, providers)
+    assert "cannot be read" in found.message
+    assert text.splitlines()[found.line - 1].strip() == "- |" and found.line > 8
+    assert check_saml_certificates(documents, ()) == []
