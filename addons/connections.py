@@ -1,15 +1,28 @@
-"""Which cluster a client connection was opened to: the CONNECT target decides, never a Host header or SNI."""
+"""Which cluster a client connection was opened to: the CONNECT target decides, never a Host header or SNI.
+
+With it is kept the token that came with the CONNECT, for as long as the connection lasts.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Client
 
 from addons.core.connection import Connection
+from addons.core.secret import Secret
 from addons.exchange import IncompleteExchange
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A client connection that leads to a cluster."""
+
+    connection: Connection
+    token: Secret | None
 
 
 class Connections:
@@ -17,7 +30,7 @@ class Connections:
 
     def __init__(self, connections: Mapping[tuple[str, int], Connection]) -> None:
         self._registered = connections
-        self._opened: WeakKeyDictionary[Client, Connection] = WeakKeyDictionary()
+        self._opened: WeakKeyDictionary[Client, _Opened] = WeakKeyDictionary()
 
     @contextmanager
     def also(self, connection: Connection) -> Iterator[None]:
@@ -33,24 +46,32 @@ class Connections:
         """Register these instead. Tunnels to what is registered still go on, under what is said of it now."""
         self._registered = connections
 
-    def open(self, client: Client, host: str, port: int) -> Connection | None:
-        """Bind a client connection to the cluster registered under a CONNECT target; None when there is none."""
+    def open(self, client: Client, host: str, port: int, token: Secret | None = None) -> Connection | None:
+        """Bind a client connection to the cluster registered under a CONNECT target; None when there is none.
+
+        `token` is the one that came with it.
+        """
         connection = self._registered.get((host.lower(), port))
         if connection is not None:
-            self._opened[client] = connection
+            self._opened[client] = _Opened(connection, token)
         return connection
 
     def of(self, client: Client) -> Connection:
         """The cluster a client's tunnel was opened to. Raises IncompleteExchange outside of a tunnel."""
         try:
-            return self._opened[client]
+            return self._opened[client].connection
         except KeyError:
             raise IncompleteExchange("the client has not opened a tunnel to a registered cluster") from None
 
     def get(self, client: Client) -> Connection | None:
         """The same as it is registered now: None outside of a tunnel, or when it is registered no more."""
-        opened = self._opened.get(client)
-        if opened is None:
+        if (opened := self._opened.get(client)) is None:
             return None
-        connection = self._registered.get((opened.host, opened.port))
-        return connection if connection is not None and connection.name == opened.name else None
+        was = opened.connection
+        connection = self._registered.get((was.host, was.port))
+        return connection if connection is not None and connection.name == was.name else None
+
+    def token(self, client: Client) -> Secret | None:
+        """The token that a client's tunnel was opened with, not verified; None outside of one, or when none came."""
+        opened = self._opened.get(client)
+        return None if opened is None else opened.token

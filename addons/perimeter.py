@@ -1,7 +1,7 @@
 """The outer wall: only registered clusters, only inside a tunnel, no header that asserts an identity or a route.
 
 It begins the exchange of every request. Everything a caller says about who it is or where it comes from is removed
-here; its bearer token is left for `authentication`, which removes it.
+here; its bearer token is left for `authentication`, which removes it. A token that comes with the CONNECT goes at once.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from mitmproxy import http
 from mitmproxy.proxy import layer
 
 from addons.connections import Connections
+from addons.core.authorization import take_proxy_authorization
+from addons.core.claims import RejectedToken
 from addons.core.connection import Connection
 from addons.core.headers import ForbiddenHeader, host_matches, intent_of, scrub_request_headers
 from addons.core.refusal import Refusal
+from addons.core.secret import Secret
+from addons.core.token import tunnel_token
 from addons.exchange import begin
 from addons.policy import Policy
 from addons.refusal import refuse, settled
@@ -40,13 +44,15 @@ class Perimeter:
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Refuse before dialling; agents see only the reason phrase of this answer, so it names the remedy."""
-        connection = self._connections.open(flow.client_conn, flow.request.host, flow.request.port)
+        try:
+            token = tunnel_token(_take_proxy_authorization(flow))
+        except RejectedToken as error:
+            _refuse_tunnel(flow, 407, f"Proxy Authentication Required: {error}")
+            return
+        secret = None if token is None else Secret(token)
+        connection = self._connections.open(flow.client_conn, flow.request.host, flow.request.port, secret)
         if connection is None:
-            log.warning(
-                "tunnel refused", target=f"{flow.request.host}:{flow.request.port}", client=flow.client_conn.peername
-            )
-            flow.response = http.Response.make(403)
-            flow.response.reason = "Forbidden: not a cluster registered with this Chaperone gateway"
+            _refuse_tunnel(flow, 403, "Forbidden: not a cluster registered with this Chaperone gateway")
             return
         flow.request.host, flow.request.port = connection.address
 
@@ -56,8 +62,10 @@ class Perimeter:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin the exchange, or refuse what cannot be one."""
+        _take_proxy_authorization(flow)  # first: refused requests lose it too
         exchange = begin(flow, self._now(), self._policy())
         exchange.connection = self._connections.get(flow.client_conn)
+        exchange.tunnel_token = self._connections.token(flow.client_conn)
         if flow.error:
             return
         if (refusal := self._outside(flow, exchange.connection)) is not None:
@@ -96,6 +104,20 @@ class Perimeter:
         return None
 
 
+def _take_proxy_authorization(flow: http.HTTPFlow) -> list[str]:
+    """What was there."""
+    headers = flow.request.headers
+    headers.fields, values = take_proxy_authorization(headers.fields)
+    return values
+
+
+def _refuse_tunnel(flow: http.HTTPFlow, code: int, reason: str) -> None:
+    target = f"{flow.request.host}:{flow.request.port}"
+    log.warning("tunnel refused", target=target, client=flow.client_conn.peername, code=code)
+    flow.response = http.Response.make(code, headers=_CHALLENGE if code == 407 else ())
+    flow.response.reason = reason
+
+
 def _addressed_to(connection: Connection, request: http.Request) -> bool:
     """True if every name that a request gives its server, and there is one, is that of the tunnel.
 
@@ -105,6 +127,7 @@ def _addressed_to(connection: Connection, request: http.Request) -> bool:
     return bool(names) and all(host_matches(name, connection.host, connection.port) for name in names)
 
 
+_CHALLENGE = ((b"proxy-authenticate", b'Basic realm="chaperone"'),)
 _NO_TUNNEL = Refusal(
     code=403,
     rule="no-tunnel",

@@ -115,15 +115,14 @@ class Worker:
     authority: Authority
     master: Master
 
-    def connect(self, target: str = f"{HOST}:443") -> tuple[socket.socket, bytes]:
+    def connect(self, target: str = f"{HOST}:443", *headers: str) -> tuple[socket.socket, bytes]:
         """A raw tunnel to `target` and the gateway's answer to CONNECT."""
         raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        raw.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-        return raw, _until(raw, b"\r\n\r\n")
+        return raw, open_tunnel(raw, target, *headers)
 
-    def tls(self, target: str = f"{HOST}:443", server_name: str = HOST) -> ssl.SSLSocket:
-        """TLS inside a tunnel, trusting only the gateway's CA."""
-        raw, answer = self.connect(target)
+    def tls(self, target: str = f"{HOST}:443", server_name: str = HOST, *headers: str) -> ssl.SSLSocket:
+        """TLS inside a tunnel, trusting only the gateway's CA; `headers` are those of the CONNECT."""
+        raw, answer = self.connect(target, *headers)
         assert b" 200 " in answer.split(b"\r\n")[0], answer
         context = ssl.create_default_context(cafile=str(self.authority.certificate_file))
         context.check_hostname = server_name == HOST
@@ -134,6 +133,13 @@ class Worker:
         with self.tls(target) as tls:
             tls.sendall(request)
             return everything(tls)
+
+
+def open_tunnel(connection: socket.socket, target: str, *headers: str) -> bytes:
+    """The head of the answer to a CONNECT."""
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *headers, "", ""]
+    connection.sendall("\r\n".join(lines).encode("latin-1"))
+    return _until(connection, b"\r\n\r\n")
 
 
 def get(path: str, *headers: str, host: str = HOST) -> bytes:
