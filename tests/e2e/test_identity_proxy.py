@@ -6,6 +6,7 @@ import base64
 import datetime
 import json
 import os
+import re
 import ssl
 import subprocess
 import sys
@@ -29,23 +30,26 @@ from tests.support.kubernetes import Kubectl
 from tests.support.proxy import pem
 
 CLIENTS = {
-    "curl": ["curl", "-sS", "--fail-with-body", "{url}"],
+    "curl": ["curl", "-sS", "--fail-with-body", "--proxy-cacert", "{ca}", "{url}"],
     "requests": [sys.executable, "-c", "import requests, sys; print(requests.get(sys.argv[1]).text)", "{url}"],
     "httpx": [sys.executable, "-c", "import httpx, sys; print(httpx.get(sys.argv[1]).text)", "{url}"],
     "urllib": [sys.executable, "-c", "import urllib.request as u, sys; print(u.urlopen(sys.argv[1]).read())", "{url}"],
 }
+PROXIES = ["http", "https"]
+WAYS = [(proxy, client) for proxy in PROXIES for client in CLIENTS if (proxy, client) != ("https", "urllib")]
+"""urllib speaks no TLS to a proxy."""
 
 
-def with_token(url: str, token: str) -> str:
+def with_token(gateway: GatewayEnv, token: str, scheme: str = "http") -> str:
     """A proxy's URL with a token for a password."""
-    scheme, _, address = url.partition("://")
-    return f"{scheme}://x:{token}@{address}"
+    url = gateway.tls_url if scheme == "https" else gateway.gateway_url
+    return url.replace("://", f"://x:{token}@")
 
 
 @pytest.fixture(scope="module")
 def proxied(gateways: Gateways) -> GatewayEnv:
     """A gateway of its own, so that all of its files can be searched."""
-    return gateways.start("proxied")
+    return gateways.start("proxied", settings={"tls_listen_port": 0})
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +67,10 @@ def token(mint: Callable[..., str], transcript: Transcript, tokens: list[str]) -
     return minted
 
 
-@pytest.fixture
-def bare(proxied: GatewayEnv, token: str, as_user: Callable[..., Agent], tmp_path: Path) -> Agent:
+@pytest.fixture(params=PROXIES)
+def bare(
+    request: pytest.FixtureRequest, proxied: GatewayEnv, token: str, as_user: Callable[..., Agent], tmp_path: Path
+) -> Agent:
     """kubectl whose kubeconfig holds no token: only the environment says who it is.
 
     Its certificate is nobody's, and only there because kubectl asks for a user's name where there is nothing at all.
@@ -74,21 +80,21 @@ def bare(proxied: GatewayEnv, token: str, as_user: Callable[..., Agent], tmp_pat
     document = json.loads(Path(agent.kubeconfig).read_text())
     document["users"][0]["user"] = {"client-certificate": nobody, "client-key": nobody}
     Path(agent.kubeconfig).write_text(json.dumps(document))
-    return agent.setting(HTTPS_PROXY=with_token(proxied.gateway_url, token))
+    return agent.setting(HTTPS_PROXY=with_token(proxied, token, request.param))
 
 
-def environment(gateway: GatewayEnv, token: str) -> dict[str, str]:
+def environment(gateway: GatewayEnv, token: str, scheme: str) -> dict[str, str]:
     """All that a client knows of the gateway."""
     bundles = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"), str(gateway.gateway_ca))
-    return {"PATH": os.environ["PATH"], "HTTPS_PROXY": with_token(gateway.gateway_url, token), **bundles}
+    return {"PATH": os.environ["PATH"], "HTTPS_PROXY": with_token(gateway, token, scheme), **bundles}
 
 
-@pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_needs_two_variables(name: str, proxied: GatewayEnv, token: str) -> None:
+@pytest.mark.parametrize(("scheme", "name"), WAYS)
+def test_a_client_needs_two_variables(scheme: str, name: str, proxied: GatewayEnv, token: str) -> None:
     url = f"{proxied.api_url}/api/v1/namespaces/default/configmaps"
-    command = [part.format(url=url) for part in CLIENTS[name]]
+    command = [part.format(url=url, ca=proxied.gateway_ca) for part in CLIENTS[name]]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=30, check=False, env=environment(proxied, token)
+        command, capture_output=True, text=True, timeout=30, check=False, env=environment(proxied, token, scheme)
     )
     assert done.returncode == 0, done.stderr
     assert "kube-root-ca.crt" in done.stdout
@@ -111,24 +117,31 @@ def test_exec_without_a_token(protocol: str, bare: Agent, proxied: GatewayEnv, o
         assert agent("exec", pod, "--", "echo", "said") == "said\n"
 
 
-def http(gateway: GatewayEnv, token: str, **headers: str) -> httpx.Client:
+def trust(gateway: GatewayEnv) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=gateway.gateway_ca)
+
+
+def http(gateway: GatewayEnv, token: str, scheme: str = "http", **headers: str) -> httpx.Client:
     """One connection, kept, whose tunnel has a token."""
     return httpx.Client(
         base_url=gateway.api_url,
-        proxy=with_token(gateway.gateway_url, token),
-        verify=ssl.create_default_context(cafile=gateway.gateway_ca),
+        proxy=httpx.Proxy(
+            with_token(gateway, token, scheme), ssl_context=trust(gateway) if scheme == "https" else None
+        ),
+        verify=trust(gateway),
         trust_env=False,
         timeout=30,
         headers=headers,
     )
 
 
+@pytest.mark.parametrize("scheme", PROXIES)
 def test_b28_it_expires_while_the_connection_is_kept(
-    proxied: GatewayEnv, mint: Callable[..., str], tokens: list[str]
+    scheme: str, proxied: GatewayEnv, mint: Callable[..., str], tokens: list[str]
 ) -> None:
     expires = int(time.time()) + 4
     tokens.append(mint("short-lived", groups=["agents"], claims={"exp": expires}))
-    with http(proxied, tokens[-1]) as client:
+    with http(proxied, tokens[-1], scheme) as client:
         assert client.get("/version").status_code == 200
         time.sleep(max(0.0, expires + 0.2 - time.time()))
         reply = client.get("/version")
@@ -164,8 +177,8 @@ def test_b23_no_tunnel_for_what_is_no_token(headers: list[str], proxied: Gateway
     assert answer.raw.startswith(b"HTTP/1.1 407 Proxy Authentication Required: "), answer.raw
 
 
-def test_kubectl_shows_why_there_is_no_tunnel(bare: Agent, proxied: GatewayEnv) -> None:
-    said = bare.setting(HTTPS_PROXY=with_token(proxied.gateway_url, "").replace("x:", "token:")).refused("get", "pods")
+def test_kubectl_shows_why_there_is_no_tunnel(bare: Agent) -> None:
+    said = bare.setting(HTTPS_PROXY=re.sub("//x:.*@", "//token:@", bare.env["HTTPS_PROXY"])).refused("get", "pods")
     assert "give your token as the password of the proxy's URL: http://x:TOKEN@gateway" in said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import http.server
 import socket
@@ -17,6 +18,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from mitmproxy.connection import Client
 from mitmproxy.master import Master
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers.modes import HttpProxy
 
 from addons.connections import Connections
 from addons.core.connection import Connection
@@ -135,6 +138,41 @@ class Worker:
             return everything(tls)
 
 
+class TlsInTls:
+    """TLS over a connection that speaks TLS itself: as a socket, as far as tests need one."""
+
+    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._outer, self._incoming, self._outgoing = outer, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.inner = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._until_done(self.inner.do_handshake)
+
+    def sendall(self, data: bytes) -> None:
+        """Encrypted twice."""
+        self.inner.write(data)
+        self._outer.sendall(self._outgoing.read())
+
+    def everything(self) -> bytes:
+        """All bytes until the end."""
+        received = bytearray()
+        with contextlib.suppress(OSError):
+            while chunk := self._until_done(lambda: self.inner.read(65536)):
+                received += chunk
+        return bytes(received)
+
+    def _until_done[T](self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._outer.sendall(self._outgoing.read())
+                if not (data := self._outer.recv(65536)):
+                    raise ConnectionResetError from None
+                self._incoming.write(data)
+            else:
+                self._outer.sendall(self._outgoing.read())
+                return done
+
+
 def open_tunnel(connection: socket.socket, target: str, *headers: str) -> bytes:
     """The head of the answer to a CONNECT."""
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *headers, "", ""]
@@ -172,8 +210,12 @@ def worker(
     folder: Path,
     connections: Sequence[Connection],
     stack: Callable[[Connections, Authority, Callable[[Client], None]], Sequence[object]],
+    outermost: type[Layer] = HttpProxy,
 ) -> Iterator[Worker]:
-    """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own."""
+    """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own.
+
+    `outermost` is the first layer of its connections: whether its listener speaks TLS.
+    """
     authority = open_authority(folder / "certs", datetime.datetime.now(datetime.UTC))
     registered = Connections({(connection.host, connection.port): connection for connection in connections})
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -184,7 +226,7 @@ def worker(
 
     async def main() -> None:
         master = make_master(lambda disconnect: stack(registered, authority, disconnect), OPTIONS, 1 << 20)
-        server = await serve(master, listener)
+        server = await serve(master, listener, outermost)
         started.append(master)
         try:
             await master.run()
