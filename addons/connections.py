@@ -1,6 +1,7 @@
-"""Which cluster a client connection was opened to: the CONNECT target decides, never a Host header or SNI.
+"""Which cluster a client connection leads to: the CONNECT target decides, never a Host header or SNI.
 
-With it is kept the token that came with the CONNECT, for as long as the connection lasts.
+For a client that opens no tunnel it is the name in the path of its first request. With it is kept the token that came
+with the CONNECT, for as long as the connection lasts.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ class _Opened:
     """A client connection that leads to a cluster."""
 
     connection: Connection
-    token: Secret | None
+    token: Secret | None = None
+    by_path: bool = False
 
 
 class Connections:
-    """The registered clusters, and the one each live client connection was opened to."""
+    """The registered clusters, and the one that each live client connection leads to."""
 
     def __init__(self, connections: Mapping[tuple[str, int], Connection]) -> None:
         self._registered = connections
@@ -56,15 +58,30 @@ class Connections:
             self._opened[client] = _Opened(connection, token)
         return connection
 
+    def enter(self, client: Client, name: str) -> Connection | None:
+        """Bind a client connection that has no tunnel to the cluster of that name; None when there is none."""
+        found = next((each for each in self._registered.values() if each.name == name), None)
+        if found is not None:
+            self._opened[client] = _Opened(found, by_path=True)
+        return found
+
+    def has_tunnel(self, client: Client) -> bool:
+        """True from a CONNECT that was not refused on, whatever is registered now."""
+        return client in self._opened and not self._opened[client].by_path
+
+    def has_entered(self, client: Client) -> bool:
+        """True if it leads to a cluster without a tunnel."""
+        return client in self._opened and self._opened[client].by_path
+
     def of(self, client: Client) -> Connection:
-        """The cluster a client's tunnel was opened to. Raises IncompleteExchange outside of a tunnel."""
+        """The cluster a client connection was bound to. Raises IncompleteExchange before that."""
         try:
             return self._opened[client].connection
         except KeyError:
-            raise IncompleteExchange("the client has not opened a tunnel to a registered cluster") from None
+            raise IncompleteExchange("the client connection leads to no registered cluster") from None
 
     def get(self, client: Client) -> Connection | None:
-        """The same as it is registered now: None outside of a tunnel, or when it is registered no more."""
+        """The same as it is registered now: None before that, or when it is registered no more."""
         if (opened := self._opened.get(client)) is None:
             return None
         was = opened.connection

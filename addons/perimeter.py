@@ -1,4 +1,4 @@
-"""The outer wall: only registered clusters, only inside a tunnel, no header that asserts an identity or a route.
+"""The outer wall: only registered clusters, in a tunnel or by path, no header that asserts an identity or a route.
 
 It begins the exchange of every request. Everything a caller says about who it is or where it comes from is removed
 here; its bearer token is left for `authentication`, which removes it. A token that comes with the CONNECT goes at once.
@@ -12,6 +12,7 @@ import structlog
 from mitmproxy import http
 from mitmproxy.proxy import layer
 
+from addons.by_path import NO_TUNNEL, enter
 from addons.connections import Connections
 from addons.core.authorization import take_proxy_authorization
 from addons.core.claims import RejectedToken
@@ -49,6 +50,9 @@ class Perimeter:
         except RejectedToken as error:
             _refuse_tunnel(flow, 407, f"Proxy Authentication Required: {error}")
             return
+        if self._connections.has_entered(flow.client_conn):
+            _refuse_tunnel(flow, 403, "Forbidden: this connection leads to a cluster already, open another")
+            return
         secret = None if token is None else Secret(token)
         connection = self._connections.open(flow.client_conn, flow.request.host, flow.request.port, secret)
         if connection is None:
@@ -63,12 +67,13 @@ class Perimeter:
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin the exchange, or refuse what cannot be one."""
         _take_proxy_authorization(flow)  # first: refused requests lose it too
-        exchange = begin(flow, self._now(), self._policy())
-        exchange.connection = self._connections.get(flow.client_conn)
-        exchange.tunnel_token = self._connections.token(flow.client_conn)
+        exchange, client = begin(flow, self._now(), self._policy()), flow.client_conn
+        refusal = None if flow.error or self._connections.has_tunnel(client) else enter(flow, self._connections)
+        exchange.connection = self._connections.get(client)
+        exchange.tunnel_token = self._connections.token(client)
         if flow.error:
             return
-        if (refusal := self._outside(flow, exchange.connection)) is not None:
+        if (refusal := refusal or self._outside(flow, exchange.connection)) is not None:
             refuse(flow, refusal)
             return
         fields = flow.request.headers.fields
@@ -95,7 +100,7 @@ class Perimeter:
     def _outside(self, flow: http.HTTPFlow, connection: Connection | None) -> Refusal | None:
         """Why a request is not one of an agent inside its tunnel (B-04, B-05), None when it is."""
         if connection is None or flow.request.scheme != "https" or flow.is_replay or not flow.live:
-            return _NO_TUNNEL
+            return NO_TUNNEL
         if not _addressed_to(connection, flow.request):
             return _MISDIRECTED
         length = flow.request.headers.get("content-length", "0")
@@ -128,12 +133,6 @@ def _addressed_to(connection: Connection, request: http.Request) -> bool:
 
 
 _CHALLENGE = ((b"proxy-authenticate", b'Basic realm="chaperone"'),)
-_NO_TUNNEL = Refusal(
-    code=403,
-    rule="no-tunnel",
-    why="requests are only accepted inside a CONNECT tunnel to a registered cluster",
-    hint="set HTTPS_PROXY to the gateway and use the cluster's https:// address",
-)
 _MISDIRECTED = Refusal(
     code=421,
     rule="misdirected",

@@ -278,7 +278,16 @@ def test_the_token_of_a_tunnel_that_was_refused_is_forgotten(behind: tuple[Worke
     assert GATES.tokens == [""]
 
 
-@pytest.mark.parametrize("url", [f"http://{HOST}/version", f"https://{HOST}/version", f"http://{HOST}:443/version"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{HOST}/version",
+        f"https://{HOST}/version",
+        f"http://{HOST}:443/version",
+        f"https://{HOST}/clusters/test/version",
+        "/clusters/test/version",
+    ],
+)
 def test_b04_requests_without_a_tunnel_are_refused(behind: tuple[Worker, Upstream], url: str) -> None:
     gateway, server = behind
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw:

@@ -1,4 +1,4 @@
-"""The listener that speaks TLS: the proxy's own HTTP in it, and in that CONNECT alone."""
+"""The listener that speaks TLS: the proxy's own HTTP in it, and in that tunnels, or clusters by their paths."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ def made(authority: Authority) -> OwnCertificate:
 @pytest.fixture(scope="module")
 def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, Upstream]]:
     folder = tmp_path_factory.mktemp("tls-listener")
-    with upstream(folder) as server, worker(folder, [server.connection()], stack_with(made), HttpsProxy) as gateway:
-        yield gateway, server
+    with upstream(folder) as server:
+        clusters = [server.connection(), server.connection(name="other", host="other.test", port=6443)]
+        with worker(folder, clusters, stack_with(made), HttpsProxy) as gateway:
+            yield gateway, server
 
 
 @pytest.fixture(autouse=True)
@@ -185,6 +187,103 @@ def test_b01_in_the_tunnel_only_tls_is_spoken(behind: tuple[Worker, Upstream], s
         outer.sendall(start)
         assert everything(outer, 1) == b""
     assert server.connections == before
+
+
+def below(path: str, *headers: str) -> bytes:
+    return get(path, *headers, host=f"{GATEWAY}:8443")
+
+
+def kept(request: bytes) -> bytes:
+    """The same on a connection that goes on."""
+    return request.replace(b"Connection: close\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("name", "host"), [("test", HOST), pytest.param("other", "other.test:6443", id="a port of its own")]
+)
+def test_a_cluster_by_its_path(behind: tuple[Worker, Upstream], name: str, host: str) -> None:
+    gateway, server = behind
+    with proxy(gateway) as outer:
+        first = below(f"/clusters/{name}/api/v1/pods?limit=5", "Impersonate-User: admin", "Cookie: a=b", BASIC)
+        outer.sendall(kept(first) + below(f"/clusters/{name}"))
+        assert everything(outer).count(b"HTTP/1.1 200") == 2
+    assert [path for _, path, _, _ in server.requests] == ["/api/v1/pods?limit=5", "/"]
+    for _, _, headers, _ in server.requests:
+        assert headers["Host"] == host
+        assert not {"impersonate-user", "cookie", "proxy-authorization", "forwarded"} & {*map(str.lower, headers)}
+    assert TOKENS == ["", ""], "a token that is no CONNECT's is none"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        pytest.param("/clusters/unknown/version", 404, id="no such cluster"),
+        pytest.param("/clusters/TEST/version", 404, id="another case"),
+        pytest.param("/clusters//version", 404, id="no name"),
+        pytest.param("/clusters/te%73t/version", 404, id="B-10 escaped"),
+        pytest.param("/clusters/test%2Fversion", 404, id="B-10 an escaped slash"),
+        pytest.param("/clusters/%2e%2e/clusters/test/version", 404, id="B-12 escaped dots"),
+        pytest.param("/clusters/../clusters/test/version", 404, id="B-12 dots"),
+        pytest.param(f"/clusters/{HOST}/version", 404, id="a host"),
+        pytest.param("/clusters", 403, id="no cluster"),
+        pytest.param("//clusters/test/version", 403, id="B-12 two slashes"),
+        pytest.param("/x/../clusters/test/version", 403, id="B-12 dots before"),
+        pytest.param("/version", 403, id="no path of a cluster"),
+        pytest.param("http://gateway.test/clusters/test/version", 403, id="absolute form in clear"),
+    ],
+)
+def test_b10_b12_what_is_no_path_of_a_cluster(behind: tuple[Worker, Upstream], path: str, code: int) -> None:
+    gateway, server = behind
+    before = server.connections
+    with proxy(gateway) as outer:
+        outer.sendall(below(path))
+        answer = everything(outer)
+    assert answer.startswith(f"HTTP/1.1 {code} ".encode()) and b'"kind":"Status"' in answer, answer
+    assert server.connections == before
+
+
+@pytest.mark.parametrize(
+    ("second", "code"),
+    [
+        pytest.param(below("/clusters/other/version"), 421, id="another cluster"),
+        pytest.param(below("/clusters/unknown/version"), 421, id="no cluster"),
+        pytest.param(below("/version"), 403, id="no path of a cluster"),
+        pytest.param(get(f"https://{HOST}/version"), 403, id="the cluster's own URL"),
+        pytest.param(get("/version"), 403, id="the cluster's own Host"),
+        pytest.param(below("/clusters/test/version", f"Host: {HOST}"), 400, id="two Hosts"),
+        pytest.param(f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode(), 403, id="a tunnel"),
+        pytest.param(b"CONNECT other.test:6443 HTTP/1.1\r\nHost: other.test\r\n\r\n", 403, id="another tunnel"),
+    ],
+)
+def test_b05_a_connection_leads_to_one_cluster(behind: tuple[Worker, Upstream], second: bytes, code: int) -> None:
+    gateway, server = behind
+    with proxy(gateway) as outer:
+        outer.sendall(kept(below("/clusters/test/version")))
+        assert outer.recv(16).startswith(b"HTTP/1.1 200")
+        outer.sendall(second)
+        answer = everything(outer, 1)
+    assert f"HTTP/1.1 {code} ".encode() in answer, answer
+    assert len(server.requests) == 1
+
+
+def test_b05_in_a_tunnel_the_path_is_the_clusters_own(behind: tuple[Worker, Upstream]) -> None:
+    gateway, server = behind
+    with proxy(gateway) as outer:
+        open_tunnel(outer, f"{HOST}:443")
+        inner = TlsInTls(outer, trust(gateway), HOST)
+        inner.sendall(get("/clusters/other/version"))
+        assert inner.everything().startswith(b"HTTP/1.1 200")
+    ((_, path, headers, _),) = server.requests
+    assert (path, headers["Host"]) == ("/clusters/other/version", HOST)
+
+
+def test_a_body_by_path(behind: tuple[Worker, Upstream]) -> None:
+    gateway, server = behind
+    head = f"POST /clusters/test/api HTTP/1.1\r\nHost: {GATEWAY}\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
+    with proxy(gateway) as outer:
+        outer.sendall(head.encode() + b"body")
+        assert everything(outer).startswith(b"HTTP/1.1 200")
+    assert [(method, path, body) for method, path, _, body in server.requests] == [("POST", "/api", b"body")]
 
 
 def broken(_: Authority) -> OwnCertificate:

@@ -15,7 +15,9 @@ from typing import Any
 
 import orjson
 
+from addons.core.cluster_path import path_of
 from addons.core.connection import Connection
+from addons.core.headers import authority
 
 EXEC_VERSION = "client.authentication.k8s.io/v1"
 _AS = "agent"
@@ -34,17 +36,20 @@ def kubeconfig(
     namespace: str = "",
     intent: str = "",
     signed_in: Sequence[str] = (),
+    by_path: bool = False,
 ) -> dict[str, Any]:
     """A kubeconfig for `connection` by way of `gateway` (a URL); `ca` is the gateway's, PEM.
+
+    With `by_path`, the gateway is no proxy but the server itself. Raises ValueError for a name that no path can say.
 
     The token is read from `token_file` by whoever uses it; without one `chaperone token` says it, with the options
     `signed_in` that name a sign-in. `intent` is what the agent says it is doing.
     """
-    cluster = {
-        "server": f"https://{_authority(connection)}",
-        "certificate-authority-data": base64.b64encode(ca).decode(),
-        "proxy-url": gateway,
-    }
+    if by_path:
+        server = {"server": f"{gateway.rstrip('/')}{path_of(connection.name)}"}
+    else:
+        server = {"server": f"https://{authority(connection.host, connection.port)}", "proxy-url": gateway}
+    cluster = {**server, "certificate-authority-data": base64.b64encode(ca).decode()}
     user: dict[str, Any] = {"tokenFile": token_file} if token_file else {"exec": _plugin(signed_in)}
     context = {"cluster": connection.name, "user": _AS} | ({"namespace": namespace} if namespace else {})
     return {
@@ -127,11 +132,6 @@ def _plugin(options: Sequence[str]) -> dict[str, Any]:
         "args": ["token", *options],
         "interactiveMode": "Never",
     }
-
-
-def _authority(connection: Connection) -> str:
-    host = f"[{connection.host}]" if ":" in connection.host else connection.host
-    return host if connection.port == 443 else f"{host}:{connection.port}"
 
 
 def _absolute(user: Mapping[str, Any], folder: str) -> dict[str, str]:

@@ -11,18 +11,20 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from addons.edge.authority import open_authority
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, Transcript
 from tests.e2e.conftest import Gateways
-from tests.e2e.leaks import search
-from tests.e2e.people import Person
+from tests.e2e.leaks import core, search
+from tests.e2e.people import Person, chaperone
 from tests.e2e.raw import connect, proxy, target
 from tests.e2e.records import gateway_events
 from tests.e2e.sessions import agreeing
@@ -49,7 +51,7 @@ def with_token(gateway: GatewayEnv, token: str, scheme: str = "http") -> str:
 @pytest.fixture(scope="module")
 def proxied(gateways: Gateways) -> GatewayEnv:
     """A gateway of its own, so that all of its files can be searched."""
-    return gateways.start("proxied", settings={"tls_listen_port": 0})
+    return gateways.start("proxied", settings={"tls_listen_port": 0, "workers": 2})
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +182,108 @@ def test_b23_no_tunnel_for_what_is_no_token(headers: list[str], proxied: Gateway
 def test_kubectl_shows_why_there_is_no_tunnel(bare: Agent) -> None:
     said = bare.setting(HTTPS_PROXY=re.sub("//x:.*@", "//token:@", bare.env["HTTPS_PROXY"])).refused("get", "pods")
     assert "give your token as the password of the proxy's URL: http://x:TOKEN@gateway" in said
+
+
+@pytest.fixture(scope="module")
+def by_path(proxied: GatewayEnv, token: str, transcript: Transcript, admin: Kubectl) -> Agent:
+    """kubectl with what `chaperone kubeconfig` makes for clients that know no proxy."""
+    token_file, kubeconfig = proxied.folder / "agent.token.kubeconfig", proxied.folder / "by-path.kubeconfig"
+    token_file.write_text(token)
+    options = (f"--gateway={proxied.tls_url}", "--without-proxy", f"--token-file={token_file}")
+    done = chaperone(proxied, "kubeconfig", proxied.connection, *options)
+    assert done.returncode == 0, done.stderr
+    assert f"server: {proxied.tls_url}/clusters/{proxied.connection}\n" in done.stdout
+    kubeconfig.write_text(done.stdout)
+    return Agent(
+        path=proxied.kubectl_path,
+        kubeconfig=str(kubeconfig),
+        namespace=admin.namespace,
+        env={"NO_PROXY": "*"},
+        gateway=proxied,
+        user="without-kubeconfig",
+        token=token,
+        transcript=transcript,
+    )
+
+
+def test_kubectl_knows_no_proxy(by_path: Agent, admin: Kubectl) -> None:
+    config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "by-path"}, "data": {"a": "1"}}
+    by_path("apply", "-f", "-", stdin=json.dumps(config))
+    by_path("patch", "configmap", "by-path", "--type=merge", '-p={"data":{"a":"2"}}')
+    assert admin.get("configmap", "by-path")["data"] == {"a": "2"}
+    assert "without-kubeconfig" in by_path("auth", "whoami")
+    assert "KIND:       ConfigMap" in by_path("explain", "configmap"), "documents of OpenAPI name their own addresses"
+    with by_path.stream("get", "configmaps", "--watch", "-o", "name") as watching:
+        watching.until("configmap/by-path")
+        admin("label", "configmap", "by-path", "a=b")
+        watching.until("configmap/by-path")
+    by_path("delete", "configmap", "by-path")
+
+
+def test_every_gate_holds(by_path: Agent, proxied: GatewayEnv, admin: Kubectl, plant: Callable[[], str]) -> None:
+    value = plant()
+    admin("create", "secret", "generic", "by-path", f"--from-literal=password={value}")
+    assert search(core(value))(by_path("get", "secret", "by-path", "-o", "yaml").encode()) is False
+    said = by_path.refused("create", "clusterrolebinding", "by-path", "--clusterrole=cluster-admin", "--user=bob")
+    assert "chaperone refused" in said
+    nowhere = by_path.refused("get", "pods", f"--server={proxied.tls_url}/clusters/nowhere")
+    assert "unknown-cluster" in nowhere or "could not find the requested resource" in nowhere
+    with httpx.Client(trust_env=False, verify=trust(proxied), headers={"Authorization": "Bearer nonsense"}) as client:
+        reply = client.get(f"{proxied.tls_url}/clusters/{proxied.connection}/version")
+    assert (reply.status_code, "not a signed JSON Web Token" in reply.json()["message"]) == (401, True)
+    [asked] = [event for event in gateway_events(proxied) if event["requestURI"].endswith("/secrets/by-path")][-1:]
+    assert asked["requestURI"].startswith("/api/v1/namespaces/")
+    assert asked["annotations"]["chaperone.dev/connection"] == proxied.connection
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "spdy"])
+def test_sessions_by_path(protocol: str, by_path: Agent, proxied: GatewayEnv, oncall: Person, admin: Kubectl) -> None:
+    pod = admin.run_pod("by-path")
+    agent = by_path
+    if protocol == "spdy":
+        agent = agent.setting(KUBECTL_REMOTE_COMMAND_WEBSOCKETS="false")
+    with agreeing(proxied, oncall, pod):
+        assert agent("exec", pod, "--", "echo", "said") == "said\n"
+        assert "typed" in agent("exec", "-i", pod, "--", "head", "-1", stdin="typed\n")
+    assert [path for path in proxied.state_dir.glob("sessions/*/*.cast") if '"said' in path.read_text()]
+
+
+def test_any_client_by_path(proxied: GatewayEnv, token: str) -> None:
+    url = f"{proxied.tls_url}/clusters/{proxied.connection}/version"
+    request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, context=trust(proxied)) as reply:
+        assert "gitVersion" in json.load(reply)
+
+
+def test_the_plain_port_serves_no_path(proxied: GatewayEnv, token: str) -> None:
+    path = f"/clusters/{proxied.connection}/version"
+    with httpx.Client(trust_env=False) as client:
+        reply = client.get(f"{proxied.gateway_url}{path}", headers={"Authorization": f"Bearer {token}"})
+    assert (reply.status_code, "rule: no-tunnel" in reply.json()["message"]) == (403, True)
+
+
+def test_a_certificate_of_ones_own(gateways: Gateways, token: str, tmp_path: Path) -> None:
+    other = open_authority(tmp_path / "other-ca", datetime.datetime.now(datetime.UTC))
+    both = str(pem(other, tmp_path, "127.0.0.1"))
+    gateway = gateways.start("own-tls", settings={"tls_listen_port": 0, "tls_certificate": both, "tls_key": both})
+    url, headers = f"{gateway.tls_url}/clusters/{gateway.connection}/version", {"Authorization": f"Bearer {token}"}
+    context = ssl.create_default_context(cafile=other.certificate_file)
+    with httpx.Client(trust_env=False, verify=context, headers=headers) as client:
+        assert client.get(url).status_code == 200
+    with httpx.Client(trust_env=False, verify=trust(gateway)) as client, pytest.raises(httpx.ConnectError):
+        client.get(url)
+    made = [chaperone(gateway, "kubeconfig", gateway.connection, f"--gateway={gateway.tls_url}", *more) for more in (
+        [], [f"--gateway-ca={other.certificate_file}"], [f"--gateway-ca={other.certificate_file}", "--without-proxy"]
+    )]  # fmt: skip
+    assert "--gateway-ca: give the CA of" in made[0].stderr
+    bundles = [
+        base64.b64decode(yaml.safe_load(each.stdout)["clusters"][0]["cluster"]["certificate-authority-data"])
+        for each in made[1:]
+    ]
+    assert [bundle.count(b"BEGIN CERTIFICATE") for bundle in bundles] == [2, 1]
+    Path(both).write_text("nothing")
+    checked = chaperone(gateway, "up", "--check", "--listen-port=0", "--tls-listen-port=0", "--health-port=0")
+    assert (checked.returncode, "cannot be read" in checked.stderr) == (1, True), checked.stderr
 
 
 def test_b83_the_token_is_in_no_file(proxied: GatewayEnv, tokens: list[str]) -> None:
