@@ -6,7 +6,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ from addons.edge.own_certificate import OwnCertificate, made_certificate
 from addons.exchange import exchange_of
 from addons.perimeter import Perimeter
 from addons.tls import Tls
-from addons.tunnel import HttpsProxy
 from tests.support.proxy import HOST, TlsInTls, Upstream, Worker, everything, get, open_tunnel, upstream, worker
 
 GATEWAY = "gateway.test"
@@ -54,7 +52,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, U
     folder = tmp_path_factory.mktemp("tls-listener")
     with upstream(folder) as server:
         clusters = [server.connection(), server.connection(name="other", host="other.test", port=6443)]
-        with worker(folder, clusters, stack_with(made), HttpsProxy) as gateway:
+        with worker(folder, clusters, stack_with(made)) as gateway:
             yield gateway, server
 
 
@@ -64,29 +62,12 @@ def fresh(behind: tuple[Worker, Upstream]) -> None:
     behind[1].requests.clear()
 
 
-def trust(gateway: Worker, *protocols: str) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(gateway.authority.certificate_file))
-    if protocols:
-        context.set_alpn_protocols(protocols)
-    return context
-
-
-@contextmanager
-def proxy(gateway: Worker, name: str = GATEWAY, *protocols: str) -> Iterator[ssl.SSLSocket]:
-    """TLS with the gateway itself."""
-    with (
-        socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw,
-        trust(gateway, *protocols).wrap_socket(raw, server_hostname=name) as tls,
-    ):
-        yield tls
-
-
 @pytest.mark.parametrize("name", [GATEWAY, "127.0.0.1"])
 def test_a_tunnel_in_tls(behind: tuple[Worker, Upstream], name: str) -> None:
     gateway, server = behind
-    with proxy(gateway, name) as outer:
+    with gateway.in_tls(name) as outer:
         assert b" 200 " in open_tunnel(outer, f"{HOST}:443", BASIC)
-        inner = TlsInTls(outer, trust(gateway), HOST)
+        inner = TlsInTls(outer, gateway.trust(), HOST)
         inner.sendall(get("/version"))
         assert inner.everything().startswith(b"HTTP/1.1 200")
     assert (len(server.requests), TOKENS) == (1, ["a.b.c"])
@@ -94,20 +75,20 @@ def test_a_tunnel_in_tls(behind: tuple[Worker, Upstream], name: str) -> None:
 
 def test_only_http_1_around_and_what_is_set_inside(behind: tuple[Worker, Upstream]) -> None:
     gateway, _ = behind
-    with proxy(gateway, GATEWAY, "h2", "http/1.1") as outer:
+    with gateway.in_tls(GATEWAY, "h2", "http/1.1") as outer:
         assert outer.selected_alpn_protocol() == "http/1.1"
         open_tunnel(outer, f"{HOST}:443")
-        inner = TlsInTls(outer, trust(gateway, "h2", "http/1.1"), HOST)
+        inner = TlsInTls(outer, gateway.trust("h2", "http/1.1"), HOST)
         assert inner.inner.selected_alpn_protocol() == "h2", "http2 is on here"
-    with proxy(gateway, GATEWAY, "h2") as outer:
+    with gateway.in_tls(GATEWAY, "h2") as outer:
         assert outer.selected_alpn_protocol() is None
 
 
 def test_each_end_has_its_own_certificate(behind: tuple[Worker, Upstream]) -> None:
     gateway, _ = behind
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         open_tunnel(outer, f"{HOST}:443")
-        ends: list[ssl.SSLSocket | ssl.SSLObject] = [outer, TlsInTls(outer, trust(gateway), HOST).inner]
+        ends: list[ssl.SSLSocket | ssl.SSLObject] = [outer, TlsInTls(outer, gateway.trust(), HOST).inner]
         found = [x509.load_der_x509_certificate(end.getpeercert(binary_form=True) or b"") for end in ends]
     names = [each.extensions.get_extension_for_class(x509.SubjectAlternativeName).value for each in found]
     assert [list(each.get_values_for_type(x509.DNSName)) for each in names] == [[GATEWAY], [HOST]]
@@ -116,17 +97,17 @@ def test_each_end_has_its_own_certificate(behind: tuple[Worker, Upstream]) -> No
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_no_old_tls(behind: tuple[Worker, Upstream], version: ssl.TLSVersion) -> None:
-    context = trust(behind[0])
+    context = behind[0].trust()
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     with (
-        socket.create_connection(("127.0.0.1", behind[0].port), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", behind[0].tls_port), timeout=10) as raw,
         context.wrap_socket(raw, server_hostname=GATEWAY) as tls,
     ):
         assert tls.version() == "TLSv1.2"
     context.minimum_version = context.maximum_version = version
     with (
-        socket.create_connection(("127.0.0.1", behind[0].port), timeout=10) as raw,
+        socket.create_connection(("127.0.0.1", behind[0].tls_port), timeout=10) as raw,
         pytest.raises(ssl.SSLError, match="EOF"),
         context.wrap_socket(raw, server_hostname=GATEWAY),
     ):
@@ -148,7 +129,7 @@ CONNECT = f"CONNECT {HOST}:443 HTTP/1.1\r\nHost: {HOST}:443\r\n\r\n".encode()
 def test_b02_what_is_not_tls_is_closed(behind: tuple[Worker, Upstream], pieces: list[bytes]) -> None:
     gateway, server = behind
     before = server.connections
-    with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw:
+    with socket.create_connection(("127.0.0.1", gateway.tls_port), timeout=10) as raw:
         for piece in pieces:
             raw.sendall(piece)
             time.sleep(0.05)
@@ -170,7 +151,7 @@ def test_b02_what_is_not_tls_is_closed(behind: tuple[Worker, Upstream], pieces: 
 def test_b04_without_a_tunnel_nothing_is_passed_on(behind: tuple[Worker, Upstream], request_bytes: bytes) -> None:
     gateway, server = behind
     before = server.connections
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         outer.sendall(request_bytes)
         assert b" 200 " not in everything(outer, 1)
     assert server.connections == before
@@ -182,7 +163,7 @@ def test_b04_without_a_tunnel_nothing_is_passed_on(behind: tuple[Worker, Upstrea
 def test_b01_in_the_tunnel_only_tls_is_spoken(behind: tuple[Worker, Upstream], start: bytes) -> None:
     gateway, server = behind
     before = server.connections
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         assert b" 200 " in open_tunnel(outer, f"{HOST}:443")
         outer.sendall(start)
         assert everything(outer, 1) == b""
@@ -203,7 +184,7 @@ def kept(request: bytes) -> bytes:
 )
 def test_a_cluster_by_its_path(behind: tuple[Worker, Upstream], name: str, host: str) -> None:
     gateway, server = behind
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         first = below(f"/clusters/{name}/api/v1/pods?limit=5", "Impersonate-User: admin", "Cookie: a=b", BASIC)
         outer.sendall(kept(first) + below(f"/clusters/{name}"))
         assert everything(outer).count(b"HTTP/1.1 200") == 2
@@ -235,7 +216,7 @@ def test_a_cluster_by_its_path(behind: tuple[Worker, Upstream], name: str, host:
 def test_b10_b12_what_is_no_path_of_a_cluster(behind: tuple[Worker, Upstream], path: str, code: int) -> None:
     gateway, server = behind
     before = server.connections
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         outer.sendall(below(path))
         answer = everything(outer)
     assert answer.startswith(f"HTTP/1.1 {code} ".encode()) and b'"kind":"Status"' in answer, answer
@@ -257,7 +238,7 @@ def test_b10_b12_what_is_no_path_of_a_cluster(behind: tuple[Worker, Upstream], p
 )
 def test_b05_a_connection_leads_to_one_cluster(behind: tuple[Worker, Upstream], second: bytes, code: int) -> None:
     gateway, server = behind
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         outer.sendall(kept(below("/clusters/test/version")))
         assert outer.recv(16).startswith(b"HTTP/1.1 200")
         outer.sendall(second)
@@ -268,9 +249,9 @@ def test_b05_a_connection_leads_to_one_cluster(behind: tuple[Worker, Upstream], 
 
 def test_b05_in_a_tunnel_the_path_is_the_clusters_own(behind: tuple[Worker, Upstream]) -> None:
     gateway, server = behind
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         open_tunnel(outer, f"{HOST}:443")
-        inner = TlsInTls(outer, trust(gateway), HOST)
+        inner = TlsInTls(outer, gateway.trust(), HOST)
         inner.sendall(get("/clusters/other/version"))
         assert inner.everything().startswith(b"HTTP/1.1 200")
     ((_, path, headers, _),) = server.requests
@@ -280,7 +261,7 @@ def test_b05_in_a_tunnel_the_path_is_the_clusters_own(behind: tuple[Worker, Upst
 def test_a_body_by_path(behind: tuple[Worker, Upstream]) -> None:
     gateway, server = behind
     head = f"POST /clusters/test/api HTTP/1.1\r\nHost: {GATEWAY}\r\nContent-Length: 4\r\nConnection: close\r\n\r\n"
-    with proxy(gateway) as outer:
+    with gateway.in_tls(GATEWAY) as outer:
         outer.sendall(head.encode() + b"body")
         assert everything(outer).startswith(b"HTTP/1.1 200")
     assert [(method, path, body) for method, path, _, body in server.requests] == [("POST", "/api", b"body")]
@@ -297,7 +278,7 @@ def broken(_: Authority) -> OwnCertificate:
 def test_without_a_certificate_the_connection_is_closed(
     own: Callable[[Authority], OwnCertificate] | None, tmp_path: Path
 ) -> None:
-    with upstream(tmp_path) as server, worker(tmp_path, [server.connection()], stack_with(own), HttpsProxy) as gateway:
-        with pytest.raises(ssl.SSLError), proxy(gateway):
+    with upstream(tmp_path) as server, worker(tmp_path, [server.connection()], stack_with(own)) as gateway:
+        with pytest.raises(ssl.SSLError), gateway.in_tls(GATEWAY):
             pass
         assert server.connections == 0

@@ -18,14 +18,13 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from mitmproxy.connection import Client
 from mitmproxy.master import Master
-from mitmproxy.proxy.layer import Layer
-from mitmproxy.proxy.layers.modes import HttpProxy
 
 from addons.connections import Connections
 from addons.core.connection import Connection
 from addons.edge.authority import Authority, open_authority
 from addons.master import make_master, serve
 from addons.settings import FIXED
+from addons.tunnel import HttpsProxy
 
 HOST = "api.cluster.test"
 Stack = Callable[[Callable[[Client], None]], Sequence[object]]
@@ -115,6 +114,7 @@ class Worker:
     """A running gateway worker."""
 
     port: int
+    tls_port: int
     authority: Authority
     master: Master
 
@@ -127,9 +127,25 @@ class Worker:
         """TLS inside a tunnel, trusting only the gateway's CA; `headers` are those of the CONNECT."""
         raw, answer = self.connect(target, *headers)
         assert b" 200 " in answer.split(b"\r\n")[0], answer
-        context = ssl.create_default_context(cafile=str(self.authority.certificate_file))
+        context = self.trust()
         context.check_hostname = server_name == HOST
         return context.wrap_socket(raw, server_hostname=server_name)
+
+    @contextmanager
+    def in_tls(self, name: str, *protocols: str) -> Iterator[ssl.SSLSocket]:
+        """The listener that speaks TLS; only a certificate of the gateway's CA for `name` is accepted."""
+        with (
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as raw,
+            self.trust(*protocols).wrap_socket(raw, server_hostname=name) as tls,
+        ):
+            yield tls
+
+    def trust(self, *protocols: str) -> ssl.SSLContext:
+        """What agents believe; `protocols` are offered."""
+        context = ssl.create_default_context(cafile=str(self.authority.certificate_file))
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        return context
 
     def ask(self, request: bytes, target: str = f"{HOST}:443") -> bytes:
         """The whole answer to one raw request in a tunnel of its own; `Connection: close` must be in it or it waits."""
@@ -205,33 +221,35 @@ def _until(connection: socket.socket, end: bytes) -> bytes:
     return received
 
 
+def _listener() -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
 @contextmanager
 def worker(
     folder: Path,
     connections: Sequence[Connection],
     stack: Callable[[Connections, Authority, Callable[[Client], None]], Sequence[object]],
-    outermost: type[Layer] = HttpProxy,
 ) -> Iterator[Worker]:
-    """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own.
-
-    `outermost` is the first layer of its connections: whether its listener speaks TLS.
-    """
+    """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own, with both listeners."""
     authority = open_authority(folder / "certs", datetime.datetime.now(datetime.UTC))
     registered = Connections({(connection.host, connection.port): connection for connection in connections})
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
+    plain, tls = _listener(), _listener()
     started: list[Master] = []
     failed: list[BaseException] = []
 
     async def main() -> None:
         master = make_master(lambda disconnect: stack(registered, authority, disconnect), OPTIONS, 1 << 20)
-        server = await serve(master, listener, outermost)
+        servers = await serve(master, plain), await serve(master, tls, HttpsProxy)
         started.append(master)
         try:
             await master.run()
         finally:
-            server.close()
+            for server in servers:
+                server.close()
 
     def target() -> None:
         try:
@@ -247,7 +265,7 @@ def worker(
         time.sleep(0.01)
     assert started, failed
     try:
-        yield Worker(listener.getsockname()[1], authority, started[0])
+        yield Worker(plain.getsockname()[1], tls.getsockname()[1], authority, started[0])
     finally:
         started[0].shutdown()
         thread.join(10)
