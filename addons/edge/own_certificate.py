@@ -49,7 +49,7 @@ class FileCertificate:
             except InvalidConfiguration as error:
                 if self._leaf is None:
                     raise
-                log.error("the new certificate of the TLS listener cannot be used", error=str(error))
+                log.error("certificate not loaded: the one before is shown", error=str(error))
         return self._leaf
 
 
