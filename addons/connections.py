@@ -67,11 +67,13 @@ class Connections:
 
     def has_tunnel(self, client: Client) -> bool:
         """True from a CONNECT that was not refused on, whatever is registered now."""
-        return client in self._opened and not self._opened[client].by_path
+        opened = self._opened.get(client)
+        return opened is not None and not opened.by_path
 
     def has_entered(self, client: Client) -> bool:
         """True if it leads to a cluster without a tunnel."""
-        return client in self._opened and self._opened[client].by_path
+        opened = self._opened.get(client)
+        return opened is not None and opened.by_path
 
     def of(self, client: Client) -> Connection:
         """The cluster a client connection was bound to. Raises IncompleteExchange before that."""

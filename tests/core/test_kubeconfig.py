@@ -73,6 +73,13 @@ def test_one_context_of_several_with_an_intent() -> None:
     assert user["user"]["as-user-extra"] == {"reason": ["INC-2"]}
 
 
+def test_the_way_without_a_proxy() -> None:
+    found = way(kubeconfig(CONNECTION, CA, "https://gw.test:8443", "/token", by_path=True), "/home")
+    assert (found.gateway, found.server) == ("", "https://gw.test:8443/clusters/prod")
+    variables = environment(found, "/k", "/own", "/all")
+    assert "KUBECONFIG" in variables and "HTTPS_PROXY" not in variables and "https_proxy" not in variables
+
+
 def test_an_absolute_path_stays() -> None:
     (user,) = way(kubeconfig(CONNECTION, CA, GATEWAY, "/token"), "/home").document["users"]
     assert user["user"] == {"tokenFile": "/token"}

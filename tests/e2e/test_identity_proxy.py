@@ -21,6 +21,7 @@ import yaml
 
 from addons.edge.authority import open_authority
 from scripts.devenv.gateway_env import GatewayEnv
+from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Agent, Transcript
 from tests.e2e.conftest import Gateways
 from tests.e2e.leaks import core, search
@@ -246,6 +247,25 @@ def test_sessions_by_path(protocol: str, by_path: Agent, proxied: GatewayEnv, on
         assert agent("exec", pod, "--", "echo", "said") == "said\n"
         assert "typed" in agent("exec", "-i", pod, "--", "head", "-1", stdin="typed\n")
     assert [path for path in proxied.state_dir.glob("sessions/*/*.cast") if '"said' in path.read_text()]
+
+
+@pytest.mark.parametrize("options", [[], ["--without-proxy"]], ids=["proxy", "path"])
+def test_access_is_asked_for_in_tls(options: list[str], proxied: GatewayEnv, token: str, tmp_path: Path) -> None:
+    """The gateway itself answers on each way: here, that no rule has such a role."""
+    (tmp_path / "token").write_text(token)
+    gateway = (f"--gateway={proxied.tls_url}", f"--token-file={tmp_path}/token")
+    (tmp_path / "kubeconfig").write_text(
+        chaperone(proxied, "kubeconfig", proxied.connection, *gateway, *options).stdout
+    )
+    command = ["request", "--connection", proxied.connection, "--role=none", "--intent=test"]
+    done = subprocess.run(
+        [sys.executable, "-m", "addons.cli", *command, f"--kubeconfig={tmp_path}/kubeconfig"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": str(tmp_path)},
+    )
+    assert (done.returncode, "chaperone refused" in done.stderr) == (1, True), done.stderr
 
 
 def test_any_client_by_path(proxied: GatewayEnv, token: str) -> None:
