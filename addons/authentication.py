@@ -1,7 +1,8 @@
-"""Who is calling: the bearer token inside the tunnel becomes an Identity, and leaves the request for good.
+"""Who is calling: a request's bearer token, or its tunnel's, becomes an Identity, and leaves the request for good.
 
-Nothing of the token reaches a log, a message or an exception. A 401 is only ever about the caller's own token; keys
-that cannot be fetched are the gateway's trouble and a 503. Source: RFC 6750, sections 2.1 and 3.
+The tunnel's is verified for each of its requests, too. Nothing of a token reaches a log, a message or an exception. A
+401 is only about the caller's own token; keys that cannot be fetched are the gateway's trouble, a 503. Source: RFC
+6750, 2.1 and 3.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from addons.core.dpop import token_hash
 from addons.core.identity import Identity
 from addons.core.refusal import Refusal
 from addons.core.session import Session, session_id
-from addons.core.token import bearer_token
+from addons.core.token import TwoTokens, request_token
 from addons.edge.oidc import KeysUnavailable, Verifier
 from addons.exchange import exchange_of, need
 from addons.refusal import refuse, settled
@@ -35,14 +36,15 @@ class Authentication:
         if settled(flow):
             return None
         try:
-            token = bearer_token(values)
+            token = request_token(values, exchange_of(flow).tunnel_token)
         except RejectedToken as error:
             self._reject(flow, error)
-            return None
-        identity = self._verifier.cached(token, self._now())
-        if identity is None:
-            return self._verify(flow, token)
-        self._accept(flow, identity, token)
+        except TwoTokens as error:
+            refuse(flow, Refusal(code=400, rule="two-tokens", why=str(error), hint=_ONE_TOKEN))
+        else:
+            if (identity := self._verifier.cached(token, self._now())) is None:
+                return self._verify(flow, token)
+            self._accept(flow, identity, token)
         return None
 
     async def _verify(self, flow: HTTPFlow, token: str) -> None:
@@ -68,6 +70,9 @@ class Authentication:
     def _reject(self, flow: HTTPFlow, error: RejectedToken) -> None:
         why, hint = f"your token: {error}", self._verifier.advice
         refuse(flow, Refusal(code=401, rule="authentication", why=why, hint=hint, retry="yes, with a new one"))
+
+
+_ONE_TOKEN = "send your token in Authorization or in the proxy's URL, or the same in both, and in a new tunnel"
 
 
 def _unavailable(error: KeysUnavailable) -> Refusal:

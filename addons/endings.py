@@ -1,8 +1,9 @@
 """Every exchange has an end: mitmproxy leaves some of those open whose client is gone, and the record would, too.
 
 A request that is taken back in the read that brought it is not run (CVE-2023-44487); mitmproxy would run it and forget
-who asked. One that waits for its turn to connect when its client leaves is told so. Each function here stands in for
-the one it names, and calls it for everything else.
+who asked. One that waits for its turn to connect when its client leaves is told so. A connection that is being closed
+is not closed a second time, which would keep its socket open. Each function here stands in for the one it names, and
+calls it for everything else.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from h2.events import StreamEnded
 from h2.stream import StreamClosedBy
+from mitmproxy.connection import Connection
 from mitmproxy.proxy.commands import Command, OpenConnection
 from mitmproxy.proxy.events import OpenConnectionCompleted
 from mitmproxy.proxy.layers.http._http2 import Http2Server
@@ -21,12 +23,14 @@ from mitmproxy.proxy.server import ConnectionHandler
 _server: Any = Http2Server
 _handler: Any = ConnectionHandler
 _handle_h2_event, _open_connection = _server.handle_h2_event, _handler.open_connection
+_close_connection = _handler.close_connection
 
 
 def end_all() -> None:
     """Replace them, for the life of the process."""
     _server.handle_h2_event = _unless_taken_back
     _handler.open_connection = _to_its_end
+    _handler.close_connection = _once
 
 
 def _unless_taken_back(server: Any, event: Any) -> Generator[Command, Any, bool]:
@@ -48,3 +52,9 @@ async def _to_its_end(handler: Any, command: OpenConnection) -> None:
             command.connection.error = "the client left before its turn to connect"
             await handler.server_event(OpenConnectionCompleted(command, command.connection.error))
         raise
+
+
+def _once(handler: Any, connection: Connection, half_close: bool = False) -> None:
+    """The task that reads a connection also closes it, when it is cancelled; cancelled twice, it does not get there."""
+    if not handler.transports[connection].handler.cancelling():
+        _close_connection(handler, connection, half_close)

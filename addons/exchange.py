@@ -20,6 +20,7 @@ from addons.core.guardrails import Judged, Rate
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
+from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.core.wires import Wire
 from addons.policy import Policy
@@ -37,6 +38,7 @@ class Exchange:
     received_at: float
     policy: Policy | None = None  # perimeter: the one in force when it began; it is judged by no other
     connection: Connection | None = None  # perimeter
+    tunnel_token: Secret | None = None  # perimeter: the token that its tunnel was opened with, not verified
     identity: Identity | None = None  # authentication
     token_hash: str | None = None  # authentication: of a token that is bound to a key
     session: Session | None = None  # authentication

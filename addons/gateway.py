@@ -11,7 +11,7 @@ import datetime
 import gc
 import signal
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,11 +29,12 @@ from addons.health import SELF_CHECK, SERVING, make_health, make_readiness
 from addons.in_force import InForce
 from addons.logs import configure_logs
 from addons.master import acceptor, drain, make_master, serve
-from addons.parts import close_parts, make_parts
+from addons.parts import close_parts, make_parts, own_certificate
 from addons.policy import Policy, load_policy
 from addons.reporting import reporting
 from addons.settings import Settings
 from addons.stack import build_stack
+from addons.tunnel import HttpsProxy
 
 log = structlog.get_logger()
 _DRAIN_SECONDS = 3.0
@@ -59,6 +60,13 @@ class Sockets:
 
     proxy: socket.socket
     health: socket.socket
+    tls_proxy: socket.socket | None = None
+    """Where the proxy speaks TLS, if anywhere."""
+
+    def urls(self) -> dict[str, str]:
+        """For people, of each."""
+        tls = {} if self.tls_proxy is None else {"tls_proxy": _url(self.tls_proxy, "https")}
+        return {"proxy": _url(self.proxy), **tls, "health": _url(self.health)}
 
 
 def prepare(settings: Settings) -> Prepared:
@@ -75,9 +83,20 @@ def prepare(settings: Settings) -> Prepared:
         policy = load_policy(settings.rules, fingerprint_key(Path(settings.state)), now)
     except InvalidConfiguration as error:
         problems += error.problems
-    if authority is None or policy is None:
+    problems += _unusable_certificate(settings, authority, now)
+    if authority is None or policy is None or problems:
         raise InvalidConfiguration(problems)
     return Prepared(policy=policy, signature=found, authority=authority)
+
+
+def _unusable_certificate(settings: Settings, authority: Authority | None, now: datetime.datetime) -> Sequence[Problem]:
+    """What is wrong with the certificate of the listener that speaks TLS, if there is to be one."""
+    if authority is not None and settings.tls_listen_port is not None:
+        try:
+            own_certificate(settings, authority)(now.timestamp())
+        except InvalidConfiguration as error:
+            return error.problems
+    return ()
 
 
 async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: int) -> int:
@@ -94,10 +113,9 @@ async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: 
             log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
         await self_check(acceptor(master), parts.connections.also, prepared.authority.certificate_file)
         readiness.holds.pop(SELF_CHECK)
-        urls = {"proxy": _url(sockets.proxy), "health": _url(sockets.health)}
         with (
             _reloading(settings, prepared, parts.in_force) as reload,
-            reporting(parts, reload, health, urls, worker),
+            reporting(parts, reload, health, sockets.urls(), worker),
         ):
             await _serve(master, sockets, readiness, _about(prepared, sockets, worker))
     finally:
@@ -127,11 +145,13 @@ def _reloading(settings: Settings, prepared: Prepared, in_force: InForce) -> Ite
 
 async def _serve(master: Master, sockets: Sockets, readiness: Readiness, about: Mapping[str, str | int]) -> None:
     """Agents are served from here until a signal comes."""
-    server = await serve(master, sockets.proxy)
+    servers = [await serve(master, sockets.proxy)]
+    if sockets.tls_proxy is not None:
+        servers.append(await serve(master, sockets.tls_proxy, HttpsProxy))
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    stopping = asyncio.create_task(_stop(stopped, server, master, readiness))
+    stopping = asyncio.create_task(_stop(stopped, servers, master, readiness))
     gc.collect()
     gc.freeze()  # what was made until here stays: no collection needs to look at it again
     readiness.holds.pop(SERVING)
@@ -140,28 +160,34 @@ async def _serve(master: Master, sockets: Sockets, readiness: Readiness, about: 
         await master.run()
     finally:
         stopping.cancel()
-        server.close()
+        _close(servers)
 
 
 def _about(prepared: Prepared, sockets: Sockets, worker: int) -> dict[str, str | int]:
     return {
-        "proxy": _url(sockets.proxy),
-        "health": _url(sockets.health),
+        **sockets.urls(),
         "worker": worker,
         "ca": str(prepared.authority.certificate_file),
         "policy": prepared.summary(),
     }
 
 
-def _url(bound: socket.socket) -> str:
+def _url(bound: socket.socket, scheme: str = "http") -> str:
     host, port = bound.getsockname()[:2]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-async def _stop(stopped: asyncio.Event, server: asyncio.Server, master: Master, readiness: Readiness) -> None:
+def _close(servers: Sequence[asyncio.Server]) -> None:
+    for server in servers:
+        server.close()
+
+
+async def _stop(
+    stopped: asyncio.Event, servers: Sequence[asyncio.Server], master: Master, readiness: Readiness
+) -> None:
     """On a signal: no new clients, an end for every open exchange so that its record is whole, then the master."""
     await stopped.wait()
     readiness.holds[SERVING] = "the gateway is stopping"
-    server.close()
+    _close(servers)
     await drain(master, _DRAIN_SECONDS)
     master.shutdown()

@@ -19,6 +19,9 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.connection import Client
 from mitmproxy.hooks import Hook
 from mitmproxy.master import Master
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
+from mitmproxy.proxy.layers.modes import HttpProxy
 from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
@@ -91,18 +94,21 @@ def make_master(
     return master
 
 
-def acceptor(master: Master) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
-    """What handles a client's connection from its first byte to its last."""
+def acceptor(
+    master: Master, outermost: Callable[[Context], Layer] = HttpProxy
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+    """What handles a client's connection from its first byte to its last; `outermost` is its first layer."""
     proxyserver = master.addons.get("proxyserver")
     instance: ServerInstance[Any] = ServerInstance.make(ProxyMode.parse("regular"), proxyserver)
-    make_top_layer = instance.make_top_layer
-    instance.make_top_layer = lambda context: OneWrite(make_top_layer(context))  # type: ignore[method-assign, assignment, return-value]
+    instance.make_top_layer = lambda context: OneWrite(outermost(context))  # type: ignore[method-assign, assignment, return-value]
     return instance.handle_stream
 
 
-async def serve(master: Master, listener: socket.socket) -> asyncio.Server:
+async def serve(
+    master: Master, listener: socket.socket, outermost: Callable[[Context], Layer] = HttpProxy
+) -> asyncio.Server:
     """Accept clients on an already bound socket, so that "port in use" is known before anything starts."""
-    return await asyncio.start_server(acceptor(master), sock=listener, backlog=1024)
+    return await asyncio.start_server(acceptor(master, outermost), sock=listener, backlog=1024)
 
 
 async def drain(master: Master, seconds: float) -> None:

@@ -25,6 +25,7 @@ from addons.edge.locks import Locks
 from addons.edge.meters import Meters
 from addons.edge.minters import Minters
 from addons.edge.oidc import Verifier
+from addons.edge.own_certificate import FileCertificate, OwnCertificate, made_certificate
 from addons.edge.policy_service import PolicyServices
 from addons.edge.possession import Possession
 from addons.edge.rates import RateTable
@@ -46,6 +47,7 @@ class Parts:
     settings: Settings
     in_force: InForce
     authority: Authority
+    own_certificate: OwnCertificate
     connections: Connections
     verifier: Verifier
     possession: Possession
@@ -84,6 +86,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         settings=settings,
         in_force=in_force,
         authority=authority,
+        own_certificate=own_certificate(settings, authority),
         connections=connections,
         verifier=verifier,
         possession=Possession(time.time),
@@ -103,6 +106,13 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         records=records,
         live=Live(state, records),
     )
+
+
+def own_certificate(settings: Settings, authority: Authority) -> OwnCertificate:
+    """What the listener that speaks TLS shows."""
+    if settings.tls_certificate:
+        return FileCertificate(Path(settings.tls_certificate), Path(settings.tls_key))
+    return made_certificate(authority, settings.own_names)
 
 
 def _refresh_of(

@@ -1,7 +1,7 @@
-"""The outer wall: only registered clusters, only inside a tunnel, no header that asserts an identity or a route.
+"""The outer wall: only registered clusters, in a tunnel or by path, no header that asserts an identity or a route.
 
 It begins the exchange of every request. Everything a caller says about who it is or where it comes from is removed
-here; its bearer token is left for `authentication`, which removes it.
+here; its bearer token is left for `authentication`, which removes it. A token that comes with the CONNECT goes at once.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import structlog
 from mitmproxy import http
 from mitmproxy.proxy import layer
 
+from addons.by_path import NO_TUNNEL, enter
 from addons.connections import Connections
+from addons.core.authorization import take_proxy_authorization
+from addons.core.claims import RejectedToken
 from addons.core.connection import Connection
 from addons.core.headers import ForbiddenHeader, host_matches, intent_of, scrub_request_headers
 from addons.core.refusal import Refusal
+from addons.core.secret import Secret
+from addons.core.token import tunnel_token
 from addons.exchange import begin
 from addons.policy import Policy
 from addons.refusal import refuse, settled
@@ -40,13 +45,18 @@ class Perimeter:
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Refuse before dialling; agents see only the reason phrase of this answer, so it names the remedy."""
-        connection = self._connections.open(flow.client_conn, flow.request.host, flow.request.port)
+        try:
+            token = tunnel_token(_take_proxy_authorization(flow))
+        except RejectedToken as error:
+            _refuse_tunnel(flow, 407, f"Proxy Authentication Required: {error}")
+            return
+        if self._connections.has_entered(flow.client_conn):
+            _refuse_tunnel(flow, 403, "Forbidden: this connection leads to a cluster already, open another")
+            return
+        secret = None if token is None else Secret(token)
+        connection = self._connections.open(flow.client_conn, flow.request.host, flow.request.port, secret)
         if connection is None:
-            log.warning(
-                "tunnel refused", target=f"{flow.request.host}:{flow.request.port}", client=flow.client_conn.peername
-            )
-            flow.response = http.Response.make(403)
-            flow.response.reason = "Forbidden: not a cluster registered with this Chaperone gateway"
+            _refuse_tunnel(flow, 403, "Forbidden: not a cluster registered with this Chaperone gateway")
             return
         flow.request.host, flow.request.port = connection.address
 
@@ -56,11 +66,14 @@ class Perimeter:
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Begin the exchange, or refuse what cannot be one."""
-        exchange = begin(flow, self._now(), self._policy())
-        exchange.connection = self._connections.get(flow.client_conn)
+        _take_proxy_authorization(flow)  # first: refused requests lose it too
+        exchange, client = begin(flow, self._now(), self._policy()), flow.client_conn
+        refusal = None if flow.error or self._connections.has_tunnel(client) else enter(flow, self._connections)
+        exchange.connection = self._connections.get(client)
+        exchange.tunnel_token = self._connections.token(client)
         if flow.error:
             return
-        if (refusal := self._outside(flow, exchange.connection)) is not None:
+        if (refusal := refusal or self._outside(flow, exchange.connection)) is not None:
             refuse(flow, refusal)
             return
         fields = flow.request.headers.fields
@@ -87,13 +100,27 @@ class Perimeter:
     def _outside(self, flow: http.HTTPFlow, connection: Connection | None) -> Refusal | None:
         """Why a request is not one of an agent inside its tunnel (B-04, B-05), None when it is."""
         if connection is None or flow.request.scheme != "https" or flow.is_replay or not flow.live:
-            return _NO_TUNNEL
+            return NO_TUNNEL
         if not _addressed_to(connection, flow.request):
             return _MISDIRECTED
         length = flow.request.headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._limit:
             return _too_large(self._limit)
         return None
+
+
+def _take_proxy_authorization(flow: http.HTTPFlow) -> list[str]:
+    """What was there."""
+    headers = flow.request.headers
+    headers.fields, values = take_proxy_authorization(headers.fields)
+    return values
+
+
+def _refuse_tunnel(flow: http.HTTPFlow, code: int, reason: str) -> None:
+    target = f"{flow.request.host}:{flow.request.port}"
+    log.warning("tunnel refused", target=target, client=flow.client_conn.peername, code=code)
+    flow.response = http.Response.make(code, headers=_CHALLENGE if code == 407 else ())
+    flow.response.reason = reason
 
 
 def _addressed_to(connection: Connection, request: http.Request) -> bool:
@@ -105,12 +132,7 @@ def _addressed_to(connection: Connection, request: http.Request) -> bool:
     return bool(names) and all(host_matches(name, connection.host, connection.port) for name in names)
 
 
-_NO_TUNNEL = Refusal(
-    code=403,
-    rule="no-tunnel",
-    why="requests are only accepted inside a CONNECT tunnel to a registered cluster",
-    hint="set HTTPS_PROXY to the gateway and use the cluster's https:// address",
-)
+_CHALLENGE = ((b"proxy-authenticate", b'Basic realm="chaperone"'),)
 _MISDIRECTED = Refusal(
     code=421,
     rule="misdirected",

@@ -7,6 +7,8 @@ open a way around the gates (`FIXED`). There is no option that turns a step off.
 from __future__ import annotations
 
 import difflib
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -35,6 +37,9 @@ def _size(text: str) -> str:
 
 
 Size = Annotated[str, AfterValidator(_size)]
+_NAME = r"^([0-9a-z]([0-9a-z.-]*[0-9a-z])?|[0-9a-f:]*:[0-9a-f:.]+)$"
+"""A host name, in lower case, or an IP address."""
+_EVERYWHERE = ("", "0.0.0.0", "::")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -46,6 +51,14 @@ class Settings(BaseModel):
     listen_host: str = "127.0.0.1"
     """Address agents reach the gateway at."""
     listen_port: Port = 8080
+    tls_listen_port: Port | None = None
+    """Another port, which speaks TLS: agents name it as an https:// proxy. Left out, there is none."""
+    tls_names: list[Annotated[str, Field(pattern=_NAME)]] = []
+    """Names and addresses that agents reach it by, in the certificate that the interception CA makes for it."""
+    tls_certificate: str = ""
+    """PEM file with its certificate and those between it and its CA; instead of one that the interception CA makes."""
+    tls_key: str = ""
+    """PEM file with the key to that."""
     health_host: str = "127.0.0.1"
     """Address that probes and monitoring reach `/healthz` and `/readyz` at."""
     health_port: Port = 8082
@@ -89,6 +102,11 @@ class Settings(BaseModel):
         return FIXED | chosen
 
     @property
+    def own_names(self) -> list[str]:
+        """What the certificate of the TLS listener is for, where the gateway makes it."""
+        return self.tls_names or [name for name in (self.listen_host,) if name not in _EVERYWHERE]
+
+    @property
     def request_bytes(self) -> int:
         """`request_size_limit` in bytes."""
         return human.parse_size(self.request_size_limit) or 0
@@ -118,10 +136,24 @@ def read_settings(file: Path, overrides: dict[str, Any] | None = None) -> tuple[
             problems.append(Problem(str(file), lines.get((key,), 0), _explain(str(key), item)))
             content.pop(str(key), None)
         settings = Settings.model_validate(content)
-    if settings.listen_port == settings.health_port != 0:  # workers share their ports: they would share clients, too
-        line = lines.get(("health_port",), lines.get(("listen_port",), 0))
-        problems.append(Problem(str(file), line, "health_port must be another than listen_port"))
+    for keys, message in _contradictions(settings):
+        line = next((lines[(key,)] for key in keys if (key,) in lines), 0)
+        problems.append(Problem(str(file), line, message))
     return _absolute(settings, file.resolve().parent), sorted(problems, key=lambda problem: problem.line)
+
+
+def _contradictions(settings: Settings) -> Iterator[tuple[Sequence[str], str]]:
+    """What is right by itself and wrong together: the keys to look at, and what is wrong."""
+    ports = ("listen_port", "tls_listen_port", "health_port")
+    for first, second in itertools.combinations(ports, 2):
+        if getattr(settings, first) == getattr(settings, second) != 0:  # workers would share each other's clients
+            yield (second, first), f"{second} must be another than {first}"
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        yield ("tls_certificate", "tls_key"), "tls_certificate and tls_key belong together"
+    if settings.tls_names and settings.tls_certificate:
+        yield ("tls_names",), "tls_names are for a certificate that the gateway makes; tls_certificate has its own"
+    if settings.tls_listen_port is not None and not settings.tls_certificate and not settings.own_names:
+        yield ("tls_listen_port",), "tls_names is missing: by which names do agents reach this port?"
 
 
 def _explain(key: str, item: Any) -> str:
@@ -147,5 +179,7 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "state": str(folder / settings.state),
             "console_certificate": _optional(folder, settings.console_certificate),
             "console_key": _optional(folder, settings.console_key),
+            "tls_certificate": _optional(folder, settings.tls_certificate),
+            "tls_key": _optional(folder, settings.tls_key),
         }
     )

@@ -56,7 +56,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Limits(settings.max_clients, time.monotonic, disconnect),  # how many, and how long they may take
         Perimeter(parts.connections, lambda: in_force.policy, now, settings.request_bytes),  # known clusters, by HTTPS
         CredentialRemoval(parts.credentials),  # replies and records never hold the upstream credential
-        Tls(parts.connections, parts.authority, now, settings.http2),  # whose certificate is shown, and trusted
+        Tls(parts.connections, parts.authority, now, settings.http2, parts.own_certificate),  # shown, and trusted
         Authentication(parts.verifier, now),  # bearer token -> Identity; removes it
         Bindings(parts.possession),  # a session token is used for what it was issued for
         SingleUse(lambda exchange: policy_of(exchange).single_use, parts.first_uses),  # used where it was first used

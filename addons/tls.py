@@ -1,5 +1,7 @@
 """Both TLS ends of a tunnel: the gateway's certificate towards the agent, the cluster's own CA towards the cluster.
 
+And, where the listener itself speaks TLS, the end around the proxy's own HTTP, with the certificate of the gateway.
+
 The cluster is chosen by the CONNECT target alone; the agent's SNI decides nothing (B-05). No client certificate is ever
 offered upstream (B-26): what slips through a broken stack is anonymous there.
 """
@@ -17,7 +19,9 @@ from mitmproxy.tls import TlsData
 from OpenSSL import SSL
 
 from addons.connections import Connections
-from addons.edge.authority import Authority
+from addons.edge.authority import Authority, Leaf
+from addons.exchange import need
+from addons.tunnel import in_tunnel
 
 # pyOpenSSL has no call of its own for name verification; this is the library beneath it.
 _openssl: Any = SSL._lib  # type: ignore[attr-defined]
@@ -26,17 +30,32 @@ _HTTP1 = b"http/1.1"
 
 
 class Tls:
-    """Gives mitmproxy the OpenSSL connection for each end; without one, mitmproxy closes the connection."""
+    """Gives mitmproxy the OpenSSL connection for each end; without one, mitmproxy closes the connection.
 
-    def __init__(self, connections: Connections, authority: Authority, now: Callable[[], float], http2: bool) -> None:
-        self._connections, self._authority, self._now = connections, authority, now
+    `own` gives the certificate of the listener that speaks TLS, if there is one, and the same as long as it holds.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        authority: Authority,
+        now: Callable[[], float],
+        http2: bool,
+        own: Callable[[float], Leaf] | None = None,
+    ) -> None:
+        self._connections, self._authority, self._now, self._own = connections, authority, now, own
         self._protocols = (b"h2", _HTTP1) if http2 else (_HTTP1,)
+        self._own_context = lru_cache(maxsize=2)(lambda leaf: _server_context(leaf, (_HTTP1,)))
         self._server_context = lru_cache(maxsize=1024)(self._make_server_context)
 
     def tls_start_client(self, data: TlsData) -> None:
         """Towards the agent: a certificate for the name it dialled."""
-        connection = self._connections.of(data.context.client)
-        ssl = SSL.Connection(self._server_context(connection.host, int(self._now() // 86400)))
+        if in_tunnel(data.context):
+            connection = self._connections.of(data.context.client)
+            context = self._server_context(connection.host, int(self._now() // 86400))
+        else:
+            context = self._own_context(need(self._own, "the listener's certificate")(self._now()))
+        ssl = SSL.Connection(context)
         ssl.set_accept_state()
         data.ssl_conn = ssl
 
@@ -54,16 +73,22 @@ class Tls:
     def _make_server_context(self, host: str, day: int) -> SSL.Context:
         """One per host and day; `day` (since 1970) is the cache's clock and makes the certificate renew itself."""
         leaf = self._authority.leaf(host, datetime.datetime.fromtimestamp(day * 86400, datetime.UTC))
-        context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.set_min_proto_version(SSL.TLS1_2_VERSION)
-        context.set_options(net_tls.DEFAULT_OPTIONS)
-        context.use_certificate(leaf.certificate)
-        context.use_privatekey(leaf.key)
-        context.set_alpn_select_callback(self._select_protocol)
-        return context
+        return _server_context(leaf, self._protocols)
 
-    def _select_protocol(self, _: SSL.Connection, offered: list[bytes]) -> Any:
-        return next((name for name in self._protocols if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
+
+def _server_context(leaf: Leaf, protocols: tuple[bytes, ...]) -> SSL.Context:
+    def select(_: SSL.Connection, offered: list[bytes]) -> Any:
+        return next((name for name in protocols if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
+
+    context = SSL.Context(SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    context.set_options(net_tls.DEFAULT_OPTIONS)
+    context.use_certificate(leaf.certificate)
+    for certificate in leaf.between:
+        context.add_extra_chain_cert(certificate)
+    context.use_privatekey(leaf.key)
+    context.set_alpn_select_callback(select)
+    return context
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,7 @@ from mitmproxy.http import HTTPFlow
 
 from addons.authentication import Authentication
 from addons.core.identity_provider import IdentityProvider
+from addons.core.secret import Secret
 from addons.core.session import session_id
 from addons.edge.oidc import Verifier
 from tests.support.flows import CONNECTION, NOW, begun, status
@@ -102,6 +103,50 @@ async def test_unreachable_keys_are_the_gateways_trouble(idp: Issuer, authentica
     assert flow.response is not None
     assert (flow.response.status_code, flow.response.headers["Retry-After"]) == (503, "10")
     assert exchange.identity is None
+
+
+async def test_the_token_of_the_tunnel_counts_for_each_request_without_one(
+    idp: Issuer, authentication: Authentication
+) -> None:
+    token = idp.sign(NOW)
+    for _ in range(2):
+        flow, exchange = begun(tunnel_token=Secret(token))
+        await run(authentication, flow)
+        assert exchange.identity is not None and flow.response is None
+    assert token not in repr(exchange)
+
+
+async def test_b28_the_token_of_the_tunnel_expires_with_the_tunnel_open(
+    idp: Issuer, authentication: Authentication
+) -> None:
+    tunnels, later = Secret(idp.sign(NOW, exp=NOW + 5)), NOW + 5
+    flow, exchange = begun(tunnel_token=tunnels)
+    await run(authentication, flow)
+    assert exchange.identity is not None
+    authentication._now = lambda: later
+    flow, exchange = begun(tunnel_token=tunnels)
+    await run(authentication, flow)
+    assert "your token: it expired" in status(flow)["message"]
+    assert exchange.identity is None
+
+
+@pytest.mark.parametrize(
+    ("own", "code", "why"),
+    [
+        pytest.param("the same", None, "", id="the same twice"),
+        pytest.param("another", 400, "rule: two-tokens", id="B-23 two that differ, both good"),
+        pytest.param("Basic eDp4", 401, "must be `Bearer`", id="B-23 its own is none"),
+    ],
+)
+async def test_two_tokens(idp: Issuer, authentication: Authentication, own: str, code: int | None, why: str) -> None:
+    tunnels, another = idp.sign(NOW), idp.sign(NOW, sub="another")
+    value = {"the same": f"Bearer {tunnels}", "another": f"Bearer {another}"}.get(own, own)
+    flow, exchange = begun((b"Authorization", value.encode()), tunnel_token=Secret(tunnels))
+    await run(authentication, flow)
+    assert (flow.response is None) == (exchange.identity is not None) == (code is None)
+    assert flow.response is None or (flow.response.status_code, why in status(flow)["message"]) == (code, True)
+    state = str(flow.get_state())
+    assert tunnels not in state and another not in state
 
 
 async def test_a_settled_flow_still_loses_its_token(idp: Issuer, authentication: Authentication) -> None:

@@ -30,6 +30,7 @@ LARGER_ADDONS = {
     "addons/access.py": "waits for the store where access is on request",
     "addons/approvals.py": "asks, waits, and remembers what the cluster declined",
     "addons/capture.py": "seven hooks: a record follows a flow from its first event to its last",
+    "addons/connections.py": "what client connections lead to, not an addon",
     "addons/exchange.py": "a field for every step, not an addon",
     "addons/gateway.py": "the composition of a worker, not an addon",
     "addons/parts.py": "the composition of what a worker has, not an addon",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
 import ssl
@@ -19,7 +20,7 @@ from addons.exchange import exchange_of
 from addons.perimeter import Perimeter
 from addons.refusal import settled
 from addons.tls import Tls
-from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
+from tests.support.proxy import HOST, Upstream, Worker, everything, get, open_tunnel, upstream, worker
 
 
 class PassAll:
@@ -27,6 +28,13 @@ class PassAll:
 
     def __init__(self) -> None:
         self.seen: list[str] = []
+        self.tokens: list[str] = []
+        """That the tunnel of each request was opened with."""
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        token = exchange_of(flow).tunnel_token
+        self.tokens.append("" if token is None else token.reveal())
+        assert "proxy-authorization" not in flow.request.headers
 
     def request(self, flow: http.HTTPFlow) -> None:
         self.seen.append(exchange_of(flow).intent or flow.request.path)
@@ -56,6 +64,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Worker, U
 @pytest.fixture(autouse=True)
 def fresh(behind: tuple[Worker, Upstream]) -> None:
     GATES.seen.clear()
+    GATES.tokens.clear()
     behind[1].requests.clear()
 
 
@@ -207,11 +216,82 @@ def test_b03_the_upstream_port_cannot_be_dialled_by_its_own_address(behind: tupl
     assert answer.startswith(b"HTTP/1.1 403")
 
 
-@pytest.mark.parametrize("url", [f"http://{HOST}/version", f"https://{HOST}/version", f"http://{HOST}:443/version"])
+BASIC = f"Proxy-Authorization: Basic {base64.b64encode(b'x:a.b.c').decode()}"
+
+
+@pytest.mark.parametrize("header", [BASIC, "proxy-authorization: bearer a.b.c"])
+def test_the_token_of_connect_is_that_of_each_request_and_goes_no_further(
+    behind: tuple[Worker, Upstream], header: str
+) -> None:
+    gateway, server = behind
+    with gateway.tls(f"{HOST}:443", HOST, header) as tls:
+        kept = get("/api", "Proxy-Authorization: Basic eDpvdGhlcg==").replace(b"Connection: close\r\n", b"")
+        tls.sendall(kept + get("/api"))
+        assert everything(tls).count(b"HTTP/1.1 200") == 2
+    assert GATES.tokens == ["a.b.c", "a.b.c"]
+    sent = [name.lower() for _, _, headers, _ in server.requests for name in headers]
+    assert "host" in sent and not {"authorization", "proxy-authorization"} & set(sent)
+
+
+def test_a_tunnel_without_a_token_has_none(behind: tuple[Worker, Upstream]) -> None:
+    gateway, _ = behind
+    assert gateway.ask(get("/api", BASIC)).startswith(b"HTTP/1.1 200")
+    assert GATES.tokens == [""]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        pytest.param([BASIC, BASIC], b"there is more than one Proxy-Authorization header: send one", id="two"),
+        pytest.param(["Proxy-Authorization: Basic YS5iLmM6"], b"http://x:TOKEN@gateway", id="a user without password"),
+        pytest.param(["Proxy-Authorization: a.b.c"], b"http://x:TOKEN@gateway", id="no scheme"),
+        pytest.param(["Proxy-Authorization: Basic \xe9"], b"http://x:TOKEN@gateway", id="no ASCII"),
+        pytest.param(["Proxy-Authorization:"], b"http://x:TOKEN@gateway", id="empty"),
+    ],
+)
+def test_b23_what_is_no_token_opens_no_tunnel(
+    behind: tuple[Worker, Upstream], headers: list[str], reason: bytes
+) -> None:
+    gateway, server = behind
+    before = server.connections
+    raw, answer = gateway.connect(f"{HOST}:443", *headers)
+    line, _, rest = answer.partition(b"\r\n")
+    assert line.startswith(b"HTTP/1.1 407 Proxy Authentication Required: ") and reason in line, answer
+    assert b'proxy-authenticate: Basic realm="chaperone"' in rest
+    raw.sendall(f"GET https://{HOST}/version HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+    assert status_of(everything(raw))["code"] == 403
+    raw.close()
+    assert server.connections == before
+
+
+@pytest.mark.parametrize("first", ["elsewhere.test:443", f"{HOST}:443"])
+def test_the_token_of_a_tunnel_that_was_refused_is_forgotten(behind: tuple[Worker, Upstream], first: str) -> None:
+    gateway, _ = behind
+    headers = [BASIC] if first != f"{HOST}:443" else [BASIC, BASIC]
+    raw, answer = gateway.connect(first, *headers)
+    assert answer.split()[1] in (b"403", b"407")
+    assert b" 200 " in open_tunnel(raw, f"{HOST}:443")
+    context = ssl.create_default_context(cafile=str(gateway.authority.certificate_file))
+    with context.wrap_socket(raw, server_hostname=HOST) as tls:
+        tls.sendall(get("/api"))
+        assert everything(tls).startswith(b"HTTP/1.1 200")
+    assert GATES.tokens == [""]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{HOST}/version",
+        f"https://{HOST}/version",
+        f"http://{HOST}:443/version",
+        f"https://{HOST}/clusters/test/version",
+        "/clusters/test/version",
+    ],
+)
 def test_b04_requests_without_a_tunnel_are_refused(behind: tuple[Worker, Upstream], url: str) -> None:
     gateway, server = behind
     with socket.create_connection(("127.0.0.1", gateway.port), timeout=10) as raw:
-        raw.sendall(f"GET {url} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+        raw.sendall(f"GET {url} HTTP/1.1\r\nHost: {HOST}\r\n{BASIC}\r\nConnection: close\r\n\r\n".encode())
         assert status_of(everything(raw))["code"] == 403
     assert server.requests == []
 

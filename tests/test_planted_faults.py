@@ -27,13 +27,13 @@ from addons.settings import Settings
 from addons.stack import build_stack
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.oidc import mint
-from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstream, worker
+from tests.support.proxy import HOST, TlsInTls, Upstream, Worker, everything, get, open_tunnel, upstream, worker
 
 SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
 STACK = (
-    "Limits Perimeter CredentialRemoval Tls Authentication Bindings SingleUse AccessRequests Commands Upgrades Access Rates"
-    " Guardrails SessionGuardrails Approvals Locks Masking Attempts Capture Expiry Credentials Metrics Seal"
+    "Limits Perimeter CredentialRemoval Tls Authentication Bindings SingleUse AccessRequests Commands Upgrades Access"
+    " Rates Guardrails SessionGuardrails Approvals Locks Masking Attempts Capture Expiry Credentials Metrics Seal"
 ).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.
 LIFE_CYCLE = {"load", "running", "configure", "done", "update"}
@@ -173,11 +173,38 @@ def say(gateway: Worker, request: bytes) -> bytes:
         return str(error).encode()
 
 
+def say_by_path(gateway: Worker, request: bytes) -> bytes:
+    """The same without a tunnel, on the listener that speaks TLS."""
+    try:
+        with gateway.in_tls("127.0.0.1") as tls:
+            tls.sendall(request.replace(b" /api", b" /clusters/counting/api", 1))
+            return everything(tls, 1)
+    except OSError as error:
+        return str(error).encode()
+
+
+def say_in_tls(gateway: Worker, request: bytes) -> bytes:
+    """The same in a tunnel, on the listener that speaks TLS."""
+    try:
+        with gateway.in_tls("127.0.0.1") as outer:
+            outer.settimeout(2)
+            open_tunnel(outer, f"{HOST}:443")
+            inner = TlsInTls(outer, gateway.trust(), HOST)
+            inner.sendall(request)
+            return inner.everything()
+    except OSError as error:
+        return str(error).encode()
+
+
+WAYS = {"tunnel": say, "path": say_by_path, "tunnel in TLS": say_in_tls}
+
+
 def test_without_a_fault_everything_passes(behind: tuple[Worker, Upstream, str]) -> None:
     gateway, server, token = behind
     for name, request in requests(token).items():
-        assert SECRET.encode() in say(gateway, request), name
-    assert len(server.requests) == 4
+        for way, ask in WAYS.items():
+            assert SECRET.encode() in ask(gateway, request), (name, way)
+    assert len(server.requests) == 4 * len(WAYS)
     assert {addon for addon, _ in PLANT.hooks} == set(STACK)
 
 
@@ -190,21 +217,25 @@ FORWARDS_NOTHING = (
 ).split()
 
 
-def test_a_fault_in_any_hook_lets_nothing_through(behind: tuple[Worker, Upstream, str]) -> None:
+EVERY_KIND = (("tunnel", "get watch post exec"), ("path", "get exec"), ("tunnel in TLS", "get"))
+
+
+@pytest.mark.parametrize(("way", "asked"), EVERY_KIND)
+def test_a_fault_in_any_hook_lets_nothing_through(behind: tuple[Worker, Upstream, str], way: str, asked: str) -> None:
     """Nothing is forwarded when a hook before forwarding fails; nothing comes back when one after it does."""
     gateway, server, token = behind
-    kinds = requests(token)
+    kinds = {kind: request for kind, request in requests(token).items() if kind in asked.split()}
     for where in PLANT.hooks:
         PLANT.at = where
         for kind, request in kinds.items():
             server.requests.clear()
             PLANT.ran.discard(where)
-            received = say(gateway, request)
-            if where[1] in FORWARDS_NOTHING:
+            received = WAYS[way](gateway, request)
+            if where[1] in FORWARDS_NOTHING and (way, where[1]) != ("path", "http_connect"):
                 assert where in PLANT.ran, where
                 assert server.requests == [], (where, kind, received)
             sent_before = where[1] in TOO_LATE or (where[1], kind) == ("response", "watch")
             if where in PLANT.ran and not sent_before:
                 assert SECRET.encode() not in received, (where, kind)
         PLANT.at = None
-    assert SECRET.encode() in say(gateway, kinds["get"]), "and afterwards it serves again"
+    assert SECRET.encode() in WAYS[way](gateway, kinds["get"]), "and afterwards it serves again"

@@ -62,6 +62,43 @@ def test_the_listener_of_probes_is_one_of_its_own(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "mitm.conf").health_port == 0, "two free ones"
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        pytest.param("tls_listen_port: 8080\n", ["1 tls_listen_port must be another than listen_port"], id="same port"),
+        pytest.param("tls_listen_port: 8082\n", ["1 health_port must be another than tls_listen_port"], id="probes"),
+        pytest.param("tls_certificate: a\n", ["1 tls_certificate and tls_key belong together"], id="no key"),
+        pytest.param("workers: 1\ntls_key: a\n", ["2 tls_certificate and tls_key belong together"], id="key alone"),
+        pytest.param(
+            "tls_certificate: a\ntls_key: b\ntls_names: [c]\n",
+            ["3 tls_names are for a certificate that the gateway makes; tls_certificate has its own"],
+            id="names for nothing",
+        ),
+        pytest.param(
+            "listen_host: 0.0.0.0\ntls_listen_port: 8443\n",
+            ["2 tls_names is missing: by which names do agents reach this port?"],
+            id="no name",
+        ),
+        pytest.param("tls_names: ['*']\n", None, id="no name at all"),
+        pytest.param("tls_names: [Upper.test]\n", None, id="upper case"),
+    ],
+)
+def test_what_the_tls_listener_needs(text: str, why: list[str] | None, tmp_path: Path) -> None:
+    found = mistakes(tmp_path, text)
+    assert found == why or (why is None and "String should match pattern" in found[0])
+
+
+def test_the_tls_listener(tmp_path: Path) -> None:
+    file = tmp_path / "mitm.conf"
+    file.write_text("listen_port: 0\ntls_listen_port: 0\nhealth_port: 0\ntls_names: [a.test, 10.0.0.1, 'fd00::1']\n")
+    assert load_settings(file).own_names == ["a.test", "10.0.0.1", "fd00::1"]
+    file.write_text("listen_host: 10.0.0.1\ntls_listen_port: 8443\n")
+    assert load_settings(file).own_names == ["10.0.0.1"]
+    file.write_text("listen_host: 0.0.0.0\ntls_listen_port: 8443\ntls_certificate: a\ntls_key: /b\n")
+    loaded = load_settings(file)
+    assert (loaded.tls_certificate, loaded.tls_key) == (str(tmp_path / "a"), "/b")
+
+
 def test_unreadable_files(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfiguration, match="cannot be read"):
         load_settings(tmp_path / "missing.conf")

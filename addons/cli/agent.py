@@ -30,7 +30,7 @@ from addons.edge.kubeconfigs import read_kubeconfig
 from addons.edge.rulefiles import read_rules
 from addons.edge.sign_in import TokenCache, current_token
 from addons.edge.token_exchange import session_token
-from addons.settings import load_settings
+from addons.settings import Settings, load_settings
 
 _NO_SUCH_COMMAND = 127
 
@@ -39,6 +39,8 @@ def kubeconfig(
     connection: str,
     *,
     gateway: str,
+    gateway_ca: Path | None = None,
+    without_proxy: bool = False,
     token_file: str = "",
     namespace: str = "",
     intent: str = "",
@@ -58,7 +60,11 @@ def kubeconfig(
     connection
         Name of the cluster in rules/connections.
     gateway
-        URL of the gateway as agents reach it.
+        URL of the gateway as agents reach it: http://, or https:// for the port that speaks TLS.
+    gateway_ca
+        File with the CA of the gateway's own certificate, where `tls_certificate` names one.
+    without_proxy
+        For clients that know no proxy: the gateway itself is the server, at https://GATEWAY/clusters/NAME.
     token_file
         Where the agent finds its OIDC token. Without it, kubectl asks `chaperone token`.
     namespace
@@ -75,16 +81,21 @@ def kubeconfig(
         The gateway's configuration file.
     """
     settings = load_settings(conf)
-    if urlsplit(gateway).scheme not in ("http", "https") or not urlsplit(gateway).hostname:
-        raise ValueError(f"--gateway {gateway}: give a URL such as http://chaperone.internal:{settings.listen_port}")
-    ca = (Path(settings.certs) / CERTIFICATE_FILE).read_bytes()
+    _check_gateway(gateway, settings, without_proxy)
     options = ["--issuer", issuer, "--client-id", client_id] if issuer else []
     if console:
         options += ["--token-file", token_file] if token_file else []
         options += ["--console", console, "--connection", connection, *(["--intent", intent] if intent else [])]
         token_file = ""
     found = make_kubeconfig(
-        _connection(settings.rules, connection), ca, gateway, token_file, namespace, intent, options
+        _connection(settings.rules, connection),
+        _authorities(settings, gateway, gateway_ca, without_proxy),
+        gateway,
+        token_file,
+        namespace,
+        intent,
+        signed_in=options,
+        by_path=without_proxy,
     )
     print(yaml.safe_dump(found, sort_keys=False), end="")
 
@@ -174,6 +185,25 @@ def run(
     chosen = way(read_kubeconfig(file), str(file.absolute().parent), context, intent)
     with tempfile.TemporaryDirectory(prefix="chaperone-run-") as folder:
         return _run(command, {**os.environ, **_prepared(chosen, Path(folder))})
+
+
+def _check_gateway(gateway: str, settings: Settings, without_proxy: bool) -> None:
+    parts = urlsplit(gateway)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"--gateway {gateway}: give a URL such as http://chaperone.internal:{settings.listen_port}")
+    if without_proxy and parts.scheme != "https":
+        raise ValueError(f"--gateway {gateway}: without a proxy it is an https:// URL, of `tls_listen_port`")
+
+
+def _authorities(settings: Settings, gateway: str, gateway_ca: Path | None, without_proxy: bool) -> bytes:
+    """The CAs to trust: the one that intercepts, and that of the gateway's own certificate if it is another."""
+    ours = (Path(settings.certs) / CERTIFICATE_FILE).read_bytes()
+    if not settings.tls_certificate or not gateway.startswith("https:"):
+        return ours
+    if gateway_ca is None:
+        raise ValueError(f"--gateway-ca: give the CA of {settings.tls_certificate}, which agents have to trust")
+    own = gateway_ca.read_bytes()
+    return own if without_proxy else ours + b"\n" + own
 
 
 def _connection(rules: list[str], name: str) -> Connection:

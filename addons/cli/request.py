@@ -104,12 +104,18 @@ def _send(
     chosen = way(read_kubeconfig(file), str(file.absolute().parent), context)
     trust = ssl.create_default_context(cadata=chosen.ca.decode("ascii"))
     bearer = {"Authorization": f"Bearer {_token(chosen, token_file)}"}
-    server = chosen.document["clusters"][0]["cluster"]["server"]
     try:
-        with httpx.Client(proxy=chosen.gateway, verify=trust, trust_env=False, timeout=_SECONDS) as client:
-            return client.request(method, f"{server}{path}", json=body, headers=bearer)
+        with httpx.Client(proxy=_proxy(chosen, trust), verify=trust, trust_env=False, timeout=_SECONDS) as client:
+            return client.request(method, f"{chosen.server}{path}", json=body, headers=bearer)
     except httpx.HTTPError as error:
-        raise ConnectionError(f"the gateway at {chosen.gateway} does not answer: {error}") from error
+        raise ConnectionError(f"the gateway at {chosen.gateway or chosen.server} does not answer: {error}") from error
+
+
+def _proxy(chosen: Way, trust: ssl.SSLContext) -> httpx.Proxy | None:
+    """None where the server is the gateway itself."""
+    if not chosen.gateway:
+        return None
+    return httpx.Proxy(chosen.gateway, ssl_context=trust if chosen.gateway.startswith("https:") else None)
 
 
 def _token(chosen: Way, token_file: Path | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,6 +31,7 @@ def up(
     conf: Path = Path("mitm.conf"),
     workers: int | None = None,
     listen_port: int | None = None,
+    tls_listen_port: int | None = None,
     health_port: int | None = None,
     check: bool = False,
     worker: Annotated[int | None, Parameter(show=False)] = None,
@@ -44,6 +46,8 @@ def up(
         Processes that share the port, instead of the number in the file.
     listen_port
         Port to listen on, instead of the one in the file; 0 takes a free one.
+    tls_listen_port
+        Port of the listener that speaks TLS, likewise.
     health_port
         Port of /healthz and /readyz, instead of the one in the file; 0 takes a free one.
     check
@@ -51,15 +55,22 @@ def up(
     """
     forbid_dumps()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to reload; workers inherit it
-    chosen: dict[str, Any] = {"workers": workers, "listen_port": listen_port, "health_port": health_port}
+    chosen: dict[str, Any] = {
+        "workers": workers,
+        "listen_port": listen_port,
+        "tls_listen_port": tls_listen_port,
+        "health_port": health_port,
+    }
     settings, problems = read_settings(conf, {key: value for key, value in chosen.items() if value is not None})
     prepared = _collected(problems, lambda: gateway.prepare(settings))
-    bind = partial(_bind, shared=settings.workers > 1, conf=conf)
-    proxy = _collected(problems, lambda: bind("listen_port", settings.listen_host, settings.listen_port))
-    health = _collected(problems, lambda: bind("health_port", settings.health_host, settings.health_port))
-    if prepared is None or proxy is None or health is None or problems:
-        raise InvalidConfiguration(problems)
-    with proxy, health:
+    with contextlib.ExitStack() as until_the_end:
+        bound: dict[str, socket.socket] = {}
+        for key, host, port in _listeners(settings):
+            bind = partial(_bind, key, host, port, shared=settings.workers > 1, conf=conf)
+            if (taken := _collected(problems, bind)) is not None:
+                bound[key] = until_the_end.enter_context(taken)
+        if prepared is None or problems:
+            raise InvalidConfiguration(problems)
         if check:
             print(f"{conf}: no problems; {prepared.summary()}")
             return 0
@@ -67,9 +78,19 @@ def up(
             clear_live(Path(settings.state))
             clear_reports(Path(settings.state))
         if worker is None and settings.workers > 1:  # bound but not listening: it keeps the ports for the workers
-            ports = {"--listen-port": proxy.getsockname()[1], "--health-port": health.getsockname()[1]}
+            ports = {f"--{key.replace('_', '-')}": taken.getsockname()[1] for key, taken in bound.items()}
             return _supervise(conf, settings.workers, ports)
-        return _run(settings, prepared, gateway.Sockets(proxy=proxy, health=health), worker or 0)
+        proxy, tls_proxy, health = (bound.get(key) for key in ("listen_port", "tls_listen_port", "health_port"))
+        assert proxy is not None and health is not None, "each is bound, or a problem"
+        return _run(settings, prepared, gateway.Sockets(proxy=proxy, tls_proxy=tls_proxy, health=health), worker or 0)
+
+
+def _listeners(settings: Settings) -> Iterator[tuple[str, str, int]]:
+    """The setting, host and port of each."""
+    yield "listen_port", settings.listen_host, settings.listen_port
+    if settings.tls_listen_port is not None:
+        yield "tls_listen_port", settings.listen_host, settings.tls_listen_port
+    yield "health_port", settings.health_host, settings.health_port
 
 
 def _run(settings: Settings, prepared: gateway.Prepared, sockets: gateway.Sockets, worker: int) -> int:

@@ -59,9 +59,13 @@ def intent_of(fields: Iterable[tuple[bytes, bytes]]) -> str:
 
 def host_matches(host_header: str, host: str, port: int) -> bool:
     """True if a Host header names the CONNECT target; port 443 may be left out (RFC 9110, section 7.2)."""
-    wanted = f"[{host}]" if ":" in host else host
-    got = host_header.lower()
-    return got == f"{wanted}:{port}" or (port == 443 and got == wanted)
+    return host_header.lower() in (authority(host, port), authority(host, port, always=True))
+
+
+def authority(host: str, port: int, always: bool = False) -> str:
+    """A server as clients name it: host:port, without port 443 unless it is there `always`."""
+    name = f"[{host}]" if ":" in host else host
+    return name if port == 443 and not always else f"{name}:{port}"
 
 
 def _kept(fields: Fields, hop_by_hop: frozenset[bytes]) -> Iterable[tuple[bytes, bytes]]:

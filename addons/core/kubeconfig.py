@@ -12,10 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
+from addons.core.cluster_path import path_of, split
 from addons.core.connection import Connection
+from addons.core.headers import authority
 
 EXEC_VERSION = "client.authentication.k8s.io/v1"
 _AS = "agent"
@@ -34,17 +37,20 @@ def kubeconfig(
     namespace: str = "",
     intent: str = "",
     signed_in: Sequence[str] = (),
+    by_path: bool = False,
 ) -> dict[str, Any]:
     """A kubeconfig for `connection` by way of `gateway` (a URL); `ca` is the gateway's, PEM.
+
+    With `by_path`, the gateway is no proxy but the server itself. Raises ValueError for a name that no path can say.
 
     The token is read from `token_file` by whoever uses it; without one `chaperone token` says it, with the options
     `signed_in` that name a sign-in. `intent` is what the agent says it is doing.
     """
-    cluster = {
-        "server": f"https://{_authority(connection)}",
-        "certificate-authority-data": base64.b64encode(ca).decode(),
-        "proxy-url": gateway,
-    }
+    if by_path:
+        server = {"server": f"{gateway.rstrip('/')}{path_of(connection.name)}"}
+    else:
+        server = {"server": f"https://{authority(connection.host, connection.port)}", "proxy-url": gateway}
+    cluster = {**server, "certificate-authority-data": base64.b64encode(ca).decode()}
     user: dict[str, Any] = {"tokenFile": token_file} if token_file else {"exec": _plugin(signed_in)}
     context = {"cluster": connection.name, "user": _AS} | ({"namespace": namespace} if namespace else {})
     return {
@@ -67,7 +73,8 @@ class Way:
     """How a kubeconfig leads to its cluster."""
 
     gateway: str
-    """URL of the proxy."""
+    """URL of the proxy; empty where the gateway is the server itself."""
+    server: str
     ca: bytes
     """PEM."""
     document: Mapping[str, Any]
@@ -83,8 +90,8 @@ def way(document: Mapping[str, Any], folder: str, context: str = "", intent: str
     chosen = entry(document, "context", name)
     cluster_name, user_name = (str(chosen.get(key) or "") for key in ("cluster", "user"))
     cluster, user = entry(document, "cluster", cluster_name), entry(document, "user", user_name)
-    gateway = str(cluster.get("proxy-url") or "")
-    if not gateway:
+    gateway, server = str(cluster.get("proxy-url") or ""), str(cluster.get("server") or "")
+    if not gateway and split(urlsplit(server).path) is None:
         raise UnusableKubeconfig(f"cluster {cluster_name} has no proxy-url: it does not lead through a gateway")
     alone = {
         **document,
@@ -93,7 +100,7 @@ def way(document: Mapping[str, Any], folder: str, context: str = "", intent: str
         "contexts": [{"name": name, "context": chosen}],
         "current-context": name,
     }
-    return Way(gateway=gateway, ca=_ca(cluster, cluster_name), document=alone)
+    return Way(gateway=gateway, server=server, ca=_ca(cluster, cluster_name), document=alone)
 
 
 def environment(way: Way, kubeconfig: str, own_ca: str, bundle: str) -> dict[str, str]:
@@ -101,7 +108,7 @@ def environment(way: Way, kubeconfig: str, own_ca: str, bundle: str) -> dict[str
 
     `own_ca` is a file with the gateway's CA alone, `bundle` one with every CA that is trusted.
     """
-    proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), way.gateway)
+    proxies = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), way.gateway) if way.gateway else {}
     bundles = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO"), bundle)
     return {**proxies, **bundles, "NODE_EXTRA_CA_CERTS": own_ca, "KUBECONFIG": kubeconfig}
 
@@ -127,11 +134,6 @@ def _plugin(options: Sequence[str]) -> dict[str, Any]:
         "args": ["token", *options],
         "interactiveMode": "Never",
     }
-
-
-def _authority(connection: Connection) -> str:
-    host = f"[{connection.host}]" if ":" in connection.host else connection.host
-    return host if connection.port == 443 else f"{host}:{connection.port}"
 
 
 def _absolute(user: Mapping[str, Any], folder: str) -> dict[str, str]:

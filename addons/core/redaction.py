@@ -31,6 +31,7 @@ _CREDENTIAL_PARAMETERS = frozenset(
     ).split()
 )
 _BEARER = re.compile(rb"(" + re.escape(BEARER_SUBPROTOCOL.encode()) + rb")[^,\s]*", re.IGNORECASE)
+_BASIC = re.compile(rb"(\bbasic\s+)[\w+/=.-]{8,}", re.IGNORECASE)
 _TOKENS = re.compile(r"k8s-aws-v1\.[\w.%-]+|eyJ[\w-]{6,}\.eyJ[\w-]+\.[\w-]*")
 
 
@@ -86,7 +87,7 @@ def _scrub_header(name: bytes, value: bytes) -> tuple[bytes, bytes]:
         return name, _BEARER.sub(rb"\1" + _SCRUBBED, value)
     if holds_token(value):
         return name, scrub_text(value.decode("latin-1")).encode("latin-1")
-    return name, value
+    return name, _BASIC.sub(rb"\1" + _SCRUBBED, value)  # in a header whose name was malformed, or folded into another
 
 
 def _scrub_pair(pair: str) -> str:

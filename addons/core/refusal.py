@@ -1,9 +1,9 @@
 """A refusal an agent can act on, as a `metav1.Status`.
 
 Source: https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md
-(Response Status Kind). Codes: 403 policy, 429 while an approval is pending, 503 when the gateway cannot judge, 413 too
-large to inspect, 431 a head without end, 400 ambiguous, 401 only for the caller's own token. Never 422: clients treat
-it as their own mistake.
+(Response Status Kind). Codes: 403 policy, 404 no such cluster, 429 while an approval is pending, 503 when the gateway
+cannot judge, 413 too large to inspect, 431 a head without end, 400 ambiguous, 401 only for the caller's own token.
+Never 422: clients treat it as their own mistake.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ _REASONS = {
     400: "BadRequest",
     401: "Unauthorized",
     403: "Forbidden",
+    404: "NotFound",
     405: "MethodNotAllowed",
     413: "RequestEntityTooLarge",
     415: "UnsupportedMediaType",

@@ -1,8 +1,10 @@
 """Reads a bearer token before anything in it is believed: the header field, its shape, its JOSE header, its issuer.
 
+A caller gives it with each request, or once for all of a tunnel, in the Proxy-Authorization of its CONNECT.
+
 Stricter than the specifications wherever two readers could differ. Nothing here verifies a signature.
-Sources: RFC 6750, section 2.1; JSON Web Signature (RFC 7515), sections 4.1 and 7.1; RFC 8725 (JWT Best Current
-Practices), sections 3.1, 3.10 and 3.11.
+Sources: RFC 6750, section 2.1; RFC 7617, section 2 (Basic); JSON Web Signature (RFC 7515), sections 4.1 and 7.1; RFC
+8725 (JWT Best Current Practices), sections 3.1, 3.10 and 3.11.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 
 from addons.core.claims import RejectedToken
 from addons.core.identity_provider import IdentityProvider
+from addons.core.secret import Secret
 
 MAX_TOKEN = 16 * 1024
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
@@ -34,6 +37,10 @@ class UnverifiedToken:
     iss: str
 
 
+class TwoTokens(ValueError):
+    """A request came with two different tokens."""
+
+
 def bearer_token(authorization: Sequence[str]) -> str:
     """The token in a request's Authorization values, of which there must be exactly one. Raises RejectedToken."""
     if not authorization:
@@ -41,10 +48,42 @@ def bearer_token(authorization: Sequence[str]) -> str:
     if len(authorization) > 1:
         raise RejectedToken("there is more than one Authorization header")
     scheme, _, token = authorization[0].partition(" ")
-    if scheme.lower() not in ("bearer", "dpop") or not token or " " in token or not token.isprintable():
+    if scheme.lower() not in ("bearer", "dpop") or not _is_one_word(token):
         raise RejectedToken(
             "the Authorization header must be `Bearer` (or `DPoP`) and one token, one space between them"
         )
+    return token
+
+
+def tunnel_token(proxy_authorization: Sequence[str]) -> str | None:
+    """The token in a CONNECT's Proxy-Authorization values: a Basic password, or a Bearer token. None without any.
+
+    Raises RejectedToken with one line of ASCII: of such an answer, clients show the reason phrase alone.
+    """
+    if not proxy_authorization:
+        return None
+    if len(proxy_authorization) > 1:
+        raise RejectedToken("there is more than one Proxy-Authorization header: send one")
+    scheme, _, token = proxy_authorization[0].partition(" ")
+    if scheme.lower() == "basic":
+        token = _password(token)
+    if scheme.lower() not in ("basic", "bearer") or not _is_one_word(token):
+        raise RejectedToken("give your token as the password of the proxy's URL: http://x:TOKEN@gateway")
+    if len(token) > MAX_TOKEN:
+        raise RejectedToken(f"your token is longer than {MAX_TOKEN} characters")
+    return token
+
+
+def request_token(authorization: Sequence[str], tunnels: Secret | None) -> str:
+    """The token of a request: its own, or the one that its tunnel was opened with. Raises RejectedToken.
+
+    Raises TwoTokens when it has both and they differ: whichever was taken, the caller might mean the other.
+    """
+    if not authorization and tunnels is not None:
+        return tunnels.reveal()
+    token = bearer_token(authorization)
+    if tunnels not in (None, Secret(token)):
+        raise TwoTokens("the token in Authorization is another than the one its tunnel was opened with")
     return token
 
 
@@ -90,6 +129,18 @@ def expected_tokens(providers: Iterable[IdentityProvider]) -> str:
         f"{provider.issuer} for the audience {' or '.join(provider.audiences)}" for provider in providers
     )
     return f"get a new token from {wanted} and send it as the token of your kubeconfig user (Authorization: Bearer)"
+
+
+def _is_one_word(token: str) -> bool:
+    return bool(token) and " " not in token and token.isprintable()
+
+
+def _password(credentials: str) -> str:
+    """What follows the first colon; nothing of what is not a user and a password in base64."""
+    try:
+        return base64.b64decode(credentials, validate=True).decode("ascii").partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def base64url(text: str) -> bytes:

@@ -17,6 +17,7 @@ import orjson
 from addons.core.authorization import Bearer, with_bearer
 from addons.core.connection import Connection
 from addons.core.guardrails.effective import Unanswered
+from addons.core.headers import authority
 from addons.edge.tls import client_context
 
 MAX_BYTES = 16 * 1024 * 1024
@@ -92,7 +93,6 @@ class ApiServer:
 def _client(connection: Connection, context: ssl.SSLContext) -> httpx.AsyncClient:
     """No proxy, redirect or compression."""
     host, port = connection.address
-    name = f"[{connection.host}]" if ":" in connection.host else connection.host
     return httpx.AsyncClient(
         base_url=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         verify=context,
@@ -100,5 +100,9 @@ def _client(connection: Connection, context: ssl.SSLContext) -> httpx.AsyncClien
         follow_redirects=False,
         timeout=_TIMEOUT,
         limits=httpx.Limits(max_connections=32, max_keepalive_connections=8),
-        headers={"Host": f"{name}:{connection.port}", "Accept-Encoding": "identity", "User-Agent": "kube-chaperone"},
+        headers={
+            "Host": authority(connection.host, connection.port, always=True),
+            "Accept-Encoding": "identity",
+            "User-Agent": "kube-chaperone",
+        },
     )

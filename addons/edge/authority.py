@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from addons.core.problem import InvalidConfiguration, Problem
@@ -27,10 +27,11 @@ _LEAF_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A server certificate and its own key."""
+    """A server certificate, its own key, and the certificates between it and a CA that clients trust."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+    between: tuple[x509.Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,13 @@ class Authority:
     certificate_file: Path
     _key: ec.EllipticCurvePrivateKey
 
-    def leaf(self, host: str, now: datetime.datetime) -> Leaf:
-        """A certificate for `host` (DNS name or IP address), valid from an hour ago for a week."""
+    def leaf(self, host: str, now: datetime.datetime, *others: str) -> Leaf:
+        """A certificate for `host` and `others` (DNS names or IP addresses), valid from an hour ago for a week."""
+        names = [_general_name(name) for name in (host, *others)]
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(host[:64]), self.certificate.subject, key, now, _LEAF_DAYS)
         certificate = (
-            builder.add_extension(x509.SubjectAlternativeName([_general_name(host)]), critical=False)
+            builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)

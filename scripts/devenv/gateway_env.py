@@ -36,6 +36,8 @@ class GatewayEnv:
 
     folder: Path
     gateway_url: str
+    tls_url: str
+    """The same in TLS; empty without `tls_listen_port`."""
     health_url: str
     """Of /healthz and /readyz."""
     gateway_ca: Path
@@ -172,6 +174,7 @@ def start_gateway(
     started = GatewayEnv(
         folder=folder,
         gateway_url=str(ready["proxy"]),
+        tls_url=str(ready.get("tls_proxy", "")),
         health_url=str(ready["health"]),
         gateway_ca=Path(ready["ca"]),
         api_url=f"https://{upstream.host}",

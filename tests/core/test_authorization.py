@@ -3,7 +3,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.core.authorization import Bearer, has_authorization, take_authorization, with_authorization, with_bearer
+from addons.core.authorization import (
+    Bearer,
+    has_authorization,
+    take_authorization,
+    take_proxy_authorization,
+    with_authorization,
+    with_bearer,
+)
 from addons.core.secret import Secret
 
 HOST = (b"Host", b"a")
@@ -16,6 +23,12 @@ fields = st.lists(st.tuples(names, st.binary(max_size=5))).map(tuple)
 def test_every_authorization_is_taken_and_the_rest_keeps_its_order() -> None:
     assert take_authorization((ONE, HOST, TWO)) == ((HOST,), ["Bearer \udcff", "Basic b"])
     assert take_authorization((HOST,)) == ((HOST,), [])
+
+
+def test_proxy_authorization_is_another() -> None:
+    proxies = (b"Proxy-AUTHORIZATION", b"Basic eDpi")
+    assert take_proxy_authorization((ONE, proxies, HOST)) == ((ONE, HOST), ["Basic eDpi"])
+    assert take_authorization((proxies, ONE)) == ((proxies,), ["Bearer \udcff"])
 
 
 @given(fields)

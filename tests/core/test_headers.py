@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from addons.core.headers import ForbiddenHeader, host_matches, intent_of, scrub_request_headers
+from addons.core.headers import ForbiddenHeader, authority, host_matches, intent_of, scrub_request_headers
 
 STRIPPED = [
     (b"Impersonate-User", b"admin"),
@@ -115,3 +115,16 @@ def test_intent_is_read_and_made_printable() -> None:
 )
 def test_host_is_the_connect_target(header: str, host: str, port: int, matches: bool) -> None:
     assert host_matches(header, host, port) is matches
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "name", "whole"),
+    [
+        ("api.example", 443, "api.example", "api.example:443"),
+        ("api.example", 6443, "api.example:6443", "api.example:6443"),
+        ("::1", 443, "[::1]", "[::1]:443"),
+    ],
+)
+def test_a_server_as_clients_name_it(host: str, port: int, name: str, whole: str) -> None:
+    assert (authority(host, port), authority(host, port, always=True)) == (name, whole)
+    assert host_matches(name, host, port) and host_matches(whole, host, port)

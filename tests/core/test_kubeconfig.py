@@ -33,6 +33,15 @@ def test_the_clusters_own_address(host: str, port: int, server: str) -> None:
     assert made["clusters"][0]["cluster"]["server"] == server
 
 
+def test_without_a_proxy_the_gateway_is_the_server() -> None:
+    made = kubeconfig(CONNECTION, CA, "https://gw.test:8443/", by_path=True)
+    cluster = made["clusters"][0]["cluster"]
+    assert cluster["server"] == "https://gw.test:8443/clusters/prod"
+    assert base64.b64decode(cluster["certificate-authority-data"]) == CA and "proxy-url" not in cluster
+    with pytest.raises(ValueError, match="cannot be part of a path"):
+        kubeconfig(replace(CONNECTION, name="a/b"), CA, "https://gw.test:8443", by_path=True)
+
+
 def test_where_the_token_is() -> None:
     plugin = MADE["users"][0]["user"]["exec"]
     assert (plugin["command"], plugin["args"]) == ("chaperone", ["token"])
@@ -62,6 +71,13 @@ def test_one_context_of_several_with_an_intent() -> None:
     (user,) = found.document["users"]
     assert user["user"]["tokenFile"] == "/home/token"
     assert user["user"]["as-user-extra"] == {"reason": ["INC-2"]}
+
+
+def test_the_way_without_a_proxy() -> None:
+    found = way(kubeconfig(CONNECTION, CA, "https://gw.test:8443", "/token", by_path=True), "/home")
+    assert (found.gateway, found.server) == ("", "https://gw.test:8443/clusters/prod")
+    variables = environment(found, "/k", "/own", "/all")
+    assert "KUBECONFIG" in variables and "HTTPS_PROXY" not in variables and "https_proxy" not in variables
 
 
 def test_an_absolute_path_stays() -> None:

@@ -27,6 +27,13 @@ def test_credential_headers(name: str) -> None:
     assert scrub_headers([plain, (name.encode(), b"Bearer s3cret")]) == (plain, (name.encode(), b"[scrubbed]"))
 
 
+@pytest.mark.parametrize("name", [b"Proxy-Authorization ", b"X-Folded"])
+def test_basic_credentials_in_a_header_of_another_name(name: bytes) -> None:
+    folded = b"a\r\n Proxy-Authorization: basic eDpleUpoYkdjaU9pSlNVek"
+    assert scrub_headers([(name, folded)]) == ((name, b"a\r\n Proxy-Authorization: basic [scrubbed]"),)
+    assert scrub_headers([(b"User-Agent", b"basic client/1.0")]) == ((b"User-Agent", b"basic [scrubbed]"),)
+
+
 def test_a_header_without_a_token_stays_as_it_is() -> None:
     assert scrub_headers([(b"X-Note", b"nothing to hide")]) == ((b"X-Note", b"nothing to hide"),)
 

@@ -10,7 +10,18 @@ from hypothesis import strategies as st
 
 from addons.core.claims import RejectedToken
 from addons.core.identity_provider import IdentityProvider
-from addons.core.token import MAX_TOKEN, UnverifiedToken, bearer_token, decode_object, expected_tokens, read_token
+from addons.core.secret import Secret
+from addons.core.token import (
+    MAX_TOKEN,
+    TwoTokens,
+    UnverifiedToken,
+    bearer_token,
+    decode_object,
+    expected_tokens,
+    read_token,
+    request_token,
+    tunnel_token,
+)
 
 
 def part(value: object) -> str:
@@ -53,6 +64,79 @@ def test_bearer(value: str, found: str) -> None:
 def test_no_bearer(values: list[str], reason: str) -> None:
     with pytest.raises(RejectedToken, match=reason):
         bearer_token(values)
+
+
+def basic(credentials: str) -> str:
+    return "Basic " + base64.b64encode(credentials.encode("latin-1")).decode()
+
+
+@pytest.mark.parametrize(
+    ("values", "found"),
+    [
+        pytest.param([], None, id="none"),
+        pytest.param([basic("x:a.b.c")], "a.b.c", id="Basic"),
+        pytest.param([basic("x:a.b.c").replace("Basic", "bASIC")], "a.b.c", id="the scheme in another case"),
+        pytest.param([basic(":a.b.c")], "a.b.c", id="no user"),
+        pytest.param([basic("x:a:b")], "a:b", id="the first colon"),
+        pytest.param(["Bearer a.b.c"], "a.b.c", id="Bearer"),
+        pytest.param([basic("x:" + "a" * MAX_TOKEN)], "a" * MAX_TOKEN, id="the longest"),
+    ],
+)
+def test_the_token_of_a_tunnel(values: list[str], found: str | None) -> None:
+    assert tunnel_token(values) == found
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        pytest.param(["Bearer a", "Bearer a"], "more than one Proxy-Authorization", id="B-23 two headers"),
+        pytest.param([basic("a.b.c")], "http://x:TOKEN@gateway", id="a user alone"),
+        pytest.param([basic("a.b.c:")], "http://x:TOKEN@gateway", id="the token as the user"),
+        pytest.param([basic("x:a b")], "http://x:TOKEN@gateway", id="a space in it"),
+        pytest.param([basic("x:a\nb")], "http://x:TOKEN@gateway", id="a line feed in it"),
+        pytest.param([basic("x:\xe9")], "http://x:TOKEN@gateway", id="no ASCII"),
+        pytest.param(["Basic x:a.b.c"], "http://x:TOKEN@gateway", id="no base64"),
+        pytest.param(["Basic " + basic("x:a")], "http://x:TOKEN@gateway", id="two schemes"),
+        pytest.param(["Basic  eDph"], "http://x:TOKEN@gateway", id="two spaces"),
+        pytest.param(["Basic"], "http://x:TOKEN@gateway", id="a scheme alone"),
+        pytest.param([""], "http://x:TOKEN@gateway", id="empty"),
+        pytest.param(["Bearer"], "http://x:TOKEN@gateway", id="no token"),
+        pytest.param(["Bearer \udce9"], "http://x:TOKEN@gateway", id="an undecodable byte"),
+        pytest.param(["Negotiate YQ=="], "http://x:TOKEN@gateway", id="another scheme"),
+        pytest.param(["Digest username=a"], "http://x:TOKEN@gateway", id="Digest"),
+        pytest.param(["Bearer " + "a" * (MAX_TOKEN + 1)], "longer than", id="too long to keep"),
+    ],
+)
+def test_no_token_of_a_tunnel(values: list[str], reason: str) -> None:
+    with pytest.raises(RejectedToken, match=reason) as caught:
+        tunnel_token(values)
+    assert str(caught.value).isascii() and str(caught.value).isprintable(), "it is sent as a reason phrase"
+
+
+@pytest.mark.parametrize(
+    ("authorization", "tunnels", "found"),
+    [
+        pytest.param([], "t", "t", id="the tunnel's"),
+        pytest.param(["Bearer r"], None, "r", id="its own"),
+        pytest.param(["Bearer t"], "t", "t", id="the same twice"),
+    ],
+)
+def test_the_token_of_a_request(authorization: list[str], tunnels: str | None, found: str) -> None:
+    assert request_token(authorization, None if tunnels is None else Secret(tunnels)) == found
+
+
+@pytest.mark.parametrize(
+    ("authorization", "tunnels", "error"),
+    [
+        pytest.param([], None, RejectedToken, id="none"),
+        pytest.param(["Bearer r"], "t", TwoTokens, id="B-23 two that differ"),
+        pytest.param(["Basic eDp0"], "t", RejectedToken, id="B-23 its own is none, and the tunnel's no substitute"),
+        pytest.param(["Bearer t", "Bearer t"], "t", RejectedToken, id="B-23 two headers"),
+    ],
+)
+def test_no_token_of_a_request(authorization: list[str], tunnels: str | None, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        request_token(authorization, None if tunnels is None else Secret(tunnels))
 
 
 def test_read() -> None:

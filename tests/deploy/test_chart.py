@@ -36,7 +36,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
         "kubeconfigs": {"existingSecret": "chaperone-kubeconfigs"},
         "config": {"workers": 4, "hold_seconds": 5, "log_level": "warning"},
         "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/chaperone"}},
-        "service": {"type": "LoadBalancer", "port": 443, "annotations": {"a/b": "c"}},
+        "service": {"type": "LoadBalancer", "port": 443, "tlsPort": 8443, "annotations": {"a/b": "c"}},
         "persistence": {"size": "1Ti", "storageClassName": "gp3"},
         "maxUnavailable": 0,
         "networkPolicy": {
@@ -194,12 +194,36 @@ def test_the_gateway_takes_its_settings_and_writes_only_where_it_may(
     assert "/etc/chaperone/rules" in settings.rules
     assert "/etc/chaperone/rules" in mounts
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    assert ports == {"proxy": settings.listen_port, "health": settings.health_port}
+    tls = {"proxy-tls": settings.tls_listen_port} if settings.tls_listen_port is not None else {}
+    assert ports == {"proxy": settings.listen_port, "health": settings.health_port, **tls}
+    assert {port["name"]: port["targetPort"] for port in objects["Service"]["spec"]["ports"]} == {
+        name: name for name in ports if name != "health"
+    }
     assert settings.listen_host == settings.health_host == "0.0.0.0"
     probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
     assert {name: (probe["path"], probe["port"]) for name, probe in probes.items()} == {
         "startup": ("/healthz", "health"), "liveness": ("/healthz", "health"), "readiness": ("/readyz", "health"),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        ({}, ["chaperone", "chaperone.gw", "chaperone.gw.svc", "chaperone.gw.svc.cluster.local"]),
+        ({"tls_names": ["gateway.example.com"]}, ["gateway.example.com"]),
+        ({"tls_certificate": "/tls/tls.crt", "tls_key": "/tls/tls.key"}, []),
+    ],
+    ids=["its own", "others", "a certificate"],
+)
+def test_the_port_that_speaks_tls(config: dict[str, Any], names: list[str], render: Render, tmp_path: Path) -> None:
+    objects = render("gw", config=config, service={"tlsPort": 443}, agents={"namespaces": ["team-a"]})
+    (tmp_path / "mitm.conf").write_text(objects["ConfigMap"]["data"]["mitm.conf"])
+    settings, problems = read_settings(tmp_path / "mitm.conf")
+    assert (problems, settings.tls_listen_port, settings.tls_names) == ([], 8443, names)
+    policies = [each["spec"] for each in objects.values() if each["kind"] == "NetworkPolicy"]
+    [inside, outside] = sorted(policies, key=lambda spec: "ingress" in spec)
+    assert inside["egress"][1]["ports"] == [{"port": 8080}, {"port": 8443}]
+    assert outside["ingress"][0]["ports"] == [{"port": "proxy"}, {"port": "proxy-tls"}]
 
 
 @pytest.mark.parametrize(
@@ -272,6 +296,7 @@ def test_without_agents_nobody_gets_in(render: Render) -> None:
     [
         {"replicas": 2},
         {"config": {"listen_port": 1}},
+        {"config": {"tls_listen_port": 1}},
         {"config": {"state": "/tmp"}},
         {"ca": {"source": "secret"}},
         {"ca": {"source": "csi", "csi": {}}},

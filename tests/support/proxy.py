@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import http.server
 import socket
@@ -23,6 +24,7 @@ from addons.core.connection import Connection
 from addons.edge.authority import Authority, open_authority
 from addons.master import make_master, serve
 from addons.settings import FIXED
+from addons.tunnel import HttpsProxy
 
 HOST = "api.cluster.test"
 Stack = Callable[[Callable[[Client], None]], Sequence[object]]
@@ -112,28 +114,86 @@ class Worker:
     """A running gateway worker."""
 
     port: int
+    tls_port: int
     authority: Authority
     master: Master
 
-    def connect(self, target: str = f"{HOST}:443") -> tuple[socket.socket, bytes]:
+    def connect(self, target: str = f"{HOST}:443", *headers: str) -> tuple[socket.socket, bytes]:
         """A raw tunnel to `target` and the gateway's answer to CONNECT."""
         raw = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        raw.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
-        return raw, _until(raw, b"\r\n\r\n")
+        return raw, open_tunnel(raw, target, *headers)
 
-    def tls(self, target: str = f"{HOST}:443", server_name: str = HOST) -> ssl.SSLSocket:
-        """TLS inside a tunnel, trusting only the gateway's CA."""
-        raw, answer = self.connect(target)
+    def tls(self, target: str = f"{HOST}:443", server_name: str = HOST, *headers: str) -> ssl.SSLSocket:
+        """TLS inside a tunnel, trusting only the gateway's CA; `headers` are those of the CONNECT."""
+        raw, answer = self.connect(target, *headers)
         assert b" 200 " in answer.split(b"\r\n")[0], answer
-        context = ssl.create_default_context(cafile=str(self.authority.certificate_file))
+        context = self.trust()
         context.check_hostname = server_name == HOST
         return context.wrap_socket(raw, server_hostname=server_name)
+
+    @contextmanager
+    def in_tls(self, name: str, *protocols: str) -> Iterator[ssl.SSLSocket]:
+        """The listener that speaks TLS; only a certificate of the gateway's CA for `name` is accepted."""
+        with (
+            socket.create_connection(("127.0.0.1", self.tls_port), timeout=10) as raw,
+            self.trust(*protocols).wrap_socket(raw, server_hostname=name) as tls,
+        ):
+            yield tls
+
+    def trust(self, *protocols: str) -> ssl.SSLContext:
+        """What agents believe; `protocols` are offered."""
+        context = ssl.create_default_context(cafile=str(self.authority.certificate_file))
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        return context
 
     def ask(self, request: bytes, target: str = f"{HOST}:443") -> bytes:
         """The whole answer to one raw request in a tunnel of its own; `Connection: close` must be in it or it waits."""
         with self.tls(target) as tls:
             tls.sendall(request)
             return everything(tls)
+
+
+class TlsInTls:
+    """TLS over a connection that speaks TLS itself: as a socket, as far as tests need one."""
+
+    def __init__(self, outer: ssl.SSLSocket, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._outer, self._incoming, self._outgoing = outer, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.inner = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_hostname)
+        self._until_done(self.inner.do_handshake)
+
+    def sendall(self, data: bytes) -> None:
+        """Encrypted twice."""
+        self.inner.write(data)
+        self._outer.sendall(self._outgoing.read())
+
+    def everything(self) -> bytes:
+        """All bytes until the end."""
+        received = bytearray()
+        with contextlib.suppress(OSError):
+            while chunk := self._until_done(lambda: self.inner.read(65536)):
+                received += chunk
+        return bytes(received)
+
+    def _until_done[T](self, step: Callable[[], T]) -> T:
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                self._outer.sendall(self._outgoing.read())
+                if not (data := self._outer.recv(65536)):
+                    raise ConnectionResetError from None
+                self._incoming.write(data)
+            else:
+                self._outer.sendall(self._outgoing.read())
+                return done
+
+
+def open_tunnel(connection: socket.socket, target: str, *headers: str) -> bytes:
+    """The head of the answer to a CONNECT."""
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}", *headers, "", ""]
+    connection.sendall("\r\n".join(lines).encode("latin-1"))
+    return _until(connection, b"\r\n\r\n")
 
 
 def get(path: str, *headers: str, host: str = HOST) -> bytes:
@@ -161,29 +221,35 @@ def _until(connection: socket.socket, end: bytes) -> bytes:
     return received
 
 
+def _listener() -> socket.socket:
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    return listener
+
+
 @contextmanager
 def worker(
     folder: Path,
     connections: Sequence[Connection],
     stack: Callable[[Connections, Authority, Callable[[Client], None]], Sequence[object]],
 ) -> Iterator[Worker]:
-    """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own."""
+    """Run a worker around `stack(connections, authority, disconnect)` in a thread of its own, with both listeners."""
     authority = open_authority(folder / "certs", datetime.datetime.now(datetime.UTC))
     registered = Connections({(connection.host, connection.port): connection for connection in connections})
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen()
+    plain, tls = _listener(), _listener()
     started: list[Master] = []
     failed: list[BaseException] = []
 
     async def main() -> None:
         master = make_master(lambda disconnect: stack(registered, authority, disconnect), OPTIONS, 1 << 20)
-        server = await serve(master, listener)
+        servers = await serve(master, plain), await serve(master, tls, HttpsProxy)
         started.append(master)
         try:
             await master.run()
         finally:
-            server.close()
+            for server in servers:
+                server.close()
 
     def target() -> None:
         try:
@@ -199,7 +265,7 @@ def worker(
         time.sleep(0.01)
     assert started, failed
     try:
-        yield Worker(listener.getsockname()[1], authority, started[0])
+        yield Worker(plain.getsockname()[1], tls.getsockname()[1], authority, started[0])
     finally:
         started[0].shutdown()
         thread.join(10)
