@@ -6,6 +6,7 @@ provider answers is believed once, for the request that it answers.
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode, urlsplit
@@ -16,13 +17,15 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from addons.console.parts import Device, Parts, Return, SignIn
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
-from addons.core.identity_provider import is_safe_url
 from addons.core.saml import Expected, authn_request, identity_of
 from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import OAuthError, Text
 from addons.edge.saml import redirect_parameter, verified_assertion
 
 log = structlog.get_logger()
+
+_OWN_MACHINE = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[^?#]*)?(\?[^#]*)?", re.DOTALL)
+"""What every reader of addresses takes for the machine that the browser runs on; what is added is for the query."""
 
 
 class AuthorizeRequest(BaseModel):
@@ -53,16 +56,11 @@ def checked(parts: Parts, request: AuthorizeRequest) -> Return:
     """Where the browser may go back to: this machine's own address alone. Raises OAuthError."""
     if request.client_id != parts.console.audience:
         raise OAuthError("invalid_client", "the client is not known here")
-    if not _is_own_machine(request.redirect_uri):
+    if not _OWN_MACHINE.fullmatch(request.redirect_uri):
         raise OAuthError("invalid_request", "redirect_uri must be an http address of this machine (RFC 8252)")
     return Return(
         redirect_uri=request.redirect_uri, state=request.state, nonce=request.nonce, challenge=request.code_challenge
     )
-
-
-def _is_own_machine(url: str) -> bool:
-    """Whether a browser takes it for an http address of the machine that it runs on, and what is added for a query."""
-    return url.startswith("http://") and "#" not in url and is_safe_url(url.partition("?")[0])
 
 
 def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
