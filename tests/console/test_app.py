@@ -127,7 +127,7 @@ async def test_oversized_bodies(world: World, path: str, most: int) -> None:
 
 async def test_a_multipart_form_is_none(world: World) -> None:
     files = {"grant_type": (None, EXCHANGE), "subject_token": (None, "x")}
-    refused(await world.client.post("/token", files=files), "unsupported_grant_type")  # type: ignore[arg-type]
+    refused(await world.client.post("/token", files=files), "unsupported_grant_type")
 
 
 async def test_parameters_in_the_address_do_not_count(world: World) -> None:
