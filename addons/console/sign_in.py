@@ -6,6 +6,7 @@ provider answers is believed once, for the request that it answers.
 
 from __future__ import annotations
 
+import hmac
 import re
 from base64 import b64encode
 from typing import Annotated, Any, Literal
@@ -71,12 +72,12 @@ def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
     return providers
 
 
-def begin(parts: Parts, provider: SamlProvider, back: Return | str) -> tuple[str, dict[str, str]]:
+def begin(parts: Parts, provider: SamlProvider, back: Return | str, browser: str) -> tuple[str, dict[str, str]]:
     """Where a browser goes to sign in, and what it posts there, if it posts. Raises TooManyPending.
 
     Source: Bindings for SAML V2.0, sections 3.4 (HTTP-Redirect) and 3.5 (HTTP-POST).
     """
-    request_id = parts.sign_ins.add(SignIn(provider=provider.name, back=back))
+    request_id = parts.sign_ins.add(SignIn(provider=provider.name, back=back, browser=browser))
     message = authn_request(_expected(parts, request_id), provider, parts.now())
     if provider.sso_binding == "post":
         return provider.sso_url, {"SAMLRequest": b64encode(message).decode(), "RelayState": request_id}
@@ -84,11 +85,13 @@ def begin(parts: Parts, provider: SamlProvider, back: Return | str) -> tuple[str
     return f"{provider.sso_url}?{query}", {}
 
 
-def finish(parts: Parts, response: str, relay_state: str) -> str:
+def finish(parts: Parts, response: str, relay_state: str, browser: str) -> str:
     """Where a browser goes after a provider's response, "" where a device goes on. Raises OAuthError."""
     sign_in = parts.sign_ins.take(relay_state)
     if sign_in is None:
         raise OAuthError("access_denied", "no sign-in is under way for this answer: begin again, from the console")
+    if not hmac.compare_digest(sign_in.browser.encode(), browser.encode()):
+        raise OAuthError("access_denied", "this browser has not begun the sign-in: begin again, from the console")
     try:
         identity = _identity(parts, sign_in.provider, response, relay_state)
     except RejectedToken as error:
