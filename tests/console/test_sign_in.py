@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -14,10 +16,11 @@ import pytest
 
 from addons.core.dpop import thumbprint
 from addons.core.saml import PROTOCOL
+from addons.policy import Policy
 from tests.console.conftest import AUTHORIZE, CONSOLE, REDIRECT, World, policy_of, relay_state, write_rules
 from tests.console.test_tokens import refused
 from tests.support.issuer import EC_1, jwk
-from tests.support.saml import OTHER_PAIR, assertion, instant, response, signed
+from tests.support.saml import OTHER_PAIR, assertion, encoded, instant, response, signed
 
 
 def shown(answer: httpx.Response, why: str, status: int = 400) -> None:
@@ -341,3 +344,46 @@ async def test_browsers_say_where_the_form_comes_from(world: World) -> None:
     page = await world.client.get("/device", params={"user_code": '"><script>'})
     assert page.headers["Referrer-Policy"] == "same-origin"
     assert "<script>" not in page.text
+
+
+# Whoever begins a sign-in is who ends it.
+
+
+async def test_a_link_that_somebody_else_began_signs_nobody_in(world: World) -> None:
+    """Or a stranger's device would act in the name of whoever follows the stranger's link to the provider."""
+    device = await waiting(world)
+    state = relay_state(await typed(world, device["user_code"]))
+    world.client.cookies.clear()
+    shown(await world.answered(state), "this browser has not begun the sign-in")
+    refused(await world.poll(device["device_code"]), "authorization_pending")
+    state = await world.sent_to_provider()
+    world.client.cookies.set("chaperone-browser", "x" * 43)
+    shown(await world.answered(state), "this browser has not begun the sign-in")
+    state = await world.sent_to_provider()
+    world.client.cookies.clear()
+    fields = {"SAMLResponse": encoded(world.answer(state)), "RelayState": state}
+    answer = await world.client.post("/saml/acs", data=fields, headers=[(b"Cookie", b"chaperone-browser=\xe9")])
+    shown(answer, "this browser has not begun the sign-in")
+
+
+async def test_the_cookie_comes_along_from_the_provider_and_is_nobody_elses(world: World) -> None:
+    first = await world.client.get("/authorize", params=AUTHORIZE)
+    cookie = first.headers["Set-Cookie"]
+    assert re.fullmatch(
+        r"chaperone-browser=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=600; Path=/; SameSite=none; Secure", cookie
+    )
+    second = await world.client.get("/authorize", params=AUTHORIZE)
+    assert second.headers["Set-Cookie"] == cookie, "two windows of one browser"
+    for each in (first, second):
+        assert (await world.answered(relay_state(each))).status_code == 303
+    world.client.cookies.clear()
+    chosen = await world.client.get("/authorize", params=AUTHORIZE, headers={"Cookie": "chaperone-browser=short"})
+    assert chosen.headers["Set-Cookie"] != cookie and "=short" not in chosen.headers["Set-Cookie"]
+
+
+async def test_without_tls_there_are_no_secure_cookies(world: World, policy: Policy) -> None:
+    assert policy.trust.console is not None
+    console = replace(policy.trust.console, url="http://127.0.0.1:8083")
+    world.parts.policy = replace(policy, trust=replace(policy.trust, console=console))
+    sent = await world.client.get("/authorize", params=AUTHORIZE)
+    assert "SameSite=lax" in sent.headers["Set-Cookie"] and "Secure" not in sent.headers["Set-Cookie"]
