@@ -32,8 +32,8 @@ from tests.support.proxy import HOST, Upstream, Worker, everything, get, upstrea
 SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
 STACK = (
-    "Limits Perimeter CredentialRemoval Tls Authentication Bindings SingleUse AccessRequests Commands Upgrades Access Rates"
-    " Guardrails SessionGuardrails Approvals Locks Masking Attempts Capture Expiry Credentials Metrics Seal"
+    "Limits Perimeter CredentialRemoval Tls Authentication Bindings SingleUse AccessRequests Commands Upgrades Access"
+    " Rates Guardrails SessionGuardrails Approvals Locks Masking Attempts Capture Expiry Credentials Metrics Seal"
 ).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.
 LIFE_CYCLE = {"load", "running", "configure", "done", "update"}

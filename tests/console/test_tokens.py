@@ -45,7 +45,7 @@ async def test_a_proof_becomes_a_session_token(world: World) -> None:
         "owner": "team",
         "iat": world.clock(),
         "exp": world.clock() + 60,
-        "origin": {"iss": world.idp.url, "sub": "ann"},
+        "origin": {"iss": world.idp.url, "sub": "ann", "claims": {"owner": "team"}},
         "connection": "prod",
         "intent": "INC-7",
     }
