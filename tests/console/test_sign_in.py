@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import zlib
 from dataclasses import replace
@@ -387,3 +388,35 @@ async def test_without_tls_there_are_no_secure_cookies(world: World, policy: Pol
     world.parts.policy = replace(policy, trust=replace(policy.trust, console=console))
     sent = await world.client.get("/authorize", params=AUTHORIZE)
     assert "SameSite=lax" in sent.headers["Set-Cookie"] and "Secure" not in sent.headers["Set-Cookie"]
+
+
+async def test_a_provider_that_is_asked_by_a_form(world: World, tmp_path: Path) -> None:
+    """Bindings for SAML V2.0, section 3.5: the request is not deflated there."""
+    await world.parts.replace(policy_of(changed(write_rules(tmp_path, world.idp.url, "workforce"), ssoBinding="post")))
+    page = await world.client.get("/authorize", params=AUTHORIZE)
+    assert page.status_code == 200
+    assert '<form method="post" action="https://workforce.example/sso">' in page.text
+    hidden = dict(re.findall(r'name="(\w+)" value="([^"]*)"', page.text))
+    state = hidden["RelayState"]
+    assert f'ID="{state}"' in base64.b64decode(hidden["SAMLRequest"]).decode()
+    assert (await world.answered(state)).status_code == 303, "and the browser is known, too"
+
+
+async def test_a_device_at_one_of_several_providers(world: World, tmp_path: Path) -> None:
+    await world.parts.replace(policy_of(write_rules(tmp_path, world.idp.url, "workforce", "other")))
+    code = (await waiting(world))["user_code"]
+    page = (await world.client.get("/device")).text
+    assert "<option>workforce</option>" in page and "<option>other</option>" in page
+    asked = {"user_code": code, "provider": "nobody"}
+    shown(await world.post("/device", asked, Origin=CONSOLE), "no such SAML provider")
+    sent = await world.post("/device", {**asked, "provider": "other"}, Origin=CONSOLE)
+    assert sent.headers["Location"].startswith("https://other.example/sso?")
+
+
+def changed(folder: Path, **changes: Any) -> Path:
+    """The rules, the SAML provider changed."""
+    (file,) = [each for each in folder.glob("*.yaml") if '"SamlProvider"' in each.read_text()]
+    document = json.loads(file.read_text())
+    document["spec"] |= changes
+    file.write_text(json.dumps(document))
+    return folder

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -10,13 +13,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from addons.console.app import make_app
 from addons.core.dpop import thumbprint
 from addons.core.lock import stopped
 from addons.core.session import Session
 from addons.core.token_exchange import EXCHANGE, JWT
 from addons.edge.oidc import Verifier
 from addons.edge.revocation_store import revoked
-from tests.console.conftest import CONSOLE, World
+from tests.console.conftest import CONSOLE, World, policy_of, write_rules
 from tests.support.issuer import EC_1, RSA_2, issuer, jwk
 
 KEY_2 = ec.generate_private_key(ec.SECP256R1())
@@ -252,3 +256,23 @@ async def test_tokens_that_are_no_session_tokens_are_not_revoked(world: World) -
     refused(await world.post("/revoke", {"token": ""}), "invalid_request", "missing: token")
     refused(await world.post("/revoke", {}), "invalid_request")
     assert await world.parts.store.call(revoked, world.clock()) == []
+
+
+async def test_a_token_for_a_single_use_is_exchanged_where_it_was_first_used(world: World, tmp_path: Path) -> None:
+    folder = write_rules(tmp_path, world.idp.url)
+    document = json.loads((folder / "0.yaml").read_text())
+    document["spec"]["singleUse"] = True
+    (folder / "0.yaml").write_text(json.dumps(document))
+    await world.parts.replace(policy_of(folder))
+    ann = world.token(sub="ann", jti="j1")
+    first = await world.exchanged(ann, audience="prod")
+    assert world.identity(await world.exchanged(ann, audience="prod")).sub == "ann", "at the same place"
+    refused(await world.ask(ann, audience="test"), "invalid_grant", "first used with another connection")
+    assert await world.exchanged(first), "a session token is not for a single use"
+    transport = httpx.ASGITransport(make_app(world.parts), client=("192.0.2.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url=CONSOLE) as elsewhere:
+        stranger = replace(world, client=elsewhere)
+        refused(await stranger.ask(ann, audience="prod"), "invalid_grant", "another address")
+        refused(
+            await stranger.ask(world.token(sub="x", jti="j2"), ann, audience="prod"), "invalid_grant", "another address"
+        )
