@@ -2,18 +2,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from mitmproxy.flow import Error
 from mitmproxy.http import HTTPFlow
 
 from addons.authentication import Authentication
+from addons.core.console import Console
+from addons.core.dpop import token_hash
 from addons.core.identity_provider import IdentityProvider
 from addons.core.secret import Secret
 from addons.core.session import session_id
 from addons.edge.oidc import Verifier
 from tests.support.flows import CONNECTION, NOW, begun, status
-from tests.support.issuer import Issuer, issuer
+from tests.support.issuer import EC_1, Issuer, issuer, jwk
 
 
 @pytest.fixture
@@ -155,3 +159,78 @@ async def test_a_settled_flow_still_loses_its_token(idp: Issuer, authentication:
     assert not await run(authentication, flow)
     assert "authorization" not in flow.request.headers
     assert exchange.identity is None and flow.response is None
+
+
+CONSOLE = "https://console.example"
+
+
+@pytest.fixture
+async def with_console(idp: Issuer) -> AsyncIterator[Authentication]:
+    """An authentication that knows a console, whose keys are the issuer's."""
+    provider = Console(name="c", url=CONSOLE, audience="chaperone", longest_seconds=3600).provider
+    verifier = Verifier([replace(provider, jwks_uri=f"{idp.url}/jwks")], time.monotonic)
+    idp.publish(jwk(EC_1))
+    yield Authentication(verifier, lambda: NOW)
+    await verifier.close()
+
+
+def session_token(idp: Issuer, **changes: Any) -> str:
+    origin = {"iss": "https://idp", "sub": "raw"}
+    return idp.sign(NOW, EC_1, "ES256", iss=CONSOLE, sub="ann", sid="s1", origin=origin, **changes)
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "DPoP", "dpop"])
+async def test_a_session_token_speaks_for_whom_another_vouched_for(
+    idp: Issuer, with_console: Authentication, scheme: str
+) -> None:
+    token = session_token(idp, connection="prod", intent="INC-7", owner="team", cnf={"jkt": "thumb"})
+    for waits in (True, False):
+        flow, exchange = begun((b"Authorization", f"{scheme} {token}".encode()))
+        assert await run(with_console, flow) == waits
+        assert flow.response is None and "authorization" not in flow.request.headers
+        identity, session = exchange.identity, exchange.session
+        assert identity is not None and session is not None
+        assert (identity.username, identity.owner, identity.session_token) == ("https://idp#ann", "team", True)
+        assert (identity.connection, identity.intent, identity.jkt) == ("prod", "INC-7", "thumb")
+        assert identity.subjects == {"ann", "raw"}
+        assert exchange.token_hash == token_hash(token)
+        assert session.intent == "INC-7", "although the request says none"
+        assert session.id == session_id(identity, CONNECTION.name, "INC-7")
+
+
+async def test_what_a_session_token_says_it_is_for_is_what_the_session_is_for(
+    idp: Issuer, with_console: Authentication
+) -> None:
+    for bound, said, found in (("a", "b", "a"), ("a", "", "a"), ("", "b", "b"), ("", "", "")):
+        flow, exchange = begun(bearer(session_token(idp, intent=bound)), intent=said)
+        await run(with_console, flow)
+        assert exchange.session is not None and exchange.session.intent == found
+        assert exchange.token_hash is None, "where no key is asked for"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"origin": "https://idp"}, id="no origin"),
+        pytest.param({"sid": None}, id="no session"),
+        pytest.param({"cnf": "thumb"}, id="bound to nobody knows what"),
+    ],
+)
+async def test_what_is_no_session_token(idp: Issuer, with_console: Authentication, changes: dict[str, Any]) -> None:
+    claims = {"iss": CONSOLE, "sub": "ann", "sid": "s1", "origin": {"iss": "https://idp", "sub": "raw"}, **changes}
+    flow, exchange = begun(bearer(idp.sign(NOW, EC_1, "ES256", **claims)))
+    await run(with_console, flow)
+    assert status(flow)["code"] == 401 and "not a session token" in status(flow)["message"]
+    assert exchange.identity is None
+
+
+async def test_another_providers_token_cannot_say_that_it_is_a_session_token(
+    idp: Issuer, authentication: Authentication
+) -> None:
+    origin = {"iss": "https://other", "sub": "admin"}
+    flow, exchange = begun(bearer(idp.sign(NOW, origin=origin, sid="s", connection="x", cnf={"jkt": "k"})))
+    await run(authentication, flow)
+    identity = exchange.identity
+    assert identity is not None
+    assert (identity.iss, identity.connection, identity.jkt, identity.session_token) == (idp.url, "", "", False)
+    assert identity.subjects == {"agent"}

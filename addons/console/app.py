@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,15 +11,18 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from addons.console import pages, sign_in, tokens
-from addons.console.parts import Parts
+from addons.console.parts import SIGN_IN_SECONDS, Parts, Return
 from addons.console.pending import TooManyPending
 from addons.core.console import ALGORITHM
 from addons.core.saml import service_provider_metadata
+from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import MAX_FORM, OAuthError, form_of, metadata, parsed, token_request
 from addons.edge.saml import MAX_RESPONSE
 from addons.edge.store import StoreUnavailable
 
 _SEE_OTHER = 303
+_BROWSER = "chaperone-browser"
+_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -81,7 +86,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         asked = parsed(sign_in.AuthorizeRequest, _query(request))
         back, providers = sign_in.checked(parts, asked), sign_in.providers_of(parts, asked.provider)
         if len(providers) == 1:
-            return _departure(*sign_in.begin(parts, providers[0], back))
+            return _to_provider(parts, request, providers[0], back)
         return HTMLResponse(pages.choose({each.name: _with_provider(request, each.name) for each in providers}))
 
     async def saml_metadata(_: Request) -> Response:
@@ -90,7 +95,8 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
 
     async def acs(request: Request) -> Response:
         fields = form_of(await _body(request, 2 * MAX_RESPONSE))
-        target = sign_in.finish(parts, fields.get("SAMLResponse", ""), fields.get("RelayState", ""))
+        browser = request.cookies.get(_BROWSER, "")
+        target = sign_in.finish(parts, fields.get("SAMLResponse", ""), fields.get("RelayState", ""), browser)
         return RedirectResponse(target, _SEE_OTHER) if target else HTMLResponse(pages.done())
 
     async def device_page(request: Request) -> Response:
@@ -104,7 +110,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         fields = form_of(await _body(request, MAX_FORM))
         provider = sign_in.providers_of(parts, fields.get("provider", ""))[0]
         device_code = sign_in.device_of(parts, fields.get("user_code", ""))
-        return _departure(*sign_in.begin(parts, provider, device_code))
+        return _to_provider(parts, request, provider, device_code)
 
     return [
         ("/authorize", "GET", _shown(authorize)),
@@ -113,6 +119,22 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         ("/device", "GET", _shown(device_page)),
         ("/device", "POST", _shown(device)),
     ]
+
+
+def _to_provider(parts: Parts, request: Request, provider: SamlProvider, back: Return | str) -> Response:
+    """The browser goes to sign in, with a cookie by which it is known when the provider sends it back.
+
+    The provider is another site, so the cookie must come along with its form; without TLS, which only this machine
+    does without, browsers would not keep such a one.
+    """
+    found, secure = request.cookies.get(_BROWSER, ""), parts.console.url.startswith("https://")
+    browser = found if _SECRET.fullmatch(found) else secrets.token_urlsafe(32)
+    url, fields = sign_in.begin(parts, provider, back, browser)
+    response = HTMLResponse(pages.post(url, fields)) if fields else RedirectResponse(url, _SEE_OTHER)
+    response.set_cookie(
+        _BROWSER, browser, secure=secure, httponly=True, samesite="none" if secure else "lax", max_age=SIGN_IN_SECONDS
+    )
+    return response
 
 
 async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -135,11 +157,6 @@ async def _failed(request: Request, error: Exception) -> Response:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     return await _refused(request, OAuthError("temporarily_unavailable", str(error), 503))
-
-
-def _departure(url: str, fields: Mapping[str, str]) -> Response:
-    """The browser goes to a provider."""
-    return HTMLResponse(pages.post(url, fields)) if fields else RedirectResponse(url, _SEE_OTHER)
 
 
 def _shown(handler: _Handler) -> _Handler:

@@ -50,10 +50,14 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in under way at a SAML provider, for a browser or for a device (its `device_code`)."""
+    """A sign-in under way at a SAML provider, for a browser or for a device (its `device_code`).
+
+    `browser` is a secret of the browser that began it: in another one, somebody would sign in for a stranger.
+    """
 
     provider: str
     back: Return | str
+    browser: str
 
 
 @dataclass(slots=True, kw_only=True)

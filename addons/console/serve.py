@@ -15,7 +15,7 @@ import uvicorn
 
 from addons.console.app import make_app
 from addons.console.parts import Parts, load, make_parts
-from addons.core.identity_provider import is_loopback
+from addons.core.identity_provider import LOOPBACK
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.reload import Reload
 from addons.edge.rulefiles import Signature, signature
@@ -54,7 +54,7 @@ def check_transport(settings: Settings) -> None:
         except (OSError, ValueError) as error:
             why = f"console_certificate and console_key cannot be used: {error}"
             raise InvalidConfiguration([Problem(pair[0] or pair[1], 0, why)]) from error
-    elif not is_loopback(f"http://{settings.console_host}"):
+    elif settings.console_host not in LOOPBACK:
         why = "a console that others reach needs console_certificate and console_key"
         raise InvalidConfiguration([Problem("mitm.conf", 0, why)])
 

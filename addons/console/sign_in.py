@@ -6,6 +6,8 @@ provider answers is believed once, for the request that it answers.
 
 from __future__ import annotations
 
+import hmac
+import re
 from base64 import b64encode
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode, urlsplit
@@ -16,13 +18,15 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from addons.console.parts import Device, Parts, Return, SignIn
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
-from addons.core.identity_provider import is_safe_url
 from addons.core.saml import Expected, authn_request, identity_of
 from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import OAuthError, Text
 from addons.edge.saml import redirect_parameter, verified_assertion
 
 log = structlog.get_logger()
+
+_OWN_MACHINE = re.compile(r"http://(localhost|127\.0\.0\.1|\[::1\])(:[0-9]{1,5})?(/[^?#]*)?(\?[^#]*)?", re.DOTALL)
+"""What every reader of addresses takes for the machine that the browser runs on; what is added is for the query."""
 
 
 class AuthorizeRequest(BaseModel):
@@ -53,16 +57,11 @@ def checked(parts: Parts, request: AuthorizeRequest) -> Return:
     """Where the browser may go back to: this machine's own address alone. Raises OAuthError."""
     if request.client_id != parts.console.audience:
         raise OAuthError("invalid_client", "the client is not known here")
-    if not _is_own_machine(request.redirect_uri):
+    if not _OWN_MACHINE.fullmatch(request.redirect_uri):
         raise OAuthError("invalid_request", "redirect_uri must be an http address of this machine (RFC 8252)")
     return Return(
         redirect_uri=request.redirect_uri, state=request.state, nonce=request.nonce, challenge=request.code_challenge
     )
-
-
-def _is_own_machine(url: str) -> bool:
-    """Whether a browser takes it for an http address of the machine that it runs on, and what is added for a query."""
-    return url.startswith("http://") and "#" not in url and is_safe_url(url.partition("?")[0])
 
 
 def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
@@ -73,12 +72,12 @@ def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
     return providers
 
 
-def begin(parts: Parts, provider: SamlProvider, back: Return | str) -> tuple[str, dict[str, str]]:
+def begin(parts: Parts, provider: SamlProvider, back: Return | str, browser: str) -> tuple[str, dict[str, str]]:
     """Where a browser goes to sign in, and what it posts there, if it posts. Raises TooManyPending.
 
     Source: Bindings for SAML V2.0, sections 3.4 (HTTP-Redirect) and 3.5 (HTTP-POST).
     """
-    request_id = parts.sign_ins.add(SignIn(provider=provider.name, back=back))
+    request_id = parts.sign_ins.add(SignIn(provider=provider.name, back=back, browser=browser))
     message = authn_request(_expected(parts, request_id), provider, parts.now())
     if provider.sso_binding == "post":
         return provider.sso_url, {"SAMLRequest": b64encode(message).decode(), "RelayState": request_id}
@@ -86,11 +85,13 @@ def begin(parts: Parts, provider: SamlProvider, back: Return | str) -> tuple[str
     return f"{provider.sso_url}?{query}", {}
 
 
-def finish(parts: Parts, response: str, relay_state: str) -> str:
+def finish(parts: Parts, response: str, relay_state: str, browser: str) -> str:
     """Where a browser goes after a provider's response, "" where a device goes on. Raises OAuthError."""
     sign_in = parts.sign_ins.take(relay_state)
     if sign_in is None:
         raise OAuthError("access_denied", "no sign-in is under way for this answer: begin again, from the console")
+    if not hmac.compare_digest(sign_in.browser.encode(), browser.encode()):
+        raise OAuthError("access_denied", "this browser has not begun the sign-in: begin again, from the console")
     try:
         identity = _identity(parts, sign_in.provider, response, relay_state)
     except RejectedToken as error:

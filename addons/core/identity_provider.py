@@ -49,9 +49,13 @@ class IdentityProvider:
     """True if a token is for the client address and connection of its first use alone; it needs a `jti`."""
 
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+"""What can only be this machine."""
+
+
 def is_loopback(url: str) -> bool:
     """True if a URL's host can only be this machine."""
-    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
+    return urlsplit(url).hostname in LOOPBACK
 
 
 def is_safe_url(url: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -35,10 +35,12 @@ class Console:
     gateway: GatewayEnv
     idp: SamlIdp
     child: Child
+    browser: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False))
+    """Of everybody here; it keeps the console's cookie."""
 
     def post(self, path: str, /, headers: Mapping[str, str] | None = None, **form: Any) -> httpx.Response:
         """What one of its endpoints answers to a form."""
-        return httpx.post(f"{self.url}{path}", data=form, headers=headers, trust_env=False)
+        return self.browser.post(f"{self.url}{path}", data=form, headers=headers)
 
     def exchange(self, subject_token: str, proof: str = "", **form: str) -> httpx.Response:
         """What it says to a proof of who somebody is."""
@@ -54,11 +56,11 @@ class Console:
     def browse(self, url: str, name: str) -> httpx.Response:
         """Somebody's browser goes to `url`, signs in at the SAML provider, and posts what it says: what comes then."""
         target, form = self.response(url, name)
-        return httpx.post(target, data=form, trust_env=False)
+        return self.browser.post(target, data=form)
 
     def response(self, url: str, name: str) -> tuple[str, dict[str, str]]:
         """What the SAML provider says of somebody whose browser went to `url`, and where that is to be posted."""
-        begun = httpx.get(url, trust_env=False)
+        begun = self.browser.get(url)
         assert begun.status_code == 303, begun.text
         return self.idp.answer(begun.headers["location"], name)
 

@@ -203,7 +203,7 @@ def test_a_device_signs_in_by_saml(console: Console) -> None:
     assert console.post("/device", {"Origin": "https://evil.example"}, **asked).status_code == 403
     sent = console.post("/device", {"Origin": console.url}, **asked)
     target, form = console.idp.answer(sent.headers["location"], "alice")
-    assert "You are signed in" in httpx.post(target, data=form, trust_env=False).text
+    assert "You are signed in" in console.browser.post(target, data=form).text
     time.sleep(5)
     assert works(console.gateway, console.post("/token", **poll).json()["access_token"])
     assert console.post("/token", **poll).json()["error"] == "expired_token"
@@ -212,10 +212,10 @@ def test_a_device_signs_in_by_saml(console: Console) -> None:
 def test_what_a_provider_says_counts_once_and_for_its_own_request(console: Console) -> None:
     target, form = console.response(authorize(console), "alice")
     _, other = console.response(authorize(console), "bob")
-    assert httpx.post(target, data=form, trust_env=False).status_code == 303
-    again = httpx.post(target, data=form, trust_env=False)
+    assert console.browser.post(target, data=form).status_code == 303
+    again = console.browser.post(target, data=form)
     assert (again.status_code, "no sign-in is under way" in again.text) == (400, True)
-    swapped = httpx.post(target, data={**form, "RelayState": other["RelayState"]}, trust_env=False)
+    swapped = console.browser.post(target, data={**form, "RelayState": other["RelayState"]})
     assert (swapped.status_code, "answers another sign-in" in swapped.text) == (400, True)
 
 
@@ -234,8 +234,14 @@ def test_what_somebody_made_of_it_does_not_count(console: Console, old: bytes, n
     text = base64.b64decode(form["SAMLResponse"])
     assert old in text
     forged = {**form, "SAMLResponse": base64.b64encode(text.replace(old, new)).decode()}
-    answer = httpx.post(target, data=forged, trust_env=False)
+    answer = console.browser.post(target, data=forged)
     assert (answer.status_code, "is refused" in answer.text) == (400, True)
+
+
+def test_a_sign_in_that_somebody_else_began_signs_nobody_in(console: Console) -> None:
+    target, form = console.response(authorize(console), "alice")
+    elsewhere = httpx.post(target, data=form, trust_env=False)
+    assert (elsewhere.status_code, "this browser has not begun" in elsewhere.text) == (400, True)
 
 
 def test_a_code_is_for_who_asked_for_it_and_once(console: Console) -> None:
