@@ -19,6 +19,7 @@ import structlog
 from mitmproxy.master import Master
 
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.audit_ledger import AuditLedger
 from addons.edge.authority import Authority, open_authority
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.readiness import Readiness
@@ -75,7 +76,11 @@ def prepare(settings: Settings) -> Prepared:
         policy = load_policy(settings.rules, fingerprint_key(Path(settings.state)), now)
     except InvalidConfiguration as error:
         problems += error.problems
-    if authority is None or policy is None:
+    try:
+        AuditLedger(Path(settings.state), settings.audit_key_file).check()
+    except InvalidConfiguration as error:
+        problems += error.problems
+    if authority is None or policy is None or problems:
         raise InvalidConfiguration(problems)
     return Prepared(policy=policy, signature=found, authority=authority)
 

@@ -68,6 +68,8 @@ class Settings(BaseModel):
     """Folder of the interception CA; made there at the first start."""
     state: str = "state"
     """Folder of approvals and recordings."""
+    audit_key: str = ""
+    """File of the key that signs the audit log; without one, it is made in the folder `audit` of `state`."""
     hold_seconds: Annotated[int, Field(ge=0, le=600)] = 20
     """How long a request waits for its approval before the agent is told to come back."""
     approval_seconds: Annotated[int, Field(ge=10, le=86400)] = 900
@@ -79,6 +81,11 @@ class Settings(BaseModel):
         """The options of the master of one worker."""
         chosen = {"http2": self.http2, "body_size_limit": self.body_size_limit, "tcp_timeout": self.tcp_timeout}
         return FIXED | chosen
+
+    @property
+    def audit_key_file(self) -> Path | None:
+        """`audit_key` as a path, None if there is none."""
+        return Path(self.audit_key) if self.audit_key else None
 
     @property
     def request_bytes(self) -> int:
@@ -133,5 +140,6 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "rules": [str(folder / path) for path in settings.rules],
             "certs": str(folder / settings.certs),
             "state": str(folder / settings.state),
+            "audit_key": str(folder / settings.audit_key) if settings.audit_key else "",
         }
     )
