@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from addons.cli.operator import operator
-from addons.core.audit_report import Remark, Report
+from addons.core.audit_report import Report
 from addons.core.printable import printable
 from addons.edge.archive import session
 from addons.edge.audit_check import remove_session, verify_state
@@ -110,15 +110,9 @@ def _ledger(conf: Path) -> AuditLedger:
 def _print(report: Report) -> None:
     for word, remarks in (("note", report.notes), ("FOUND", report.findings)):
         for remark in remarks:
-            print(f"{word}: {_line(remark)}")
+            print(f"{word}: {remark}")
     print(
         f"{report.records} records in {report.files} files, {report.chains} chains,"
         f" {report.entries} lines of the ledger signed by {', '.join(report.keys) or 'nobody'}:"
         f" {f'{len(report.findings)} finding(s)' if report.findings else 'intact'}"
     )
-
-
-def _line(remark: Remark) -> str:
-    where = f"{remark.file}:{remark.line}" if remark.line else remark.file
-    which = f" [{remark.chain}{f' #{remark.sequence}' if remark.sequence >= 0 else ''}]" if remark.chain else ""
-    return printable(f"{where}{which} {remark.what}: {remark.text}")

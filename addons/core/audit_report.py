@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from addons.core.printable import printable
+
 LEDGER = "audit/ledger.jsonl"
 
 
@@ -38,6 +40,12 @@ class Remark:
     chain: str = ""
     sequence: int = -1
     text: str
+
+    def __str__(self) -> str:
+        """One line for people."""
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        which = f" [{self.chain}{f' #{self.sequence}' if self.sequence >= 0 else ''}]" if self.chain else ""
+        return printable(f"{where}{which} {self.what}: {self.text}")
 
 
 @dataclass(slots=True)
