@@ -25,8 +25,9 @@ FORMAT = "chaperone.dev/audit-ledger/v1"
 ZERO = bytes(32)
 """The hash before the first line of a ledger."""
 _END = b"}}\n"
+_ANNOTATION = b'"chaperone.dev/chain":"'
 _PLACE = re.compile(
-    rb',?"chaperone\.dev/chain":"([0-9A-Za-z._-]{1,100}) (\d{1,18}) (\d{1,18}) ([0-9a-f]{64}) ([0-9a-f]{64})"}}\n\Z'
+    rb'"chaperone\.dev/chain":"([0-9A-Za-z._-]{1,100}) (\d{1,18}) (\d{1,18}) ([0-9a-f]{64}) ([0-9a-f]{64})"}}\n\Z'
 )
 _SIGNATURE = re.compile(rb',"signature":"([0-9a-f]{128})"}\n\Z')
 
@@ -125,11 +126,12 @@ def read_link(line: bytes, folder: str) -> Link | None:
 
     It is written anew from what it says: whatever differs in a single byte is not genuine.
     """
-    if (found := _PLACE.search(line)) is None:
+    start = line.rfind(_ANNOTATION)
+    if start < 0 or (found := _PLACE.match(line, start)) is None:
         return None
     chain, sequence, offset = found[1].decode(), int(found[2]), int(found[3])
     previous, digest = (bytes.fromhex(found[group].decode()) for group in (4, 5))
-    again, _ = linked(line[: found.start()] + _END, Head(chain, sequence - 1, previous), folder, offset)
+    again, _ = linked(line[:start].removesuffix(b",") + _END, Head(chain, sequence - 1, previous), folder, offset)
     return Link(chain, sequence, offset, previous, digest, again == line)
 
 
