@@ -39,7 +39,7 @@ def test_what_was_not_touched_is_intact() -> None:
 
 @given(place=st.sampled_from(PLACES), at=st.integers(0, 10_000), byte=st.integers(0, 255))
 @settings(max_examples=400, deadline=None)
-def test_a_changed_byte_is_found(place: tuple[str, int], at: int, byte: int) -> None:
+def test_b83_a_changed_byte_is_found(place: tuple[str, int], at: int, byte: int) -> None:
     log, (folder, index) = ordinary(), place
     line = bytearray(log.files[folder][index])
     at %= len(line)
@@ -52,7 +52,7 @@ def test_a_changed_byte_is_found(place: tuple[str, int], at: int, byte: int) -> 
 
 
 @given(place=st.sampled_from(PLACES))
-def test_a_removed_record_is_found(place: tuple[str, int]) -> None:
+def test_b83_a_removed_record_is_found(place: tuple[str, int]) -> None:
     log, (folder, index) = ordinary(), place
     del log.files[folder][index]
     report = log.verified()
@@ -61,7 +61,7 @@ def test_a_removed_record_is_found(place: tuple[str, int]) -> None:
 
 
 @given(place=st.sampled_from(PLACES), to=st.sampled_from(PLACES))
-def test_a_doubled_record_is_found(place: tuple[str, int], to: tuple[str, int]) -> None:
+def test_b83_a_doubled_record_is_found(place: tuple[str, int], to: tuple[str, int]) -> None:
     log, (folder, index) = ordinary(), place
     log.files[to[0]].insert(to[1], log.files[folder][index])
     report = log.verified()
@@ -70,7 +70,7 @@ def test_a_doubled_record_is_found(place: tuple[str, int], to: tuple[str, int]) 
 
 
 @given(one=st.sampled_from(PLACES), other=st.sampled_from(PLACES))
-def test_two_swapped_records_are_found(one: tuple[str, int], other: tuple[str, int]) -> None:
+def test_b83_two_swapped_records_are_found(one: tuple[str, int], other: tuple[str, int]) -> None:
     log = ordinary()
     if one == other:
         return
@@ -82,7 +82,7 @@ def test_two_swapped_records_are_found(one: tuple[str, int], other: tuple[str, i
 
 
 @given(folder=st.sampled_from([folder for folder, _ in FOLDERS]))
-def test_a_removed_session_is_found(folder: str) -> None:
+def test_b83_a_removed_session_is_found(folder: str) -> None:
     log = ordinary()
     del log.files[folder]
     assert What.MISSING in kinds(log.verified())

@@ -33,7 +33,7 @@ CALLERS = 4
 AFTER_A_CRASH = {What.UNSEALED, What.TORN, What.BELIEVED}
 
 
-def test_the_log_of_every_gateway_is_intact(recordable: list[GatewayEnv]) -> None:
+def test_b83_the_log_of_every_gateway_is_intact(recordable: list[GatewayEnv]) -> None:
     """Those that were killed, those that were stopped, and whatever else was done to them."""
     for gateway in recordable:
         report = verify_state(gateway.state_dir)
@@ -65,7 +65,7 @@ def _edited(events: list[bytes]) -> list[bytes]:
     ],
     ids=["edited", "first removed", "last removed", "doubled", "swapped", "emptied"],
 )
-def test_what_is_done_to_a_log_is_found(
+def test_b83_what_is_done_to_a_log_is_found(
     tamper: Callable[[list[bytes]], list[bytes]],
     expected: What,
     written: list[GatewayEnv],

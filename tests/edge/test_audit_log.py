@@ -257,7 +257,7 @@ def changed(line: bytes) -> bytes:
     ],
     ids=["changed", "removed", "truncated", "doubled", "swapped", "added"],
 )
-async def test_tampering_is_found_and_located(
+async def test_b83_tampering_is_found_and_located(
     tamper: Callable[[list[bytes]], list[bytes]], expected: set[tuple[What, int]], start: Start, tmp_path: Path
 ) -> None:
     recordings = start()
@@ -268,7 +268,7 @@ async def test_tampering_is_found_and_located(
     assert {(what, line) for what, _, line in found(tmp_path)} == expected
 
 
-async def test_a_removed_session_is_found_unless_it_was_signed_for(start: Start, tmp_path: Path) -> None:
+async def test_b83_a_removed_session_is_found_unless_it_was_signed_for(start: Start, tmp_path: Path) -> None:
     recordings, ledger = start(), AuditLedger(tmp_path)
     await write(recordings, "a", "b", "a")
     with pytest.raises(StillWritten, match="not sealed yet"):
