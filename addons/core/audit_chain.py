@@ -200,3 +200,13 @@ def ranges(numbers: Iterable[int]) -> list[tuple[int, int]]:
         else:
             found.append((number, number))
     return found
+
+
+def gaps(first: int, numbers: Iterable[int]) -> list[tuple[int, int]]:
+    """What is not there from `first` to the highest of the numbers, as ranges."""
+    found: list[tuple[int, int]] = []
+    for number in sorted(numbers):
+        if number > first:
+            found.append((first, number - 1))
+        first = number + 1
+    return found

@@ -53,16 +53,17 @@ def _without(first: int, last: int, taken: Iterable[tuple[int, int]]) -> list[tu
 class LedgerReader:
     """Reads line after line. What is not signed by the key whose turn it is is reported, and not believed."""
 
-    def __init__(self, verify: Verify, report: Report) -> None:
+    def __init__(self, verify: Verify, report: Report, kept: Iterable[bytes] = ()) -> None:
+        """`kept` are lines that were copied elsewhere, and must be among those that are read."""
         self.ledger = Ledger()
         self._verify, self._report = verify, report
         self._last: Entry | None = None
         self._keys: dict[str, bytes] = {}
-        self._lines: set[bytes] = set()
+        self._kept = {line: number for number, line in enumerate(kept, 1)}
 
     def read(self, line: bytes, number: int) -> None:
         """The next line."""
-        self._lines.add(line)
+        self._kept.pop(line, None)
         if (entry := read_entry(line)) is None:
             self._report.note(What.TORN, LEDGER, "a torn line", number)
             return
@@ -79,16 +80,15 @@ class LedgerReader:
             self._report.find(What.LEDGER, LEDGER, f"not signed by the key {self._signer(entry)}", number)
         self._last = entry
 
-    def finish(self, trusted: bytes | None, kept: Iterable[bytes]) -> None:
-        """The trusted key must have signed something, and the lines that were `kept` elsewhere must be here."""
+    def finish(self, trusted: bytes | None) -> None:
+        """The trusted key must have signed something, and what was kept elsewhere must have been here."""
         if trusted is not None and key_id(trusted) not in self._report.keys:
             self._report.find(What.KEY, LEDGER, f"the trusted key {key_id(trusted)} has signed nothing here")
         if trusted is None and self._report.keys:
             text = f"its first key, {self._report.keys[0]}, is believed: no --public-key was given"
             self._report.note(What.BELIEVED, LEDGER, text)
-        for number, line in enumerate(kept, 1):
-            if line not in self._lines:
-                self._report.find(What.LEDGER, LEDGER, f"line {number} of the copy that was kept is not here")
+        for number in self._kept.values():
+            self._report.find(What.LEDGER, LEDGER, f"line {number} of the copy that was kept is not here")
 
     def _expected(self) -> tuple[int, bytes]:
         return (self._last.number + 1, self._last.digest) if self._last is not None else (1, ZERO)

@@ -39,17 +39,20 @@ def verify_state(state: Path, trusted: bytes | None = None, kept: Iterable[bytes
 
 
 def _ledger(ledger: AuditLedger, trusted: bytes | None, kept: Iterable[bytes], report: Report) -> Ledger:
-    reader = LedgerReader(verify, report)
+    reader = LedgerReader(verify, report, kept)
     if ledger.file.exists():
         with ledger.file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
                 reader.read(line, number)
-    reader.finish(trusted, kept)
+    reader.finish(trusted)
     return reader.ledger
 
 
 def remove_session(folder: Path, ledger: AuditLedger) -> int:
     """Removes a session's folder after it is signed which records go with it; how many. Raises OSError."""
+    if not (folder / AUDIT_FILE).exists():
+        shutil.rmtree(folder)
+        return 0
     with ledger.locked() as opened, (folder / AUDIT_FILE).open("rb") as lines, locked_end(lines.fileno()):
         signed, numbers = _ledger(ledger, None, (), Report()), _numbers(lines, folder.name)
         for chain, sequences in numbers.items():

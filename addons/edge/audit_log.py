@@ -13,11 +13,12 @@ import secrets
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 
 import structlog
 
-from addons.core.audit_chain import EntryKind, Head, Link, linked, ranges, read_link
+from addons.core.audit_chain import EntryKind, Head, Link, gaps, linked, read_link
 from addons.edge.audit_ledger import AuditLedger, OpenLedger
 from addons.edge.durable import append, locked_end, sync_folder
 
@@ -89,7 +90,12 @@ class AuditLog:
         except OSError as fault:
             if self._fault is None:
                 log.error("audit log not sealed: requests are refused", error=str(fault))
-            self._fault = fault
+            self._fault = fault if self._head is not None else None  # the next record opens another chain, or fails
+
+    @property
+    def fault(self) -> OSError | None:
+        """Why nothing is recorded until it is over; None if there is no reason."""
+        return self._fault
 
     @property
     def _unsealed(self) -> int:
@@ -129,8 +135,8 @@ class AuditLog:
             for marker in _left(self._ledger):
                 _sign_for(marker, self._sessions, opened)
                 marker.unlink(missing_ok=True)
-            self._marker = _hold(_marker_of(self._ledger, chain))
             digest = opened.add(EntryKind.OPEN, {"chain": chain, "worker": self._worker}).digest
+            self._marker = _hold(_marker_of(self._ledger, chain))
         self._sealed = 0
         self._head = Head(chain, 0, digest)
         return self._head
@@ -185,10 +191,10 @@ def _is_left(marker: Path) -> bool:
 def _sign_for(marker: Path, sessions: Path, opened: OpenLedger) -> None:
     """Signs for the last record of a chain that has no end, and for what is not there of its unsealed tail."""
     sealed = _sealed_by(marker)
-    found = {link.sequence: link for link in _tail(marker, sessions) if link.sequence > sealed}
+    found = {link.sequence: link for link in _tail(marker, sessions, sealed)}
     if found:
         last = found[max(found)]
-        lost = ranges(number for number in range((sealed or min(found)) + 1, last.sequence) if number not in found)
+        lost = gaps((sealed or min(found)) + 1, found)
         opened.add(EntryKind.FOUND, {**_position(Head(last.chain, last.sequence, last.digest)), "lost": lost})
 
 
@@ -200,24 +206,26 @@ def _sealed_by(marker: Path) -> int:
         return 0
 
 
-def _tail(marker: Path, sessions: Path) -> Iterator[Link]:
-    """The last records of a chain, from files that were written since its last checkpoint; those are put on disk."""
+def _tail(marker: Path, sessions: Path, sealed: int) -> Iterator[Link]:
+    """Records of a chain after its last checkpoint, from files that were written since; those are put on disk."""
     since = marker.stat().st_mtime - _CLOCK_SLACK
     for path in sessions.glob(f"*/{AUDIT_FILE}"):
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_mtime >= since:
                 _sync(path)
-                for line in _last_lines(path):
-                    link = read_link(line, path.parent.name)
-                    if link is not None and link.chain == marker.name and link.genuine:
-                        yield link
+                yield from takewhile(lambda link: link.sequence > sealed, _backwards(path, marker.name))
 
 
-def _last_lines(path: Path) -> list[bytes]:
+def _backwards(path: Path, chain: str) -> Iterator[Link]:
+    """Records of a chain in a file, the last first."""
     with path.open("rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _TAIL_BYTES))
-        return file.read().splitlines(keepends=True)
+        lines = file.read().splitlines(keepends=True)
+    for line in reversed(lines):
+        link = read_link(line, path.parent.name)
+        if link is not None and link.chain == chain and link.genuine:
+            yield link
 
 
 def _sync(path: Path) -> None:

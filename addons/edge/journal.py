@@ -106,6 +106,11 @@ class Journal:
         return not self._closed
 
     @property
+    def fault(self) -> OSError | None:
+        """Why the audit log takes no records now; None if there is no reason."""
+        return self._chain.fault if self._chain is not None else None
+
+    @property
     def pressed(self) -> bool:
         """True while so much waits that whoever produces more should await `relieved()` first."""
         return self._queued > PRESSURE_BYTES

@@ -80,6 +80,8 @@ class Recordings:
         """Returns if something can be recorded now. Raises RecordUnavailable."""
         if not self._journal.alive:
             raise RecordUnavailable(errno.EIO, "the writer of the record has stopped")
+        if (fault := self._journal.fault) is not None:
+            raise RecordUnavailable(fault.errno, f"the audit log cannot be sealed: {fault.strerror or fault}")
         try:
             await asyncio.to_thread(try_to_write, self._state_dir)
         except OSError as error:

@@ -83,10 +83,10 @@ class Log:
     def verified(self, trusted: bytes | None = FIRST, kept: Iterable[bytes] = (), live: Sequence[str] = ()) -> Report:
         """What there is to say about it."""
         report, found = Report(), list[Found]()
-        reader = LedgerReader(verify, report)
+        reader = LedgerReader(verify, report, kept)
         for number, line in enumerate(self.ledger, 1):
             reader.read(line, number)
-        reader.finish(trusted, kept)
+        reader.finish(trusted)
         for folder, lines in self.files.items():
             found += read_file(f"sessions/{folder}/audit.jsonl", folder, lines, reader.ledger.began, report)
         check_chains(reader.ledger, found, frozenset(live), report)

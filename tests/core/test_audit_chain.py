@@ -8,7 +8,18 @@ from typing import Any
 import orjson
 import pytest
 
-from addons.core.audit_chain import ZERO, EntryKind, Head, key_id, ledger_line, linked, ranges, read_entry, read_link
+from addons.core.audit_chain import (
+    ZERO,
+    EntryKind,
+    Head,
+    gaps,
+    key_id,
+    ledger_line,
+    linked,
+    ranges,
+    read_entry,
+    read_link,
+)
 from tests.core.audit_logs import FIRST, record
 
 HEAD = Head("0-20260101T000000000-ab", 6, b"\1" * 32)
@@ -134,6 +145,12 @@ def test_what_is_no_line_of_the_ledger(kind: EntryKind, fields: dict[str, Any]) 
 def test_what_is_no_line_at_all(body: bytes) -> None:
     assert read_entry(body + b',"signature":"' + b"0" * 128 + b'"}\n') is None
     assert read_entry(body) is None
+
+
+def test_gaps_are_what_ranges_leave_out() -> None:
+    assert gaps(3, [10**17, 9, 5, 4]) == [(3, 3), (6, 8), (10, 10**17 - 1)]
+    assert gaps(4, [4, 5]) == []
+    assert gaps(1, []) == []
 
 
 def test_ranges_have_no_gap() -> None:

@@ -199,9 +199,12 @@ async def test_what_cannot_be_sealed_is_not_recorded(
     await write(recordings, "a")
     with pytest.raises(RecordUnavailable, match="Is a directory"):
         await write(recordings, "a")
+    with pytest.raises(RecordUnavailable, match="the audit log cannot be sealed: Is a directory"):
+        await recordings.check()
     ledger.rmdir()
     aside.rename(ledger)
     await write(recordings, "a")
+    await recordings.check()
     recordings.close()
     assert found(tmp_path) == []
     assert verify_state(tmp_path).records == 3
@@ -294,6 +297,28 @@ async def test_a_session_from_before_there_was_a_chain_can_be_removed(tmp_path: 
     assert found(tmp_path) == []
     assert remove_session(folder, AuditLedger(tmp_path)) == 0
     assert entries(tmp_path) == ["key"]
+
+
+def test_a_session_without_records_can_be_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "sessions" / "empty"
+    folder.mkdir(parents=True)
+    assert remove_session(folder, AuditLedger(tmp_path)) == 0
+    assert not folder.exists()
+
+
+async def test_a_chain_that_could_not_be_opened_leaves_nothing_behind(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = start()
+    with monkeypatch.context() as patch:
+        patch.setattr(audit_log, "_hold", lambda _: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(RecordUnavailable, match="full"):
+            await write(recordings, "a")
+    await write(recordings, "a")
+    recordings.close()
+    assert entries(tmp_path) == ["key", "open", "open", "close"]
+    assert found(tmp_path) == []
+    assert notes(tmp_path) == ["unsealed tail, 0 records since last checkpoint (0); never closed"]
 
 
 def test_what_is_no_state_folder_is_not_intact(tmp_path: Path) -> None:

@@ -250,10 +250,11 @@ asyncio.run(main())
 def test_b41_killed_workers_lose_nothing_they_committed(folder: Folder) -> None:
     command = [sys.executable, "-c", WRITER, str(folder.path)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(2)]
-    time.sleep(1.5)
+    promised = [worker.stdout.readline() for worker in workers if worker.stdout is not None]
+    time.sleep(1)
     for worker in workers:
         worker.send_signal(signal.SIGKILL)
-    promised = [line for worker in workers for line in worker.communicate()[0].splitlines(keepends=True)]
+    promised += [line for worker in workers for line in worker.communicate()[0].splitlines(keepends=True)]
     written = (folder.path / "audit.jsonl").read_bytes().splitlines(keepends=True)
     assert len(promised) > 50
     assert {line for line in promised if line.endswith(b"\n")} <= set(written)
