@@ -17,6 +17,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from addons.core.audit_report import What
 from addons.edge.audit_check import verify_state
@@ -79,6 +80,38 @@ def test_b83_what_is_done_to_a_log_is_found(
     done = chaperone(gateway, "audit", "verify", str(tmp_path), "-o", "json")
     assert done.returncode == 1
     assert expected in {finding["what"] for finding in json.loads(done.stdout)["findings"]}
+
+
+def test_b41_a_key_that_cannot_be_used_stops_the_start(
+    written: list[GatewayEnv], gateway: GatewayEnv, tmp_path: Path
+) -> None:
+    shutil.copytree(gateway.state_dir / "audit", tmp_path / "state" / "audit")
+    (tmp_path / "state" / "audit" / "signing.key").unlink()
+    settings = yaml.safe_load(gateway.conf.read_text()) | {"state": str(tmp_path / "state"), "listen_port": 0}
+    (tmp_path / "mitm.conf").write_text(json.dumps(settings | {"health_port": 0}))
+    done = chaperone(gateway, "up", conf=tmp_path / "mitm.conf")
+    assert done.returncode == 1
+    assert "the audit log: the key that signs the audit ledger cannot be read" in done.stderr
+    assert "1 problem(s); nothing was started" in done.stderr
+    assert not (tmp_path / "state" / "audit" / "signing.key").exists()
+
+
+def test_the_key_is_changed_while_the_gateway_runs(
+    cluster: Cluster, folder: Path, mint: Callable[..., str], tmp_path: Path
+) -> None:
+    gateway = start_gateway(cluster, folder, extra_rules=RULES, owner_pid=os.getpid())
+    token, old = mint("through-the-change", groups=["agents"]), tmp_path / "old.pem"
+    old.write_text(chaperone(gateway, "audit", "key").stdout)
+    trusted = f"--public-key={old}"
+    for command in ("rotate-key", "key"):
+        with client(gateway, token) as http:
+            assert http.get("/api/v1/namespaces/default/pods").status_code == 200
+        assert chaperone(gateway, "audit", command).returncode == 0
+    eventually("a checkpoint by the new key", lambda: len(verify_state(gateway.state_dir).keys) == 2, STOP_SECONDS)
+    assert chaperone(gateway, "audit", "verify", trusted).returncode == 0
+    os.kill(gateway.child.pid, signal.SIGTERM)
+    eventually("its end", lambda: start_time(gateway.child.pid) is None, STOP_SECONDS)
+    assert chaperone(gateway, "audit", "verify", trusted).stdout.count("note: ") == 0
 
 
 @pytest.fixture
