@@ -19,6 +19,7 @@ import structlog
 from mitmproxy.master import Master
 
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.audit_ledger import AuditLedger
 from addons.edge.authority import Authority, open_authority
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.readiness import Readiness
@@ -81,6 +82,10 @@ def prepare(settings: Settings) -> Prepared:
         problems += error.problems
     try:
         policy = load_policy(settings.rules, fingerprint_key(Path(settings.state)), now)
+    except InvalidConfiguration as error:
+        problems += error.problems
+    try:
+        AuditLedger(Path(settings.state), settings.audit_key_file).check()
     except InvalidConfiguration as error:
         problems += error.problems
     problems += _unusable_certificate(settings, authority, now)

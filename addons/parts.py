@@ -14,6 +14,7 @@ from addons.core.refusal import Refusal
 from addons.core.resources import Resources
 from addons.core.session import Session
 from addons.edge.access_request_store import granted
+from addons.edge.audit_ledger import AuditLedger
 from addons.edge.authority import Authority
 from addons.edge.credentials import Credentials
 from addons.edge.fingerprint_key import fingerprint_key
@@ -102,7 +103,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         locks=Locks(store, time.monotonic),
         granted=requested,
         meters=Meters(),
-        recordings=Recordings(state, str(worker), time.time()),
+        recordings=Recordings(state, str(worker), time.time(), AuditLedger(state, settings.audit_key_file)),
         records=records,
         live=Live(state, records),
     )

@@ -89,6 +89,8 @@ class Settings(BaseModel):
     """Folder of the interception CA; made there at the first start."""
     state: str = "state"
     """Folder of approvals and recordings."""
+    audit_key: str = ""
+    """File of the key that signs the audit log; without one, it is made in the folder `audit` of `state`."""
     hold_seconds: Annotated[int, Field(ge=0, le=600)] = 20
     """How long a request waits for its approval before the agent is told to come back."""
     approval_seconds: Annotated[int, Field(ge=10, le=86400)] = 900
@@ -105,6 +107,11 @@ class Settings(BaseModel):
     def own_names(self) -> list[str]:
         """What the certificate of the TLS listener is for, where the gateway makes it."""
         return self.tls_names or [name for name in (self.listen_host,) if name not in _EVERYWHERE]
+
+    @property
+    def audit_key_file(self) -> Path | None:
+        """`audit_key` as a path, None if there is none."""
+        return Path(self.audit_key) if self.audit_key else None
 
     @property
     def request_bytes(self) -> int:
@@ -181,5 +188,6 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "console_key": _optional(folder, settings.console_key),
             "tls_certificate": _optional(folder, settings.tls_certificate),
             "tls_key": _optional(folder, settings.tls_key),
+            "audit_key": _optional(folder, settings.audit_key),
         }
     )

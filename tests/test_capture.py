@@ -34,6 +34,7 @@ from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.core.spdy import Data, Frame, FrameReader, FrameWriter, SynReply, SynStream
 from addons.edge import tape
+from addons.edge.audit_ledger import AuditLedger
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live, live_folder
 from addons.edge.recordings import Recordings
@@ -163,7 +164,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
         def run() -> Setup:
             state = tmp_path / "state"
-            recordings = Recordings(state, "w0", 1000.0)
+            recordings = Recordings(state, "w0", 1000.0, AuditLedger(state))
             flow_records = FlowRecords(_scrub)
             live = Live(state, flow_records, interval_seconds=0.02)
 
@@ -385,7 +386,7 @@ def test_b41_without_the_decision_on_record_nothing_is_forwarded(start: Start) -
     setup = start()
     setup.worker.ask(get("/x"))
     (setup.state / "sessions" / "s1" / "decisions.jsonl").unlink()
-    setup.recordings._journal._files.clear()
+    setup.recordings._journal._files.close()
     (setup.state / "sessions" / "s1" / "decisions.jsonl").mkdir()
     assert b" 503 " in setup.worker.ask(get("/x"))
     assert len(setup.upstream.requests) == 1

@@ -28,7 +28,7 @@ PAGES = [
     )
 ]
 PROSE = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*.md")])
-GROUPS = {"approvals", "sessions", "rules"}
+GROUPS = {"approvals", "audit", "sessions", "rules"}
 COMMANDS = GROUPS | {"up", "doctor", "status", "watch", "explain", "mask"}
 
 
@@ -115,7 +115,15 @@ def test_the_numbers_are_the_codes() -> None:
 
 def test_files_that_are_named_are_made() -> None:
     code = "".join((ROOT / path).read_text() for path in ALL)
-    for name in ("audit.jsonl", "approvals.sqlite", "fingerprint.key", "gateway-ca.pem", "gateway-ca-key.pem"):
+    for name in (
+        "audit.jsonl",
+        "approvals.sqlite",
+        "fingerprint.key",
+        "ledger.jsonl",
+        "signing.key",
+        "gateway-ca.pem",
+        "gateway-ca-key.pem",
+    ):
         assert name in OPERATIONS
         assert f'"{name}"' in code, name
 

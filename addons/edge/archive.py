@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from addons.core.guardrails.record import Record, TornRecord, read
-from addons.edge.recordings import AUDIT_FILE, DECISIONS_FILE, SESSION_FILE
+from addons.edge.audit_log import AUDIT_FILE
+from addons.edge.recordings import DECISIONS_FILE, SESSION_FILE
 
 
 class UnknownSession(LookupError):

@@ -6,9 +6,20 @@ import errno
 import fcntl
 import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 _PROBE_BYTES = 4096
+
+
+@dataclass(slots=True)
+class Folder:
+    """A folder that is made, with what describes it, before anything is written to a file in it."""
+
+    path: Path
+    description: bytes
 
 
 def make_folder(path: Path, description: bytes) -> None:
@@ -41,15 +52,27 @@ def try_to_write(folder: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def append_lines(descriptor: int, data: bytes) -> None:
-    """As `append`, to a file that other processes append to: locked, and a torn last line (of a killed one) ended."""
+@contextmanager
+def locked_end(descriptor: int) -> Iterator[tuple[int, bool]]:
+    """The end of a file that other processes append to, too, while they cannot; True if its last line is torn.
+
+    Raises OSError if the file was removed meanwhile.
+    """
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
-        size = os.fstat(descriptor).st_size
-        torn = size and os.pread(descriptor, 1, size - 1) != b"\n"
-        append(descriptor, b"\n" + data if torn else data)
+        status = os.fstat(descriptor)
+        if not status.st_nlink:
+            raise OSError(errno.ESTALE, "the file was removed")
+        size = status.st_size
+        yield size, size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
     finally:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def append_lines(descriptor: int, data: bytes) -> None:
+    """As `append`, to a file that other processes append to: locked, and a torn last line (of a killed one) ended."""
+    with locked_end(descriptor) as (_, torn):
+        append(descriptor, b"\n" + data if torn else data)
 
 
 def append(descriptor: int, data: bytes) -> None:

@@ -12,9 +12,10 @@ import structlog
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Stage, event, line
+from addons.edge.durable import Folder
 from addons.edge.facts import call_of, ended_by, outcome_of
 from addons.edge.flow_record import FlowRecords
-from addons.edge.journal import Folder, RecordUnavailable
+from addons.edge.journal import RecordUnavailable
 from addons.edge.live import Live
 from addons.edge.progress import Progress
 from addons.edge.recordings import Recordings

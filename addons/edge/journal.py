@@ -2,6 +2,7 @@
 
 A write that fails leaves its file as it was before, so that a later one does not follow a torn line. Files that several
 worker processes share are locked (flock(2)) around each write; every write of a batch is one write(2) with O_APPEND.
+Records of the audit log get their place in the worker's chain here, where their order is known (`audit_log`).
 """
 
 from __future__ import annotations
@@ -10,32 +11,23 @@ import asyncio
 import errno
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from addons.edge.durable import append, append_lines, make_folder, sync_folder
+from addons.edge.audit_log import AuditLog
+from addons.edge.durable import Folder, append, append_lines
+from addons.edge.journal_files import Files
 
 MAX_QUEUED_BYTES = 64 * 1024 * 1024
 PRESSURE_BYTES = 4 * 1024 * 1024
-_MAX_OPEN_FILES = 256
 _MAX_BATCH = 4096
 _UNHURRIED_SECONDS = 0.05
 
 
 class RecordUnavailable(OSError):
     """Something could not be recorded. Whatever it was about must not happen."""
-
-
-@dataclass(slots=True)
-class Folder:
-    """A folder that is made, with what describes it, before anything is written to a file in it."""
-
-    path: Path
-    description: bytes
-    ready: bool = False
 
 
 @dataclass(slots=True)
@@ -49,6 +41,7 @@ class Entry:
     name: str
     data: bytes
     shared: bool = False
+    chained: bool = False
     done: asyncio.Future[None] | None = None
     on_error: Callable[[RecordUnavailable], None] | None = None
     before: Entry | None = None
@@ -62,14 +55,15 @@ class Entry:
 class Journal:
     """The writer thread and its bounded queue. All methods are for one event loop; only the thread touches files."""
 
-    def __init__(self, max_queued_bytes: int = MAX_QUEUED_BYTES) -> None:
-        self._max_queued_bytes = max_queued_bytes
+    def __init__(self, max_queued_bytes: int = MAX_QUEUED_BYTES, chain: AuditLog | None = None) -> None:
+        """`chain` is where chained entries get their place; it is the thread's from here."""
+        self._max_queued_bytes, self._chain = max_queued_bytes, chain
         self._queue: SimpleQueue[Entry | None] = SimpleQueue()
         self._unhurried: list[Entry] = []
         self._queued = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._files: OrderedDict[Path, int] = OrderedDict()
+        self._files = Files()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
 
@@ -100,18 +94,21 @@ class Journal:
             self._queue.put(entry)
         self._unhurried.clear()
 
-    async def commit(
-        self, folder: Folder, name: str, data: bytes, shared: bool = False, before: Entry | None = None
-    ) -> None:
-        """Returns once `data` is on disk (fdatasync), and `before` written. Raises RecordUnavailable otherwise."""
-        done = asyncio.get_running_loop().create_future()
-        self.submit(Entry(folder, name, data, shared, done, before=before))
+    async def commit(self, entry: Entry) -> None:
+        """Returns once its data is on disk (fdatasync), and `before` written. Raises RecordUnavailable otherwise."""
+        done = entry.done = asyncio.get_running_loop().create_future()
+        self.submit(entry)
         await done
 
     @property
     def alive(self) -> bool:
         """False once the writer has stopped, of itself or because it was closed."""
         return not self._closed
+
+    @property
+    def fault(self) -> OSError | None:
+        """Why the audit log takes no records now; None if there is no reason."""
+        return self._chain.fault if self._chain is not None else None
 
     @property
     def pressed(self) -> bool:
@@ -140,19 +137,23 @@ class Journal:
                 batch, last = self._next()
                 self._write_batch(batch)
                 batch = []
+                if self._chain is not None:
+                    self._chain.tend(last)
                 if last:
                     return
         finally:  # whether asked to stop or broken: nobody waits for ever
             self._closed = True
             if self._loop is not None and not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._abandon, batch)
-            for descriptor in self._files.values():
-                os.close(descriptor)
+            self._files.close()
 
     def _next(self) -> tuple[list[Entry], bool]:
-        """What is queued now, at least one entry; True when nothing will follow."""
+        """What is queued now, nothing only when the chain is due; True when nothing will follow."""
         batch: list[Entry] = []
-        entry = self._queue.get()
+        try:
+            entry = self._queue.get(timeout=self._chain.due_in() if self._chain is not None else None)
+        except Empty:
+            return batch, False
         while entry is not None:
             batch.append(entry)
             if len(batch) == _MAX_BATCH:
@@ -188,38 +189,31 @@ class Journal:
             try:
                 self._write(path, together)
             except OSError as error:
-                fault = RecordUnavailable(error.errno, f"cannot record in {path.name}: {error.strerror}")
+                fault = RecordUnavailable(error.errno, f"cannot record in {path.name}: {error.strerror or error}")
                 faults |= {id(entry): fault for entry in together}
-                self._forget(path)
+                self._files.forget(path)
         return faults
 
     def _write(self, path: Path, entries: list[Entry]) -> None:
-        descriptor = self._open(path, entries[0].folder)
-        data = b"".join(entry.data for entry in entries)
-        (append_lines if entries[0].shared else append)(descriptor, data)
+        first, pieces = entries[0], [entry.data for entry in entries]
+        descriptor = self._files.open(path, first.folder)
+        if first.chained:
+            assert self._chain is not None, "nothing is recorded in no chain"
+            self._chain.append(descriptor, path, pieces)
+        else:
+            (append_lines if first.shared else append)(descriptor, b"".join(pieces))
         if any(entry.done is not None for entry in entries):
+            self._sync(descriptor, path)
+
+    def _sync(self, descriptor: int, path: Path) -> None:
+        try:
             os.fdatasync(descriptor)
-
-    def _open(self, path: Path, folder: Folder) -> int:
-        if (descriptor := self._files.get(path)) is not None:
-            self._files.move_to_end(path)
-            return descriptor
-        if not folder.ready:
-            make_folder(folder.path, folder.description)
-            folder.ready = True
-        existed = path.exists()
-        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        self._files[path] = descriptor
-        if not existed:
-            sync_folder(folder.path)
-        if len(self._files) > _MAX_OPEN_FILES:
-            os.close(self._files.popitem(last=False)[1])
-        return descriptor
-
-    def _forget(self, path: Path) -> None:
-        """After a failure the file is opened anew: the kernel reports a failed sync to a descriptor only once."""
-        if (descriptor := self._files.pop(path, None)) is not None:
-            os.close(descriptor)
+        except OSError:
+            if self._chain is not None:
+                self._chain.abandon()
+            raise
+        if self._chain is not None:
+            self._chain.synced(path)
 
     def _abandon(self, batch: list[Entry]) -> None:
         """In the loop, where entries are queued: after this nothing can be added that nobody would write."""

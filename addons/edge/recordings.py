@@ -1,7 +1,8 @@
 """One folder of evidence per session, under `state_dir/sessions/`:
 
 * `session.json`: whose job it was;
-* `audit.jsonl`: the truth; written and synced before a request is forwarded, shared by all workers;
+* `audit.jsonl`: the truth; written and synced before a request is forwarded, shared by all workers, each of which has
+  one chain over all sessions (`audit_log`);
 * `decisions.jsonl`: what each judged request was judged by, for other rules to be tried on (`core.guardrails.record`);
   written with the audit event, and not synced itself: the event is the truth;
 * `flows-<worker>-<start>.mitm`: scrubbed copies of the exchanges, for mitmweb; one file per process, because whatever
@@ -24,10 +25,11 @@ from pathlib import Path
 import orjson
 
 from addons.core.session import Session
-from addons.edge.durable import try_to_write
-from addons.edge.journal import Entry, Folder, Journal, RecordUnavailable
+from addons.edge.audit_ledger import AuditLedger
+from addons.edge.audit_log import AUDIT_FILE, AuditLog
+from addons.edge.durable import Folder, try_to_write
+from addons.edge.journal import Entry, Journal, RecordUnavailable
 
-AUDIT_FILE = "audit.jsonl"
 DECISIONS_FILE = "decisions.jsonl"
 SESSION_FILE = "session.json"
 _MAX_KNOWN_FOLDERS = 4096
@@ -39,13 +41,13 @@ OnError = Callable[[RecordUnavailable], None]
 class Recordings:
     """Writes the evidence of one worker process. For one event loop; nothing here blocks it except `close`."""
 
-    def __init__(self, state_dir: Path, worker: str, started_at: float) -> None:
+    def __init__(self, state_dir: Path, worker: str, started_at: float, ledger: AuditLedger) -> None:
         """`worker` and `started_at` (Unix seconds) together name this process; nothing is opened yet."""
         self._state_dir, self._sessions = state_dir, state_dir / "sessions"
         start = datetime.fromtimestamp(started_at, UTC).strftime("%Y%m%dT%H%M%S%f")[:-3]
         self._flow_file = _safe(f"flows-{worker}-{start}.mitm")
         self._folders: dict[str, Folder] = {}
-        self._journal = Journal()
+        self._journal = Journal(chain=AuditLog(ledger, self._sessions, worker))
 
     def folder(self, session: Session | None, connection: str) -> Folder:
         """Where the evidence of a session goes; without one, that of unidentified callers of `connection`."""
@@ -60,11 +62,11 @@ class Recordings:
     async def commit(self, folder: Folder, line: bytes, decision: bytes = b"") -> None:
         """Returns when the audit event is on disk, and the decision written. Raises RecordUnavailable otherwise."""
         before = Entry(folder, DECISIONS_FILE, decision, shared=True) if decision else None
-        await self._journal.commit(folder, AUDIT_FILE, line, shared=True, before=before)
+        await self._journal.commit(Entry(folder, AUDIT_FILE, line, chained=True, before=before))
 
     def log(self, folder: Folder, line: bytes, on_error: OnError) -> None:
         """Queues an audit event of something that has already happened."""
-        self._journal.submit(Entry(folder, AUDIT_FILE, line, shared=True, on_error=on_error))
+        self._journal.submit(Entry(folder, AUDIT_FILE, line, chained=True, on_error=on_error))
 
     def flow(self, folder: Folder, record: bytes, on_error: OnError) -> None:
         """Queues one encoded, scrubbed flow."""
@@ -78,6 +80,8 @@ class Recordings:
         """Returns if something can be recorded now. Raises RecordUnavailable."""
         if not self._journal.alive:
             raise RecordUnavailable(errno.EIO, "the writer of the record has stopped")
+        if (fault := self._journal.fault) is not None:
+            raise RecordUnavailable(fault.errno, f"the audit log cannot be sealed: {fault.strerror or fault}")
         try:
             await asyncio.to_thread(try_to_write, self._state_dir)
         except OSError as error:

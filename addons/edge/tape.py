@@ -11,8 +11,9 @@ from addons.core.channels import CHANNELS, Channel
 from addons.core.forward import ForwardLog
 from addons.core.terminal import Terminal
 from addons.core.wires import Message
+from addons.edge.durable import Folder
 from addons.edge.flow_file import MessageState
-from addons.edge.journal import Folder, RecordUnavailable
+from addons.edge.journal import RecordUnavailable
 from addons.edge.recordings import Recordings, cast_name, forward_name
 from addons.edge.sample import MAX_SAMPLE
 from addons.exchange import Exchange, need

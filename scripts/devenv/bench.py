@@ -2,8 +2,8 @@
 
 The arms take turns, in another order each round, and every reply is checked: what was asked must have reached the
 cluster, once, and from Chaperone with the role's token and masked. A single wrong reply fails the whole run. How long
-authentication, a decision and masking take by themselves, and how fast `explain --batch` answers, is measured without
-any of them.
+authentication, a decision, masking and the chain of the audit log take by themselves, and how fast `explain --batch`
+answers, is measured without any of them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import httpx
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.policy import load_judgement
 from scripts.devenv import (
+    bench_audit,
     bench_authentication,
     bench_batch,
     bench_decision,
@@ -43,7 +44,13 @@ from scripts.devenv.processes import ChildExited
 WARM_UP_SECONDS = 0.5
 FIRST_SECONDS = 0.1
 RULES = REPOSITORY / "rules"
-AUTHENTICATION, DECISION, BATCH, MASKING = PARTS = ("authentication", "decision", "explain-batch", "masking")
+AUTHENTICATION, DECISION, BATCH, MASKING, AUDIT = PARTS = (
+    "authentication",
+    "decision",
+    "explain-batch",
+    "masking",
+    "audit",
+)
 """What is measured without a gateway; chosen like a scenario."""
 SESSIONS, STREAMS = FURTHER = ("sessions", "streams")
 """exec in a cluster of its own, and what lasts: only when asked for, as they take their time."""
@@ -85,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="scripts/bench",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Measures a stand-in API server directly, through bare mitmproxy and through Chaperone, by turns;\n"
-        "and, without a gateway: authentication, decisions about requests, masking and `chaperone explain --batch`.",
+        "and, without a gateway: authentication, decisions about requests, masking, the chain of the audit log and\n"
+        "`chaperone explain --batch`.",
         epilog=f"{MEANING}\n\nScenarios measured unless told otherwise: {', '.join([*PARTS, *STANDARD])}. "
         f"Further: {', '.join([*FURTHER, *(name for name in every_scenario() if name not in STANDARD)])}.\n"
         f"The top level of the JSON is {HEADLINE}. More in docs/performance.md.",
@@ -153,6 +161,10 @@ def measure_part(name: str, plan: Plan, cores: bench_machine.Cores, folder: Path
         say(f"authentication: {bench_authentication.TOKENS} tokens a round")
         with bench_machine.pinned(cores.gateway):
             return bench_authentication.measure(plan.rounds)
+    if name == AUDIT:
+        say(f"audit: {bench_audit.EVENTS:,} events a round")
+        with bench_machine.pinned(cores.gateway):
+            return bench_audit.measure(plan.rounds)
     say(f"{name}: by the rules in {RULES}")
     if name == BATCH:
         questions = int(bench_batch.AIM * plan.seconds * 2)

@@ -103,7 +103,8 @@ def _median(values: Sequence[float | None]) -> float | None:
 def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured.
 
-    `facts` may hold the reports `authentication`, `decision`, `explain_batch`, `masking`, `sessions` and `streams`.
+    `facts` may hold the reports `authentication`, `decision`, `explain_batch`, `masking`, `audit`, `sessions` and
+    `streams`.
     """
     headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
     keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
@@ -126,6 +127,8 @@ def table(report: Mapping[str, Any]) -> str:
         lines += [*_batch_lines(report["explain_batch"]), ""]
     if "masking" in report:
         lines += [*_masking_lines(report["masking"]), ""]
+    if "audit" in report:
+        lines += [*_audit_lines(report["audit"]), ""]
     if "sessions" in report:
         lines += [*_session_lines(report["sessions"]), ""]
     if "streams" in report:
@@ -165,7 +168,16 @@ def _stream_lines(streams: Mapping[str, Any]) -> Iterator[str]:
 
 def _authentication_lines(authentication: Mapping[str, Any]) -> Iterator[str]:
     yield f"authentication: {authentication['tokens']} tokens a round"
-    for case in authentication["cases"]:
+    yield from _case_lines(authentication["cases"])
+
+
+def _audit_lines(audit: Mapping[str, Any]) -> Iterator[str]:
+    yield f"audit: {audit['events']:,} events a round, of {audit['event_bytes']:,} bytes"
+    yield from _case_lines(audit["cases"])
+
+
+def _case_lines(cases: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for case in cases:
         between = "{:.1f} to {:.1f}".format(*case["us_range"])
         yield f"  {case['title']:<24}{case['us']:.1f} µs ({between}), aim {case['aim_us']} {_met(case)}"
 

@@ -17,7 +17,15 @@ from addons.core.guardrails import GuardrailSet
 from addons.core.masking import Masker
 from addons.edge.oidc import Verifier
 from addons.policy import load_judgement
-from scripts.devenv import bench, bench_authentication, bench_batch, bench_decision, bench_masking, bench_report
+from scripts.devenv import (
+    bench,
+    bench_audit,
+    bench_authentication,
+    bench_batch,
+    bench_decision,
+    bench_masking,
+    bench_report,
+)
 from scripts.devenv.bench_decision import CASES
 from scripts.devenv.bench_scenarios import WrongAnswers
 
@@ -107,6 +115,21 @@ def test_what_accepts_forged_tokens_is_not_measured(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Verifier, "verify", AsyncMock())
     with pytest.raises(WrongAnswers, match="somebody else"):
         bench_authentication.measure(1)
+
+
+def test_the_chain_is_fast_enough_anywhere() -> None:
+    report = bench_audit.measure(2)
+    assert [case["name"] for case in report["cases"]] == ["event", "checkpoint", "verify"]
+    for case in report["cases"]:
+        assert case["us"] < case["aim_us"] * GENEROUS, case
+    told = bench_report.table({"machine": {}, "audit": report, "scenarios": []})
+    assert "audit: 2,000 events a round, of " in told
+
+
+def test_what_takes_a_changed_event_for_genuine_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench_audit, "read_link", lambda *_: None)
+    with pytest.raises(WrongAnswers, match="found to be genuine"):
+        bench_audit.measure(1)
 
 
 def test_masking_is_fast_enough_anywhere(masker: Masker) -> None:

@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 
 from addons.edge import journal as edge_journal
-from addons.edge.journal import Entry, Folder, Journal, RecordUnavailable
+from addons.edge import journal_files
+from addons.edge.durable import Folder
+from addons.edge.journal import Entry, Journal, RecordUnavailable
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +36,7 @@ def folder(tmp_path: Path) -> Folder:
 
 
 async def test_folder_and_files_are_private(journal: Journal, folder: Folder) -> None:
-    await journal.commit(folder, "audit.jsonl", b"one\n", shared=True)
+    await journal.commit(Entry(folder, "audit.jsonl", b"one\n", shared=True))
     assert {path.name for path in folder.path.iterdir()} == {"session.json", "audit.jsonl"}
     assert (folder.path / "session.json").read_bytes() == folder.description
     assert {stat.S_IMODE(path.stat().st_mode) for path in (folder.path, folder.path.parent)} == {0o700}
@@ -44,14 +46,14 @@ async def test_folder_and_files_are_private(journal: Journal, folder: Folder) ->
 async def test_order_is_kept_across_kinds_of_entries(journal: Journal, folder: Folder) -> None:
     for number in range(50):
         journal.submit(Entry(folder, "a", b"%d\n" % number))
-    await journal.commit(folder, "a", b"last\n")
+    await journal.commit(Entry(folder, "a", b"last\n"))
     assert (folder.path / "a").read_bytes() == b"".join(b"%d\n" % number for number in range(50)) + b"last\n"
 
 
 async def test_concurrent_commits_share_a_sync(
     journal: Journal, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await journal.commit(folder, "a", b"")
+    await journal.commit(Entry(folder, "a", b""))
     synced = []
 
     def slow_sync(descriptor: int) -> None:
@@ -59,7 +61,7 @@ async def test_concurrent_commits_share_a_sync(
         synced.append(descriptor)
 
     monkeypatch.setattr(os, "fdatasync", slow_sync)
-    await asyncio.gather(*(journal.commit(folder, "a", b"x") for _ in range(100)))
+    await asyncio.gather(*(journal.commit(Entry(folder, "a", b"x")) for _ in range(100)))
     assert 1 <= len(synced) <= 3
     assert (folder.path / "a").stat().st_size == 100
 
@@ -78,7 +80,7 @@ async def test_what_nobody_waits_for_is_not_synced(
 async def test_a_torn_last_line_is_ended_first(journal: Journal, folder: Folder) -> None:
     folder.path.mkdir(parents=True)
     (folder.path / "audit.jsonl").write_bytes(b'{"torn')
-    await journal.commit(folder, "audit.jsonl", b"{}\n", shared=True)
+    await journal.commit(Entry(folder, "audit.jsonl", b"{}\n", shared=True))
     assert (folder.path / "audit.jsonl").read_bytes() == b'{"torn\n{}\n'
 
 
@@ -91,15 +93,15 @@ async def test_a_failed_sync_is_a_failed_commit(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fdatasync", broken)
         with pytest.raises(RecordUnavailable, match="cannot record in a: disk on fire"):
-            await journal.commit(folder, "a", b"x\n")
-    await journal.commit(folder, "a", b"y\n")
+            await journal.commit(Entry(folder, "a", b"x\n"))
+    await journal.commit(Entry(folder, "a", b"y\n"))
 
 
 async def test_one_broken_file_does_not_fail_another(journal: Journal, folder: Folder) -> None:
     folder.path.mkdir(parents=True)
     (folder.path / "bad").mkdir()
     results = await asyncio.gather(
-        journal.commit(folder, "bad", b"x"), journal.commit(folder, "good", b"x"), return_exceptions=True
+        journal.commit(Entry(folder, "bad", b"x")), journal.commit(Entry(folder, "good", b"x")), return_exceptions=True
     )
     assert isinstance(results[0], RecordUnavailable)
     assert results[1] is None
@@ -113,7 +115,7 @@ async def test_what_comes_before_is_written_first_and_not_synced(
         os, "fdatasync", lambda descriptor: synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name)
     )
     before = [Entry(folder, "early", b"%d\n" % number, shared=True) for number in range(20)]
-    await asyncio.gather(*(journal.commit(folder, "a", entry.data, before=entry) for entry in before))
+    await asyncio.gather(*(journal.commit(Entry(folder, "a", entry.data, before=entry)) for entry in before))
     assert (folder.path / "early").read_bytes() == (folder.path / "a").read_bytes()
     assert set(synced) == {"a"}
 
@@ -122,9 +124,9 @@ async def test_without_what_comes_before_there_is_no_commit(journal: Journal, fo
     folder.path.mkdir(parents=True)
     (folder.path / "early").mkdir()
     results = await asyncio.gather(
-        journal.commit(folder, "a", b"one\n", before=Entry(folder, "early", b"x\n")),
-        journal.commit(folder, "a", b"two\n"),
-        journal.commit(folder, "a", b"three\n", before=Entry(folder, "other", b"x\n")),
+        journal.commit(Entry(folder, "a", b"one\n", before=Entry(folder, "early", b"x\n"))),
+        journal.commit(Entry(folder, "a", b"two\n")),
+        journal.commit(Entry(folder, "a", b"three\n", before=Entry(folder, "other", b"x\n"))),
         return_exceptions=True,
     )
     assert isinstance(results[0], RecordUnavailable)
@@ -136,9 +138,9 @@ async def test_without_what_comes_before_there_is_no_commit(journal: Journal, fo
 async def test_what_comes_before_counts_towards_the_limit(folder: Folder) -> None:
     journal = Journal(max_queued_bytes=10)
     with pytest.raises(RecordUnavailable, match="too much waits"):
-        await journal.commit(folder, "a", b"12345", before=Entry(folder, "early", b"123456"))
-    await journal.commit(folder, "a", b"12345", before=Entry(folder, "early", b"12345"))
-    await journal.commit(folder, "a", b"12345", before=Entry(folder, "early", b"12345"))
+        await journal.commit(Entry(folder, "a", b"12345", before=Entry(folder, "early", b"123456")))
+    await journal.commit(Entry(folder, "a", b"12345", before=Entry(folder, "early", b"12345")))
+    await journal.commit(Entry(folder, "a", b"12345", before=Entry(folder, "early", b"12345")))
     journal.close()
 
 
@@ -146,7 +148,7 @@ async def test_a_link_is_not_followed(journal: Journal, folder: Folder, tmp_path
     folder.path.mkdir(parents=True)
     (folder.path / "audit.jsonl").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RecordUnavailable):
-        await journal.commit(folder, "audit.jsonl", b"x")
+        await journal.commit(Entry(folder, "audit.jsonl", b"x"))
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -163,8 +165,8 @@ async def test_the_queue_is_bounded(folder: Folder) -> None:
     journal.submit(Entry(folder, "a", b"123456"))
     with pytest.raises(RecordUnavailable, match="too much waits"):
         journal.submit(Entry(folder, "a", b"78901"))
-    await journal.commit(folder, "a", b"")
-    await journal.commit(folder, "a", b"78901")
+    await journal.commit(Entry(folder, "a", b""))
+    await journal.commit(Entry(folder, "a", b"78901"))
     journal.close()
 
 
@@ -181,10 +183,10 @@ async def test_relief_comes_when_the_disk_has_caught_up(
 
 async def test_a_closed_journal_refuses(folder: Folder) -> None:
     journal = Journal()
-    await journal.commit(folder, "a", b"x")
+    await journal.commit(Entry(folder, "a", b"x"))
     journal.close()
     with pytest.raises(RecordUnavailable, match="closed"):
-        await journal.commit(folder, "a", b"x")
+        await journal.commit(Entry(folder, "a", b"x"))
 
 
 async def test_a_broken_writer_leaves_nobody_waiting(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -195,34 +197,37 @@ async def test_a_broken_writer_leaves_nobody_waiting(folder: Folder, monkeypatch
 
     monkeypatch.setattr(journal, "_write", bug)
     monkeypatch.setattr("threading.excepthook", lambda _: None)
-    results = await asyncio.gather(*(journal.commit(folder, "a", b"x") for _ in range(5)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(journal.commit(Entry(folder, "a", b"x")) for _ in range(5)), return_exceptions=True
+    )
     assert {type(result) for result in results} == {RecordUnavailable}
     with pytest.raises(RecordUnavailable):
-        await journal.commit(folder, "a", b"x")
+        await journal.commit(Entry(folder, "a", b"x"))
     journal.close()
 
 
 async def test_a_cancelled_caller_does_no_harm(journal: Journal, folder: Folder) -> None:
-    waiting = asyncio.create_task(journal.commit(folder, "a", b"x"))
+    waiting = asyncio.create_task(journal.commit(Entry(folder, "a", b"x")))
     await asyncio.sleep(0)
     waiting.cancel()
-    await journal.commit(folder, "a", b"y")
+    await journal.commit(Entry(folder, "a", b"y"))
     assert (folder.path / "a").read_bytes() == b"xy"
 
 
 async def test_few_files_stay_open(journal: Journal, folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge_journal, "_MAX_OPEN_FILES", 2)
+    monkeypatch.setattr(journal_files, "MAX_OPEN_FILES", 2)
     for _ in range(2):
         for name in "abcd":
-            await journal.commit(folder, name, b"x")
+            await journal.commit(Entry(folder, name, b"x"))
     assert {(folder.path / name).read_bytes() for name in "abcd"} == {b"xx"}
-    assert len(journal._files) == 2
+    assert len(journal._files._open) == 2
 
 
 COMMON = """
 import asyncio, os, resource, sys
 from pathlib import Path
-from addons.edge.journal import Folder, Journal, RecordUnavailable
+from addons.edge.durable import Folder
+from addons.edge.journal import Entry, Journal, RecordUnavailable
 folder = Folder(Path(sys.argv[1]), b"{}")
 journal = Journal()
 """
@@ -234,7 +239,7 @@ async def main():
         number = 0
         while True:
             number += 1
-            await journal.commit(folder, "audit.jsonl", b"%s-%d\\n" % (name, number), shared=True)
+            await journal.commit(Entry(folder, "audit.jsonl", b"%s-%d\\n" % (name, number), shared=True))
             os.write(1, b"%s-%d\\n" % (name, number))
     await asyncio.gather(*(client(b"%d-%d" % (os.getpid(), index)) for index in range(5)))
 asyncio.run(main())
@@ -245,10 +250,11 @@ asyncio.run(main())
 def test_b41_killed_workers_lose_nothing_they_committed(folder: Folder) -> None:
     command = [sys.executable, "-c", WRITER, str(folder.path)]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) for _ in range(2)]
-    time.sleep(1.5)
+    promised = [worker.stdout.readline() for worker in workers if worker.stdout is not None]
+    time.sleep(1)
     for worker in workers:
         worker.send_signal(signal.SIGKILL)
-    promised = [line for worker in workers for line in worker.communicate()[0].splitlines(keepends=True)]
+    promised += [line for worker in workers for line in worker.communicate()[0].splitlines(keepends=True)]
     written = (folder.path / "audit.jsonl").read_bytes().splitlines(keepends=True)
     assert len(promised) > 50
     assert {line for line in promised if line.endswith(b"\n")} <= set(written)
@@ -264,11 +270,11 @@ async def main():
     outcomes = []
     for number in range(8):
         try:
-            await journal.commit(folder, "audit.jsonl", b"x" * 299 + b"\\n", shared=True)
+            await journal.commit(Entry(folder, "audit.jsonl", b"x" * 299 + b"\\n", shared=True))
             outcomes.append("ok")
         except RecordUnavailable as error:
             outcomes.append("refused")
-    await journal.commit(folder, "small", b"room\\n")
+    await journal.commit(Entry(folder, "small", b"room\\n"))
     print(*outcomes)
 asyncio.run(main())
 """

@@ -10,19 +10,22 @@ from pathlib import Path
 
 import pytest
 
+from addons.core.audit_chain import read_link
 from addons.core.identity import Identity
 from addons.core.session import Session
 from addons.edge import recordings as edge_recordings
+from addons.edge.audit_ledger import AuditLedger
 from addons.edge.journal import RecordUnavailable
 from addons.edge.recordings import Recordings, cast_name, forward_name
 
 IDENTITY = Identity(iss="https://idp", sub="agent", aud=("gw",), exp=1, groups=("g",), owner="bob")
+EVENT = b'{"annotations":{}}\n'
 SESSION = Session(id="5e551011", identity=IDENTITY, connection="prod", started_at=5.0, intent="INC-1")
 
 
 @pytest.fixture
 def recordings(tmp_path: Path) -> Iterator[Recordings]:
-    made = Recordings(tmp_path, "w0", 1_763_929_000.25)
+    made = Recordings(tmp_path, "w0", 1_763_929_000.25, AuditLedger(tmp_path))
     yield made
     made.close()
 
@@ -33,16 +36,18 @@ def _unexpected(fault: RecordUnavailable) -> None:
 
 async def test_one_folder_per_session(recordings: Recordings, tmp_path: Path) -> None:
     folder = recordings.folder(SESSION, "prod")
-    await recordings.commit(folder, b"{}\n")
-    recordings.log(folder, b"{}\n", _unexpected)
+    await recordings.commit(folder, EVENT)
+    recordings.log(folder, EVENT, _unexpected)
     recordings.flow(folder, b"flow", _unexpected)
     recordings.tape(folder, cast_name("abc"), b"cast", _unexpected)
     recordings.tape(folder, forward_name("abc"), b"forward", _unexpected)
     recordings.close()
     files = {path.name: path.read_bytes() for path in (tmp_path / "sessions" / "5e551011").iterdir()}
     about = json.loads(files.pop("session.json"))
+    records = files.pop("audit.jsonl").splitlines(keepends=True)
+    links = [read_link(record, "5e551011") for record in records]
+    assert [(link.sequence, link.genuine) for link in links if link is not None] == [(1, True), (2, True)]
     assert files == {
-        "audit.jsonl": b"{}\n{}\n",
         "flows-w0-20251123T201640250.mitm": b"flow",
         "exec-abc.cast": b"cast",
         "forward-abc.jsonl": b"forward",
@@ -58,7 +63,7 @@ async def test_one_folder_per_session(recordings: Recordings, tmp_path: Path) ->
 
 @pytest.mark.parametrize(("connection", "name"), [("prod", "unidentified-prod"), ("", "unidentified-none")])
 async def test_unidentified_callers(recordings: Recordings, tmp_path: Path, connection: str, name: str) -> None:
-    await recordings.commit(recordings.folder(None, connection), b"{}\n")
+    await recordings.commit(recordings.folder(None, connection), EVENT)
     assert json.loads((tmp_path / "sessions" / name / "session.json").read_bytes())["id"] == name
 
 
@@ -66,7 +71,7 @@ async def test_unidentified_callers(recordings: Recordings, tmp_path: Path, conn
 def test_names_cannot_leave_the_folder(name: str, tmp_path: Path) -> None:
     session = Session(id=name, identity=IDENTITY, connection="prod", started_at=0)
     with pytest.raises(ValueError, match="cannot be the name of a file"):
-        Recordings(tmp_path, "w0", 0).folder(session, "prod")
+        Recordings(tmp_path, "w0", 0, AuditLedger(tmp_path)).folder(session, "prod")
     with pytest.raises(ValueError, match="cannot be the name of a file"):
         cast_name(f"{name}/")
 
