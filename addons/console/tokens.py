@@ -14,7 +14,7 @@ from addons.core.console import LONGEST_SECONDS
 from addons.core.identity import Identity
 from addons.core.session_token import Binding, NotGranted
 from addons.core.single_use import Use, client_address, misuse
-from addons.core.token import read_token
+from addons.core.token import MAX_TOKEN, read_token
 from addons.core.token_exchange import (
     CodeRequest,
     DeviceRequest,
@@ -166,7 +166,10 @@ def _issued(
         intent=binding.intent,
         seconds=int(seconds),
     )
-    return answer(parts.signer.sign(claims | (more or {})), seconds, bound=bool(binding.jkt))
+    token = parts.signer.sign(claims | (more or {}))
+    if len(token) > MAX_TOKEN:
+        raise OAuthError("invalid_grant", "the proof says so much of the subject that the gateway would not take it")
+    return answer(token, seconds, bound=bool(binding.jkt))
 
 
 async def _proven(parts: Parts, token: str, what: str) -> Identity:

@@ -97,6 +97,12 @@ async def test_no_token_outlives_the_one_it_is_made_of(world: World) -> None:
     refused(await world.ask(first), "invalid_grant", "the subject_token: it expired 0 s ago")
 
 
+async def test_no_token_is_longer_than_the_gateway_takes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("addons.console.tokens.MAX_TOKEN", 8000)
+    assert (await world.ask(world.token(said="x" * 5000))).status_code == 200
+    refused(await world.ask(world.token(said="x" * 6000)), "invalid_grant", "would not take it")
+
+
 @pytest.mark.parametrize(
     ("field", "claim"), [pytest.param("audience", "connection", id="connection"), ("intent", "intent")]
 )
