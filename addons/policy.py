@@ -18,6 +18,7 @@ from addons.core.guardrails.catalogue import compile_catalogue, uncatalogued
 from addons.core.identity_provider import IdentityProvider
 from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
+from addons.core.notify.channel import Channel, compile_notifications
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.core.trust import Trust, compile_trust
 from addons.edge.own_credential import check_kubeconfigs
@@ -38,6 +39,8 @@ class Policy:
     access: AccessPolicy
     guardrails: GuardrailSet
     masker: Masker
+    channels: tuple[Channel, ...] = ()
+    """Where the console announces questions."""
 
     @property
     def providers(self) -> Sequence[IdentityProvider]:
@@ -77,7 +80,7 @@ def load_policy(
     documents, found = parse_files(files)
     problems += found
     compiled, found = _compile(documents, fingerprint_key, now)
-    connections, trust, rules, guardrails, masker = compiled
+    connections, trust, rules, guardrails, masker, channels = compiled
     _raise(problems + found + _missing(folders, documents) + moved(documents, connections, known))
     return Policy(
         version=version_of(files),
@@ -86,6 +89,7 @@ def load_policy(
         access=AccessPolicy(rules, trust.vouchers),
         guardrails=guardrails,
         masker=masker,
+        channels=channels,
     )
 
 
@@ -97,7 +101,7 @@ def check_policy(
     return documents, _ordered(problems + _compile(documents, fingerprint_key, now)[1])
 
 
-_Compiled = tuple[Mapping[str, Connection], Trust, AccessRules, GuardrailSet, Masker]
+_Compiled = tuple[Mapping[str, Connection], Trust, AccessRules, GuardrailSet, Masker, tuple[Channel, ...]]
 
 
 def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) -> tuple[_Compiled, list[Problem]]:
@@ -109,8 +113,9 @@ def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) 
     rules, found = compile_access(documents)
     problems += found + cross_check(connections, trust.vouchers, rules)
     guardrails, masker, found = _judgement(documents, key)
-    problems += check_webhook_cas(documents, guardrails.rules, now) + check_unmask(rules, masker.names)
-    return (connections, trust, rules, guardrails, masker), problems + found
+    problems += check_webhook_cas(documents, guardrails.rules, now) + check_unmask(rules, masker.names) + found
+    channels, found = compile_notifications(documents, connections, trust.vouchers, console=trust.console is not None)
+    return (connections, trust, rules, guardrails, masker, channels), problems + found
 
 
 def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:

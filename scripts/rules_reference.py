@@ -56,9 +56,17 @@ def _fields(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
     for name, field in schema["properties"].items():
         default = "required" if name in schema.get("required", ()) else _default(field)
         yield f"`{prefix}{name}`", _type(field), default, field["description"]
-        nested, suffix = (field["items"], "[].") if field.get("type") == "array" else (field, ".")
+        nested, suffix = _nested(field)
         if "properties" in nested:
             yield from _fields(nested, f"{prefix}{name}{suffix}")
+
+
+def _nested(field: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
+    """What a field holds, and how its path goes on."""
+    if field.get("type") == "array":
+        return field["items"], "[]."
+    values = field.get("additionalProperties")
+    return (values, ".*.") if isinstance(values, dict) else (field, ".")
 
 
 def _default(field: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from cyclopts import App, Parameter
 
 from addons.cli.operator import operator, read_token
 from addons.core.approval import Case, State, state_at
+from addons.core.notify.wording import what
 from addons.core.printable import printable, printable_lines
 
 app = App(name="approvals", help="What waits for a human: list, show, approve, deny.")
@@ -114,21 +115,14 @@ def _decide(approval: str, to: State, note: str, token_file: Path | None, conf: 
         approver = gateway.verify(read_token(token_file))
         case = store.decide(approval, to, approver, note, time.time())
     who = printable(case.approval.approver)
-    print(f"{case.approval.id} {case.approval.state} by {who}: {_what(case)} for {_who(case)}")
+    print(f"{case.approval.id} {case.approval.state} by {who}: {what(case.ask)} for {_who(case)}")
 
 
 def _line(case: Case, now: float) -> str:
     state, left = state_at(case.approval, now), int(case.approval.expires_at - now)
     when = f"{left}s left" if state in (State.PENDING, State.GRANTED) else ""
     risk = f"{printable(case.ask.rule)} risk {case.ask.risk}"
-    return f"{case.approval.id}  {state:<8} {when:<9} {_who(case)}  {_what(case)}  [{risk}]"
-
-
-def _what(case: Case) -> str:
-    ask = case.ask
-    place = "/".join(part for part in (ask.namespace, ask.name) if part)
-    words = [ask.verb, ask.resource, place, *(["--", *ask.argv] if ask.argv else []), "on", ask.connection]
-    return " ".join(printable(word) for word in words if word)
+    return f"{case.approval.id}  {state:<8} {when:<9} {_who(case)}  {what(case.ask)}  [{risk}]"
 
 
 def _who(case: Case) -> str:
@@ -143,10 +137,11 @@ def _facts(case: Case, now: float) -> dict[str, str]:
         "who": f"{ask.requester_iss}#{ask.requester_sub}",
         "acting": ask.requester_act,
         "owner": ask.requester_owner,
+        "groups": ", ".join(ask.requester_groups),
         "intent": ask.intent,
         "connection": ask.connection,
         "session": ask.session,
-        "what": _what(case),
+        "what": what(case.ask),
         "command": ask.command,
         "request": f"{ask.method} {ask.target}",
         "rule": f"{ask.rule} (risk {ask.risk}): {ask.reason}",

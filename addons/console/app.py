@@ -9,11 +9,14 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.background import BackgroundTask
 
-from addons.console import pages, sign_in, tokens
+from addons.console import answers, pages, sign_in, tokens
 from addons.console.parts import SIGN_IN_SECONDS, Parts, Return
 from addons.console.pending import TooManyPending
 from addons.core.console import ALGORITHM
+from addons.core.notify.callback import MAX_BODY
+from addons.core.notify.slack import escaped
 from addons.core.saml import service_provider_metadata
 from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import MAX_FORM, OAuthError, form_of, metadata, parsed, token_request
@@ -32,6 +35,7 @@ def make_app(parts: Parts) -> FastAPI:
     app = FastAPI(title="Chaperone console", docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(_with_headers)
     app.add_exception_handler(OAuthError, _refused)
+    app.add_exception_handler(answers.Refused, _not_counted)
     for fault in (TooManyPending, StoreUnavailable, LookupError):
         app.add_exception_handler(fault, _unavailable)
     app.add_exception_handler(Exception, _failed)
@@ -76,6 +80,7 @@ def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
         ("/device_authorization", "POST", device_authorization),
         ("/healthz", "GET", healthz),
         *_pages(parts),
+        *_answers(parts),
     ]
 
 
@@ -133,6 +138,29 @@ def _to_provider(parts: Parts, request: Request, provider: SamlProvider, back: R
         _BROWSER, browser, secure=secure, httponly=True, samesite="none" if secure else "lax", max_age=SIGN_IN_SECONDS
     )
     return response
+
+
+def _answers(parts: Parts) -> list[tuple[str, str, _Handler]]:
+    async def webhook(request: Request) -> Response:
+        body = await _body(request, MAX_BODY)
+        return JSONResponse(await answers.by_webhook(parts, request.path_params["name"], request.headers, body))
+
+    async def slack(request: Request) -> Response:
+        """Slack wants 200 within three seconds; whoever clicked is told afterwards why it does not count."""
+        name, body = request.path_params["name"], await _body(request, MAX_BODY)
+        user, refusal = await answers.by_slack(parts, name, request.headers, body)
+        if refusal is None:
+            return JSONResponse({})
+        text = f"This does not count: {refusal}"
+        told = BackgroundTask(answers.tell, parts, name, user, text)
+        return JSONResponse({"response_type": "ephemeral", "text": escaped(text)}, background=told)
+
+    return [("/approvals/webhook/{name}", "POST", webhook), ("/approvals/slack/{name}", "POST", slack)]
+
+
+async def _not_counted(_: Request, error: Exception) -> Response:
+    assert isinstance(error, answers.Refused)
+    return JSONResponse(error.document(), error.status)
 
 
 async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -14,6 +14,8 @@ from addons.core.console import Console
 from addons.core.identity import Identity
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.fingerprint_key import fingerprint_key
+from addons.edge.notify_secrets import check_secrets
+from addons.edge.notify_senders import Senders
 from addons.edge.oidc import Verifier
 from addons.edge.possession import Possession
 from addons.edge.schema import approvals_url
@@ -69,7 +71,10 @@ class Parts:
     """For the other providers' tokens; the console's own, its signer verifies."""
     signer: Signer
     store: StoreThread
+    key: bytes
+    """Of this gateway alone; nobody else can tell what it was used on."""
     now: Callable[[], float] = time.time
+    senders: Senders = field(init=False, default_factory=Senders)
     possession: Possession = field(init=False)
     sign_ins: Pending[SignIn] = field(init=False)
     codes: Pending[tuple[Return, Identity]] = field(init=False)
@@ -99,6 +104,7 @@ class Parts:
 
     async def close(self) -> None:
         """Close what was opened."""
+        await self.senders.close()
         await self.verifier.close()
         self.store.close()
 
@@ -113,6 +119,8 @@ def load(settings: Settings) -> Policy:
     if policy.trust.console is None:
         why = "no Console document in any rules folder: see rules/identity/console.yaml.example"
         raise InvalidConfiguration([Problem(settings.rules[0], 0, why)])
+    if problems := check_secrets(policy.channels):
+        raise InvalidConfiguration(problems)
     return policy
 
 
@@ -127,6 +135,7 @@ def make_parts(settings: Settings, policy: Policy) -> Parts:
         policy=policy,
         verifier=Verifier(policy.trust.providers, time.monotonic),
         signer=signer,
+        key=fingerprint_key(state),
         store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
     )
 

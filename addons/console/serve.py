@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from addons.console.app import make_app
+from addons.console.notifier import Notifier
 from addons.console.parts import Parts, load, make_parts
 from addons.core.identity_provider import LOOPBACK
 from addons.core.problem import InvalidConfiguration, Problem
@@ -37,9 +38,10 @@ async def run(settings: Settings, policy: Policy, found: Signature) -> int:
     try:
         for issuer in await parts.verifier.prepare():
             log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
-        with _reloading(settings, parts, found):
-            log.info("ready", url=parts.console.url, host=settings.console_host, port=settings.console_port)
-            await server.serve()
+        async with _notifying(parts):
+            with _reloading(settings, parts, found):
+                log.info("ready", url=parts.console.url, host=settings.console_host, port=settings.console_port)
+                await server.serve()
     finally:
         await parts.close()
     return 0 if server.started else 1
@@ -77,6 +79,17 @@ def _configuration(settings: Settings, parts: Parts) -> uvicorn.Config:
         timeout_keep_alive=5,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
+
+
+@contextlib.asynccontextmanager
+async def _notifying(parts: Parts) -> AsyncIterator[None]:
+    notifier = Notifier(parts)
+    running = asyncio.ensure_future(notifier.run())
+    try:
+        yield
+    finally:
+        running.cancel()
+        await notifier.close()
 
 
 @contextlib.contextmanager

@@ -172,11 +172,16 @@ def _issued(
     return answer(token, seconds, bound=bool(binding.jkt))
 
 
+async def verified(parts: Parts, token: str) -> Identity:
+    """Who a token speaks for, a session token or another provider's. Raises RejectedToken, KeysUnavailable."""
+    if read_token(token).iss == parts.console.url:
+        return identity_from_claims(parts.signer.claims_of(token), parts.console.provider, parts.now())
+    return await parts.verifier.verify(token, parts.now())
+
+
 async def _proven(parts: Parts, token: str, what: str) -> Identity:
     try:
-        if read_token(token).iss == parts.console.url:
-            return identity_from_claims(parts.signer.claims_of(token), parts.console.provider, parts.now())
-        return await parts.verifier.verify(token, parts.now())
+        return await verified(parts, token)
     except RejectedToken as error:
         raise OAuthError("invalid_grant", f"the {what}: {error}") from None
     except KeysUnavailable as error:

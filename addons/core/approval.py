@@ -66,6 +66,7 @@ class Ask:
     requester_sub: str
     requester_act: str = ""
     requester_owner: str = ""
+    requester_groups: tuple[str, ...] = ()
     connection: str
     session: str
     verb: str

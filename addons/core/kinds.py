@@ -15,6 +15,8 @@ from addons.core.guardrails.freeze import FreezeWindowSpec
 from addons.core.guardrails.models import GuardrailSpec
 from addons.core.identity_provider import IdentityProviderSpec
 from addons.core.masking.models import DetectorSpec, MaskingSpec
+from addons.core.notify import channel
+from addons.core.notify.channel import NotificationSpec
 from addons.core.saml_provider import SamlProviderSpec
 
 KINDS: Mapping[str, type[SpecModel]] = {
@@ -28,5 +30,6 @@ KINDS: Mapping[str, type[SpecModel]] = {
     catalogue.KIND: CatalogueSpec,
     "Masking": MaskingSpec,
     "Detector": DetectorSpec,
+    channel.KIND: NotificationSpec,
 }
 """In the order a request meets them."""

@@ -25,6 +25,7 @@ def ask(
         requester_sub=identity.sub,
         requester_act=identity.act,
         requester_owner=identity.owner,
+        requester_groups=identity.groups,
         connection=session.connection,
         session=session.id,
         verb=request.verb,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from addons.edge.schema import METADATA, SCHEMA, SCHEMA_VERSION, prepare_sqlite, private_file
 
@@ -74,6 +74,7 @@ class Database:
         with self._engine.begin() as connection:
             for table in METADATA.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
+                _add_columns(connection, table)
                 for index in table.indexes:
                     connection.execute(CreateIndex(index, if_not_exists=True))
 
@@ -86,6 +87,15 @@ class Database:
             version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
         if version != SCHEMA_VERSION:
             raise StoreUnavailable(f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}")
+
+
+def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
+    """What a store of an earlier version lacks; without a default for the rows that are there, it is another schema."""
+    known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for column in table.columns:
+        if column.name not in known and column.server_default is not None:
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {definition}"))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from addons.core.access_request import State as AccessState
 from addons.core.approval import Approval, Ask, Case, State
 from addons.core.lock import Lock
+from addons.core.notify.outbox import Stage
 from addons.core.single_use import Use
 
 SCHEMA_VERSION = 1
@@ -24,6 +25,16 @@ SCHEMA = sa.Table("chaperone_schema", METADATA, sa.Column("version", sa.Integer,
 
 def _states(states: type[StrEnum]) -> sa.Enum:
     return sa.Enum(states, native_enum=False, length=16, values_callable=lambda each: [state.value for state in each])
+
+
+_LISTS = ("argv", "requester_groups")
+_ADDED = {"requester_groups": "[]"}
+"""Columns that older stores lack, and what they hold in the rows that are there."""
+
+
+def _asked(name: str) -> sa.Column[Any]:
+    kind = sa.Integer if name == "risk" else sa.Text
+    return sa.Column(name, kind, nullable=False, server_default=_ADDED.get(name))
 
 
 APPROVALS = sa.Table(
@@ -37,7 +48,7 @@ APPROVALS = sa.Table(
     sa.Column("answered_at", sa.Double),
     sa.Column("approver", sa.Text, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
-    *(sa.Column(field.name, sa.Integer if field.name == "risk" else sa.Text, nullable=False) for field in fields(Ask)),
+    *(_asked(field.name) for field in fields(Ask)),
     sa.Column("owner_key", sa.Text, nullable=False),  # requester_owner, case-folded as core.approval.names() is
 )
 LOCKS = sa.Table(
@@ -71,6 +82,24 @@ REVOCATIONS = sa.Table(
     sa.Column("revoked_at", sa.Double, nullable=False),
     sa.Column("until", sa.Double, nullable=False),
 )
+NOTIFICATIONS = sa.Table(
+    "notifications",
+    METADATA,
+    sa.Column("approval", sa.String(16), nullable=False),
+    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("stage", _states(Stage), nullable=False),
+    sa.Column("tries", sa.Integer, nullable=False),
+    sa.Column("due_at", sa.Double, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),  # what the channel calls the message it was sent
+    sa.PrimaryKeyConstraint("approval", "channel"),
+)
+SIGNATURES = sa.Table(
+    "used_signatures",
+    METADATA,
+    sa.Column("signature", sa.String(128), primary_key=True),
+    sa.Column("until", sa.Double, nullable=False),
+)
+sa.Index("notifications_by_stage", NOTIFICATIONS.c.channel, NOTIFICATIONS.c.stage)
 sa.Index("access_requests_by_state", ACCESS_REQUESTS.c.state, ACCESS_REQUESTS.c.expires_at)
 TOKEN_USES = sa.Table(
     "token_uses",
@@ -90,8 +119,8 @@ sa.Index("approvals_by_state", APPROVALS.c.state, APPROVALS.c.asked_at)
 
 def row_of(approval: Approval, ask: Ask) -> dict[str, Any]:
     """The row of a new approval."""
-    owner = ask.requester_owner.casefold()
-    return asdict(approval) | asdict(ask) | {"argv": json.dumps(ask.argv), "owner_key": owner}
+    lists = {name: json.dumps(getattr(ask, name)) for name in _LISTS}
+    return asdict(approval) | asdict(ask) | lists | {"owner_key": ask.requester_owner.casefold()}
 
 
 def approval_of(row: Mapping[Any, Any]) -> Approval:
@@ -102,7 +131,8 @@ def approval_of(row: Mapping[Any, Any]) -> Approval:
 def case_of(row: Mapping[Any, Any]) -> Case:
     """The approval in a row, with what was asked."""
     values = {field.name: row[field.name] for field in fields(Ask)}
-    return Case(approval=approval_of(row), ask=Ask(**values | {"argv": tuple(json.loads(values["argv"]))}))
+    lists = {name: tuple(json.loads(values[name])) for name in _LISTS}
+    return Case(approval=approval_of(row), ask=Ask(**values | lists))
 
 
 def lock_of(row: Mapping[Any, Any]) -> Lock:

@@ -1,0 +1,135 @@
+"""Which channel was told of which question, in the store: each message is taken by one process, whoever else looks.
+
+Every function blocks and may raise StoreUnavailable. Times are Unix seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from addons.core.approval import Case, State
+from addons.core.notify.channel import Channel
+from addons.core.notify.outbox import DONE, LEASE_SECONDS, Stage
+from addons.edge.database import Database
+from addons.edge.schema import APPROVALS, NOTIFICATIONS, SIGNATURES, case_of
+
+_OPEN = APPROVALS.c.state == State.PENDING
+_BOTH = sa.select(
+    *APPROVALS.columns, NOTIFICATIONS.c.stage, NOTIFICATIONS.c.tries, NOTIFICATIONS.c.due_at, NOTIFICATIONS.c.message
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A message that this process alone is to send now. `message` is what the channel calls the one before."""
+
+    case: Case
+    channel: str
+    stage: Stage
+    tries: int
+    message: str
+
+
+def take(store: Database, channel: Channel, most: int, now: float) -> list[Delivery]:
+    """At most so many messages that are due for a channel; nobody else gets them for LEASE_SECONDS."""
+    with store.reading() as connection:
+        due = [dict(row) for row in connection.execute(_due(channel, now).limit(most)).mappings()]
+        room = most - len(due)
+        new = [dict(row) for row in connection.execute(_new(channel, now).limit(room)).mappings()] if room else []
+    taken = [_again(store, channel.name, row, now) for row in due] + [
+        _first(store, channel.name, row, now) for row in new
+    ]
+    return [each for each in taken if each is not None]
+
+
+def done(store: Database, delivery: Delivery, message: str) -> None:
+    """It was sent, or given up; `message` is what the channel calls it."""
+    _change(store, delivery, stage=DONE[delivery.stage], tries=0, due_at=0.0, message=message)
+
+
+def postpone(store: Database, delivery: Delivery, due_at: float) -> None:
+    """It could not be sent: not before `due_at`."""
+    _change(store, delivery, due_at=due_at)
+
+
+def use_signature(store: Database, signature: str, now: float, until: float) -> bool:
+    """True the first time; what is past is forgotten."""
+    with store.writing() as connection:
+        connection.execute(SIGNATURES.delete().where(SIGNATURES.c.until <= now))
+    return _inserted(store, SIGNATURES, {"signature": signature, "until": until})
+
+
+def _new(channel: Channel, now: float) -> sa.Select[Any]:
+    """Open questions that the channel has not been told of."""
+    told = sa.select(NOTIFICATIONS.c.approval).where(
+        NOTIFICATIONS.c.approval == APPROVALS.c.id, NOTIFICATIONS.c.channel == channel.name
+    )
+    query = sa.select(APPROVALS).where(_OPEN, APPROVALS.c.expires_at > now, sa.not_(told.exists()))
+    if channel.connections is not None:
+        query = query.where(APPROVALS.c.connection.in_(channel.connections))
+    return query.order_by(APPROVALS.c.asked_at)
+
+
+def _due(channel: Channel, now: float) -> sa.Select[Any]:
+    """What was tried in vain, or left by who has died; and what was told of and is open no longer."""
+    table = NOTIFICATIONS.c
+    still = sa.and_(_OPEN, APPROVALS.c.expires_at > now)
+    unsent = sa.and_(table.stage.in_((Stage.ASKING, Stage.CLOSING)), table.due_at <= now)
+    over = sa.and_(table.stage == Stage.ASKED, sa.not_(still))
+    query = _BOTH.select_from(APPROVALS.join(NOTIFICATIONS, table.approval == APPROVALS.c.id))
+    return query.where(table.channel == channel.name, sa.or_(unsent, over)).order_by(table.due_at)
+
+
+def _first(store: Database, channel: str, row: dict[str, Any], now: float) -> Delivery | None:
+    values = {"stage": Stage.ASKING, "tries": 1, "due_at": now + LEASE_SECONDS, "message": ""}
+    if not _inserted(store, NOTIFICATIONS, {"approval": row["id"], "channel": channel, **values}):
+        return None
+    return Delivery(case=case_of(row), channel=channel, stage=Stage.ASKING, tries=1, message="")
+
+
+def _again(store: Database, channel: str, row: dict[str, Any], now: float) -> Delivery | None:
+    """A question that is over before it was told of is told of as over."""
+    case = case_of(row)
+    over = case.approval.state is not State.PENDING or now >= case.approval.expires_at
+    stage = Stage.CLOSING if over else Stage.ASKING
+    tries = row["tries"] + 1 if stage is row["stage"] else 1
+    table = NOTIFICATIONS.c
+    statement = (
+        NOTIFICATIONS.update()
+        .where(table.approval == case.approval.id, table.channel == channel)
+        .where(table.stage == row["stage"], table.tries == row["tries"], table.due_at == row["due_at"])
+        .values(stage=stage, tries=tries, due_at=now + LEASE_SECONDS)
+    )
+    with store.writing() as connection:
+        won = connection.execute(statement).rowcount == 1
+    return Delivery(case=case, channel=channel, stage=stage, tries=tries, message=row["message"]) if won else None
+
+
+def _change(store: Database, delivery: Delivery, **values: Any) -> None:
+    """Nothing where another process has gone on with it, because this one took too long."""
+    table = NOTIFICATIONS.c
+    statement = NOTIFICATIONS.update().where(
+        table.approval == delivery.case.approval.id,
+        table.channel == delivery.channel,
+        table.stage == delivery.stage,
+        table.tries == delivery.tries,
+    )
+    with store.writing() as connection:
+        connection.execute(statement.values(**values))
+
+
+def _inserted(store: Database, table: sa.Table, values: dict[str, Any]) -> bool:
+    """False if another process was first."""
+    with store.writing() as connection:
+        nested = connection.begin_nested()
+        try:
+            connection.execute(table.insert().values(**values))
+        except IntegrityError:
+            nested.rollback()
+            return False
+        nested.commit()
+    return True
