@@ -129,14 +129,12 @@ class Channel:
     @property
     def secrets(self) -> Mapping[str, tuple[str, ...]]:
         """Its secret files, each with the key that names it."""
-        match self.place:
-            case Webhook():
-                return {self.place.secret_file: ("spec", "webhook", "secretFile")}
-            case Slack():
-                return {
-                    self.place.bot_token_file: ("spec", "slack", "botTokenFile"),
-                    self.place.signing_secret_file: ("spec", "slack", "signingSecretFile"),
-                }
+        if isinstance(self.place, Webhook):
+            return {self.place.secret_file: ("spec", "webhook", "secretFile")}
+        return {
+            self.place.bot_token_file: ("spec", "slack", "botTokenFile"),
+            self.place.signing_secret_file: ("spec", "slack", "signingSecretFile"),
+        }
 
 
 def compile_notifications(
