@@ -81,7 +81,8 @@ def _due(channel: Channel, now: float) -> sa.Select[Any]:
     unsent = sa.and_(table.stage.in_((Stage.ASKING, Stage.CLOSING)), table.due_at <= now)
     over = sa.and_(table.stage == Stage.ASKED, sa.not_(still))
     query = _BOTH.select_from(APPROVALS.join(NOTIFICATIONS, table.approval == APPROVALS.c.id))
-    return query.where(table.channel == channel.name, sa.or_(unsent, over)).order_by(table.due_at)
+    by_index = table.stage.in_((Stage.ASKING, Stage.ASKED, Stage.CLOSING))
+    return query.where(table.channel == channel.name, by_index, sa.or_(unsent, over)).order_by(table.due_at)
 
 
 def _first(store: Database, channel: str, row: dict[str, Any], now: float) -> Delivery | None:

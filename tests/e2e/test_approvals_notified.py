@@ -291,7 +291,7 @@ def test_a_restarted_console_repeats_nothing(agent: Agent, notified: Notified, o
         conf = notified.gateway.folder / "second.conf"
         text = notified.gateway.conf.read_text()
         conf.write_text(text.replace(notified.url.rpartition(":")[2], str(port)))
-        command = [sys.executable, "-m", "addons.cli", "console", "--conf", conf]
+        command: list[str | Path] = [sys.executable, "-m", "addons.cli", "console", "--conf", conf]
         log = notified.gateway.folder / "second.log"
         child = processes.spawn("second", command, log, {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1"})
         eventually("the second console", lambda: '"ready"' in log.read_text(), 30)
