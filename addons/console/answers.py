@@ -128,6 +128,8 @@ async def _approver(parts: Parts, token: str) -> Identity:
         raise Refused(503, "temporarily_unavailable", str(error)) from None
     if bound_to(approver) != Binding():
         raise Refused(403, "forbidden", "the token is bound to a connection, an intent or a key: sign in yourself")
+    if not approver.session_token and approver.iss in parts.policy.single_use:
+        raise Refused(403, "forbidden", "the token is for one place only, and nobody may pass it on: sign in yourself")
     return approver
 
 

@@ -170,6 +170,7 @@ async def world(policy: Policy, idp: Issuer, tmp_path: Path) -> AsyncIterator[Wo
         verifier=Verifier(policy.trust.providers, time.monotonic),
         signer=Signer(tmp_path),
         store=StoreThread(Store(sqlite_url(tmp_path / "store.sqlite"))),
+        key=b"key",
         now=clock,
     )
     transport = httpx.ASGITransport(make_app(parts), raise_app_exceptions=False)

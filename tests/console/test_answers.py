@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,16 @@ async def test_a_token_that_is_bound_to_anything_decides_nothing(claims: dict[st
     case = console.ask()
     answer = await console.post(console.answer(case, token=session_token(console, **claims)))
     assert (answer.status_code, "sign in yourself" in answer.text) == (403, True)
+    assert state(console, case) is State.PENDING
+
+
+async def test_a_token_for_one_place_is_not_passed_on(console: Bench) -> None:
+    case = console.ask()
+    trust = console.parts.policy.trust
+    providers = tuple(replace(each, single_use=True) for each in trust.providers)
+    console.parts.policy = replace(console.parts.policy, trust=replace(trust, providers=providers))
+    answer = await console.post(console.answer(case))
+    assert (answer.status_code, "for one place only" in answer.text) == (403, True)
     assert state(console, case) is State.PENDING
 
 
