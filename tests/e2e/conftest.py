@@ -34,7 +34,7 @@ from tests.support.kubernetes import Kubectl
 
 RULES = Path(__file__).parent / "rules"
 HOLD_SECONDS = 10
-STOP_SECONDS = 10
+STOP_SECONDS = 60
 ATTACHED = "echo attached; read line; echo heard $line"
 """What attach finds running on the streaming node."""
 

@@ -30,7 +30,7 @@ from tests.e2e.test_evidence_files import flows
 
 PATH = "/api/v1/namespaces/default/configmaps"
 FAULTS = {
-    "addons.authentication:bearer_token": "the agent's token was read",
+    "addons.authentication:request_token": "the agent's token was read",
     "addons.edge.oidc:_verified": "its signature was checked",
     "addons.edge.sts:_StsClients.assume_role": "STS gave a session",
     "addons.edge.sts:presigned_token": "the token for the cluster was made",
