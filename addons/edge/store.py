@@ -51,6 +51,11 @@ class Store(Database):
         super().__init__(url)
         self._seconds = approval_seconds
 
+    @property
+    def seconds(self) -> float:
+        """How long a question waits, and then an approval."""
+        return self._seconds
+
     def claim(self, digest: str, ask: Ask, now: float) -> Case:
         """The standing answer for a request, in one step: a granted approval comes back CONSUMED, exactly once.
 
