@@ -8,11 +8,12 @@ from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
 from addons.console import desk, pages, sign_in, tokens
-from addons.console.parts import Parts, Return
+from addons.console.parts import Parts, Return, SignIn
 from addons.console.pending import TooManyPending
 from addons.console.people import Page
 from addons.console.web import SEE_OTHER, address, body, browser_of, known_browser, query, sent_to_sign_in
 from addons.core.console import ALGORITHM
+from addons.core.identity import Identity
 from addons.core.saml import service_provider_metadata
 from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import MAX_FORM, OAuthError, form_of, metadata, parsed, token_request
@@ -90,12 +91,9 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
 
     async def acs(request: Request) -> Response:
         fields = form_of(await body(request, 2 * MAX_RESPONSE))
-        browser = known_browser(request)
-        begun, who = sign_in.finish(parts, fields.get("SAMLResponse", ""), fields.get("RelayState", ""), browser)
-        if isinstance(begun.back, Page):
-            return desk.signed_in(parts, request, who, begun.provider, begun.back)
-        target = sign_in.go_on(parts, begun.back, who)
-        return RedirectResponse(target, SEE_OTHER) if target else HTMLResponse(pages.done())
+        answer, state = fields.get("SAMLResponse", ""), fields.get("RelayState", "")
+        begun, who = sign_in.finish(parts, answer, state, known_browser(request))
+        return _go_on(parts, request, begun, who)
 
     async def device_page(request: Request) -> Response:
         names = [each.name for each in sign_in.providers_of(parts, "")]
@@ -122,6 +120,13 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
 def _to_provider(parts: Parts, request: Request, provider: SamlProvider, back: Return | str) -> Response:
     browser = browser_of(request)
     return sent_to_sign_in(parts, *sign_in.begin(parts, provider, back, browser), browser)
+
+
+def _go_on(parts: Parts, request: Request, begun: SignIn, who: Identity) -> Response:
+    if isinstance(begun.back, Page):
+        return desk.signed_in(parts, request, who, begun.provider, begun.back)
+    target = sign_in.go_on(parts, begun.back, who)
+    return RedirectResponse(target, SEE_OTHER) if target else HTMLResponse(pages.done())
 
 
 async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
