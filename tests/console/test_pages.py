@@ -98,7 +98,7 @@ async def person(world: World) -> AsyncIterator[SignedIn]:
         await browser.aclose()
 
 
-async def asked(world: World, digest: str = "d", **changes: str) -> Case:
+async def asked(world: World, digest: str = "d", **changes: Any) -> Case:
     """A question that waits."""
     case: Case = await world.parts.store.call(Store.claim, digest, replace(ASK, **changes), world.clock())
     return case
