@@ -116,7 +116,8 @@ async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: 
         await health.start(sockets.health)
         for issuer in await parts.verifier.prepare():
             log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
-        await self_check(acceptor(master), parts.connections.also, prepared.authority.certificate_file)
+        in_tls = None if sockets.tls_proxy is None else acceptor(master, HttpsProxy)
+        await self_check(acceptor(master), parts.connections.also, prepared.authority.certificate_file, in_tls)
         readiness.holds.pop(SELF_CHECK)
         with (
             _reloading(settings, prepared, parts.in_force) as reload,

@@ -38,10 +38,8 @@ def make_app(parts: Parts) -> FastAPI:
 
 
 def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
-    described = metadata(parts.console.url, ALGORITHM)
-
     async def configuration(_: Request) -> Response:
-        return JSONResponse(described)
+        return JSONResponse(metadata(parts.console.url, ALGORITHM))
 
     async def keys(_: Request) -> Response:
         return JSONResponse(parts.signer.jwks)

@@ -83,7 +83,7 @@ def begin(parts: Parts, provider: SamlProvider, back: Return | str | Page, brows
     if provider.sso_binding == "post":
         return provider.sso_url, {"SAMLRequest": b64encode(message).decode(), "RelayState": request_id}
     query = urlencode({"SAMLRequest": redirect_parameter(message), "RelayState": request_id})
-    return f"{provider.sso_url}?{query}", {}
+    return f"{provider.sso_url}{'&' if '?' in provider.sso_url else '?'}{query}", {}
 
 
 def finish(parts: Parts, response: str, relay_state: str, browser: str) -> tuple[SignIn, Identity]:

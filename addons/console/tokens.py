@@ -14,7 +14,7 @@ from addons.core.console import LONGEST_SECONDS
 from addons.core.identity import Identity
 from addons.core.session_token import Binding, NotGranted
 from addons.core.single_use import Use, client_address, misuse
-from addons.core.token import read_token
+from addons.core.token import MAX_TOKEN, read_token
 from addons.core.token_exchange import (
     CodeRequest,
     DeviceRequest,
@@ -52,12 +52,21 @@ async def issue(parts: Parts, request: TokenRequest, proof: str, address: str) -
 
 
 async def revoke(parts: Parts, token: str) -> None:
-    """End the session of a session token, with every token that came of its first one. Source: RFC 7009."""
-    identity = await _proven(parts, token, "token")
-    if sid := session_token.session_of(identity):
-        now = parts.now()
-        await parts.store.call(add_revocation, sid, identity.username, now, now + LONGEST_SECONDS)
-        log.info("session revoked", session=sid, subject=identity.username)
+    """End the session of a session token, with every token that came of its first one. Raises OAuthError.
+
+    A token that is no good is no mistake: it is over. Source: RFC 7009, sections 2.1 and 2.2.
+    """
+    try:
+        identity = await _proven(parts, token, "token")
+    except OAuthError as error:
+        if error.error == "invalid_grant":
+            return
+        raise
+    if not (sid := session_token.session_of(identity)):
+        raise OAuthError("unsupported_token_type", "another provider's token: only session tokens are revoked here")
+    now = parts.now()
+    await parts.store.call(add_revocation, sid, identity.username, now, now + LONGEST_SECONDS)
+    log.info("session revoked", session=sid, subject=identity.username)
 
 
 async def _exchange(parts: Parts, request: ExchangeRequest, jkt: str, address: str) -> dict[str, Any]:
@@ -157,7 +166,10 @@ def _issued(
         intent=binding.intent,
         seconds=int(seconds),
     )
-    return answer(parts.signer.sign(claims | (more or {})), seconds, bound=bool(binding.jkt))
+    token = parts.signer.sign(claims | (more or {}))
+    if len(token) > MAX_TOKEN:
+        raise OAuthError("invalid_grant", "the proof says so much of the subject that the gateway would not take it")
+    return answer(token, seconds, bound=bool(binding.jkt))
 
 
 async def _proven(parts: Parts, token: str, what: str) -> Identity:

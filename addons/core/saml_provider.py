@@ -5,6 +5,7 @@ Their responses must be signed by one of the certificates here: metadata is not 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -12,7 +13,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from addons.core.documents import Document, SpecModel, validate
-from addons.core.identity_provider import IdentityProvider, Text, Url
+from addons.core.identity_provider import IdentityProvider, Text, is_safe_url
 from addons.core.problem import Problem
 
 KIND = "SamlProvider"
@@ -23,6 +24,17 @@ def _certificate(text: str) -> str:
     if not text.strip().startswith(_BEGIN) or not text.strip().endswith(_END) or text.count(_BEGIN) != 1:
         raise ValueError("must be one certificate in PEM form")
     return text
+
+
+def _sign_on_url(text: str) -> str:
+    """Some providers name their customer in the query (https://accounts.google.com/o/saml2/idp?idpid=...)."""
+    address, _, query = text.partition("?")
+    if not is_safe_url(address) or not re.fullmatch(r"[\x21\x24-\x7e]*", query):
+        raise ValueError("must be an https:// URL without user and fragment (http:// only to this machine)")
+    return text
+
+
+SignOnUrl = Annotated[str, AfterValidator(_sign_on_url)]
 
 
 class AttributesSpec(SpecModel):
@@ -38,7 +50,7 @@ class SamlProviderSpec(SpecModel):
     entity_id: Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=r"^[\x21-\x7e]+$")] = Field(
         description="exactly the Issuer of its assertions"
     )
-    sso_url: Url = Field(description="its single sign-on service, for the binding below")
+    sso_url: SignOnUrl = Field(description="its single sign-on service, for the binding below")
     sso_binding: Literal["redirect", "post"] = Field(
         default="redirect", description="how a sign-in is asked for: HTTP-Redirect, or HTTP-POST"
     )

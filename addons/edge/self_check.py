@@ -1,8 +1,9 @@
 """The gateway attacks itself before it serves anybody: what must not get past it is tried, for real, at every start.
 
 The attacks come over loopback to a listener of their own, whose connections are handled as agents' are, before the
-public port answers. They aim at a cluster that is registered only meanwhile and whose address is a port that counts:
-whatever reaches that port was dialled, and so got past the gates. No real cluster is involved or needed.
+public port answers; where there is a listener that speaks TLS, in that, too. They aim at a cluster that is registered
+only meanwhile and whose address is a port that counts: whatever reaches that port was dialled, and so got past the
+gates. No real cluster is involved or needed.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import structlog
 
+from addons.core.cluster_path import path_of
 from addons.core.connection import Connection
 
 NAME = "self-check"
@@ -115,11 +117,22 @@ async def _plain_text(client: Client) -> bool:
     return await client.reader.read() == b""
 
 
+async def _path_of_nobody(client: Client) -> bool:
+    await client.send(_REQUEST.replace(b" /", f" {path_of(NAME)}/".encode(), 1))
+    return await client.reader.read(len(_REFUSED[0])) in _REFUSED
+
+
+async def _no_tunnel(client: Client) -> bool:
+    await client.send(_REQUEST)
+    return (await client.reader.read()).startswith(b"HTTP/1.1 403 ")
+
+
 async def _foreign_tunnel(client: Client) -> bool:
     return (await client.connect(client.foreign)).startswith(b"HTTP/1.1 403 ")
 
 
-ATTACKS: dict[str, Callable[[Client], Awaitable[bool]]] = {
+Attack = Callable[[Client], Awaitable[bool]]
+ATTACKS: dict[str, Attack] = {
     "a ClientHello cut after 1 byte": lambda client: _split_hello(client, 1),
     "a ClientHello cut after 2 bytes": lambda client: _split_hello(client, 2),
     "a request line cut inside a tunnel": _split_request_line,
@@ -127,21 +140,34 @@ ATTACKS: dict[str, Callable[[Client], Awaitable[bool]]] = {
     "a tunnel to a foreign address": _foreign_tunnel,
 }
 
+IN_TLS = ATTACKS | {
+    "a cluster by its path, of nobody": _path_of_nobody,
+    "a request without a tunnel": _no_tunnel,
+}
+"""On the listener that speaks TLS."""
 
-async def self_check(accept: Accept, also: Registering, ca_file: Path) -> None:
+
+async def self_check(accept: Accept, also: Registering, ca_file: Path, accept_tls: Accept | None = None) -> None:
     """Returns once every attack was held off. Raises Bypass naming those that were not.
 
-    `accept` handles a connection as the public listener's are, `also` registers one more cluster meanwhile;
-    `ca_file` is the gateway's CA.
+    `accept` handles a connection as the public listener's are, `accept_tls` as those of the one that speaks TLS, if
+    there is one; `also` registers one more cluster meanwhile; `ca_file` is the gateway's CA.
     """
     trust = ssl.create_default_context(cafile=str(ca_file))
     canary = Canary()
     with structlog.contextvars.bound_contextvars(self_check=True):  # in each line that the gates log of it
-        servers = [await asyncio.start_server(each, "127.0.0.1", 0) for each in (canary.accept, accept)]
-    foreign, gateway = (server.sockets[0].getsockname() for server in servers)
+        accepting = [canary.accept, accept, *([accept_tls] if accept_tls else [])]
+        servers = [await asyncio.start_server(each, "127.0.0.1", 0) for each in accepting]
+    foreign, *gateways = (server.sockets[0].getsockname() for server in servers)
+    ways = zip(gateways, (None, _unverified()), (ATTACKS, IN_TLS), strict=False)
     try:
         with also(_cluster(foreign, ca_file)):
-            failed = [name for name in ATTACKS if not await _held_off(name, gateway, foreign, trust, canary)]
+            failed = [
+                f"{name} in TLS" if outer else name
+                for gateway, outer, attacks in ways
+                for name, attack in attacks.items()
+                if not await _held_off(attack, gateway, outer, foreign, trust, canary)
+            ]
     finally:
         for server in servers:
             server.close()
@@ -149,16 +175,33 @@ async def self_check(accept: Accept, also: Registering, ca_file: Path) -> None:
         raise Bypass(f"its gates did not hold off {', nor '.join(failed)}")
 
 
-async def _held_off(name: str, gateway: Address, foreign: Address, trust: ssl.SSLContext, canary: Canary) -> bool:
-    reader, writer = await asyncio.open_connection(*gateway)
+async def _held_off(
+    attack: Attack,
+    gateway: Address,
+    outer: ssl.SSLContext | None,
+    foreign: Address,
+    trust: ssl.SSLContext,
+    canary: Canary,
+) -> bool:
+    try:
+        reader, writer = await asyncio.open_connection(*gateway, ssl=outer)
+    except OSError:
+        return False
     try:
         async with asyncio.timeout(_SECONDS):
-            refused = await ATTACKS[name](Client(reader, writer, trust, f"{foreign[0]}:{foreign[1]}"))
+            refused = await attack(Client(reader, writer, trust, f"{foreign[0]}:{foreign[1]}"))
     except (OSError, EOFError):
         return False
     finally:
         writer.close()
     return refused and canary.visits == 0
+
+
+def _unverified() -> ssl.SSLContext:
+    """Towards a listener of this process, whose certificate may be of any CA and for any name."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def _cluster(address: Address, ca_file: Path) -> Connection:

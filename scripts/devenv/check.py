@@ -1,7 +1,8 @@
 """`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
-measures time runs alone; then the end-to-end tests, which mostly wait, run beside all others.
+measures time runs alone; then the end-to-end tests, which mostly wait, run beside all others, and those of the ways
+around a gateway after these, on a cluster of their own.
 """
 
 import argparse
@@ -26,18 +27,21 @@ _PYTHON = sys.executable
 _PYTEST = (_PYTHON, "-m", "pytest")
 _COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
 _END_TO_END = "tests/e2e"
+_BYPASSES = f"{_END_TO_END}/bypasses"
+_EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
+"""They judge what the tests of their own run have left behind."""
 NEWS_SECONDS = 30.0
-"""Between two words on how far the tests are."""
 """Between two reports of how far the tests are."""
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One command; `name` is what the summary calls it."""
+    """One command; `name` is what the summary calls it, `then` what follows it if it succeeds."""
 
     name: str
     command: Sequence[str]
+    then: "Stage | None" = None
 
 
 type Stages = Sequence[Stage]
@@ -55,11 +59,13 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     ]
     if pytest_arguments:
         return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
+    bypasses = Stage("tests of bypasses", [*_PYTEST, _BYPASSES, *_EVIDENCE])
     others = [*_PYTEST, *coverage, "-m", "not alone", f"--ignore={_END_TO_END}"]
+    end_to_end = [*_PYTEST, _END_TO_END, f"--ignore={_BYPASSES}"]
     return [
         *first,
         [Stage("tests of time", [*_PYTEST, "-m", "alone"])],
-        [Stage("tests", others), Stage("end-to-end tests", [*_PYTEST, _END_TO_END])],
+        [Stage("tests", others, bypasses), Stage("end-to-end tests", end_to_end)],
     ]
 
 
@@ -90,7 +96,8 @@ def run(all_stages: Sequence[Stages]) -> int:
     summary: list[str] = []
     for together in all_stages:
         _say(f"{' beside '.join(stage.name for stage in together)} …")
-        code = _alone(together[0], summary) if len(together) == 1 else _side_by_side(together, summary)
+        only = together[0] if len(together) == 1 and together[0].then is None else None
+        code = _alone(only, summary) if only is not None else _side_by_side(together, summary)
         if code != 0:
             _say(f"{' · '.join(summary)} · stopped here")
             return code
@@ -109,7 +116,7 @@ def _side_by_side(together: Stages, summary: list[str]) -> int:
     """Each one's output is shown whole when it has ended; until then, from time to time, how far they are."""
     with ExitStack() as ending:
         running = [ending.enter_context(_Running(stage)) for stage in together]
-        news = began = time.monotonic()
+        news = time.monotonic()
         codes: list[int] = []
         while running:
             time.sleep(0.2)
@@ -118,7 +125,9 @@ def _side_by_side(together: Stages, summary: list[str]) -> int:
                 codes.append(one.process.returncode)
                 sys.stdout.write(one.output())
                 sys.stdout.flush()
-                summary.append(_outcome(one.stage, codes[-1], time.monotonic() - began))
+                summary.append(_outcome(one.stage, codes[-1], one.seconds))
+                if one.stage.then is not None and codes[-1] == 0:
+                    running.append(ending.enter_context(_Running(one.stage.then)))
             if running and time.monotonic() - news > NEWS_SECONDS:
                 news = time.monotonic()
                 _say(" · ".join(one.progress() for one in running))
@@ -129,10 +138,14 @@ class _Running:
     """A stage that writes to a file of its own. Leaving the context ends it."""
 
     def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+        self.stage, self._began = stage, time.monotonic()
         self._file = Path(tempfile.mkstemp(prefix="chaperone-check-")[1])
         with self._file.open("wb") as output:
             self.process = subprocess.Popen(stage.command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
 
     def output(self) -> str:
         return self._file.read_text(errors="replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,15 @@ async def test_faults_that_pass(world: World, monkeypatch: pytest.MonkeyPatch) -
         await world.post("/device_authorization", {"client_id": "chaperone"}),
         "temporarily_unavailable", "too many sign-ins", 503,
     )  # fmt: skip
+
+
+async def test_what_it_says_of_itself_is_what_the_rules_say_now(world: World) -> None:
+    trust = world.parts.policy.trust
+    assert trust.console is not None
+    moved = replace(trust, console=replace(trust.console, url="https://new.example"))
+    world.parts.policy = replace(world.parts.policy, trust=moved)
+    found = (await world.client.get("/.well-known/openid-configuration")).json()
+    assert found["token_endpoint"] == "https://new.example/token"
 
 
 async def test_a_console_that_the_rules_no_longer_have(world: World, tmp_path: Path) -> None:

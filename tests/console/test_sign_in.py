@@ -402,6 +402,14 @@ async def test_a_provider_that_is_asked_by_a_form(world: World, tmp_path: Path) 
     assert (await world.answered(state)).status_code == 303, "and the browser is known, too"
 
 
+async def test_a_provider_whose_address_has_a_query(world: World, tmp_path: Path) -> None:
+    folder = changed(write_rules(tmp_path, world.idp.url, "workforce"), ssoUrl="https://idp.example/sso?idpid=C01")
+    await world.parts.replace(policy_of(folder))
+    sent = await world.client.get("/authorize", params=AUTHORIZE)
+    assert sent.headers["Location"].startswith("https://idp.example/sso?idpid=C01&SAMLRequest=")
+    assert (await world.answered(relay_state(sent))).status_code == 303
+
+
 async def test_a_device_at_one_of_several_providers(world: World, tmp_path: Path) -> None:
     await world.parts.replace(policy_of(write_rules(tmp_path, world.idp.url, "workforce", "other")))
     code = (await waiting(world))["user_code"]

@@ -45,6 +45,11 @@ def test_every_field_and_its_default() -> None:
     assert (small.subject, small.groups, small.leeway_seconds) == ("", "groups", 30)
 
 
+def test_a_sign_on_service_may_have_a_query() -> None:
+    (found,), problems = compile_saml(documents(saml("a").replace("https://idp/sso", "https://idp/sso?idpid=C01&x")))
+    assert (found.sso_url, problems) == ("https://idp/sso?idpid=C01&x", [])
+
+
 @pytest.mark.parametrize(
     ("texts", "whys"),
     [
@@ -59,6 +64,20 @@ def test_every_field_and_its_default() -> None:
         pytest.param([saml("a", certificate="x" + PEM)], ["one certificate in PEM form"], id="something before it"),
         pytest.param(
             [saml("a").replace("ssoUrl: https", "ssoUrl: http")], ["must be an https:// URL"], id="sign-in in clear"
+        ),
+        *(
+            pytest.param(
+                [saml("a").replace("https://idp/sso", f'"{url}"')],
+                ["without user and fragment"],
+                id=f"sign-in at {url}",
+            )
+            for url in (
+                "https://u@idp/sso?a=b",
+                "https://idp/sso#x",
+                "https://idp/sso?a=b#x",
+                "https://idp/sso?a b",
+                "?",
+            )
         ),
         pytest.param([saml("a"), saml("a", entity_id="urn:b")], ["two SAML providers are named a"], id="name twice"),
         pytest.param([saml("a"), saml("b")], ["https://idp/m is already another's entity id"], id="entity id twice"),

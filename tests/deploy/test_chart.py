@@ -32,6 +32,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "secret": {"ca": {"source": "secret", "secretName": "chaperone-ca"}},
     "csi": {"ca": {"source": "csi", "csi": CSI}},
     "kubeconfigs": {"kubeconfigs": {"existingSecret": "own.kubeconfigs"}},
+    "console": {"console": {"tlsSecret": "console-tls", "port": 8443}},
     "everything": {
         "kubeconfigs": {"existingSecret": "chaperone-kubeconfigs"},
         "config": {"workers": 4, "hold_seconds": 5, "log_level": "warning"},
@@ -184,7 +185,8 @@ def test_the_gateway_takes_its_settings_and_writes_only_where_it_may(
     assert problems == []
     assert settings.workers == VARIANTS[variant].get("config", {}).get("workers", 1)
     pod = objects["Deployment"]["spec"]["template"]["spec"]
-    [container] = pod["containers"]
+    container = pod["containers"][0]
+    assert container["name"] == "gateway"
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     mounts = {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}
     assert {path for path, read_only in mounts.items() if not read_only} == {"/var/lib/chaperone", "/tmp"}
@@ -196,8 +198,9 @@ def test_the_gateway_takes_its_settings_and_writes_only_where_it_may(
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     tls = {"proxy-tls": settings.tls_listen_port} if settings.tls_listen_port is not None else {}
     assert ports == {"proxy": settings.listen_port, "health": settings.health_port, **tls}
+    named = {port["name"] for each in pod["containers"] for port in each["ports"]}
     assert {port["name"]: port["targetPort"] for port in objects["Service"]["spec"]["ports"]} == {
-        name: name for name in ports if name != "health"
+        name: name for name in named if name != "health"
     }
     assert settings.listen_host == settings.health_host == "0.0.0.0"
     probes = {name: container[f"{name}Probe"]["httpGet"] for name in ("startup", "liveness", "readiness")}
@@ -224,6 +227,23 @@ def test_the_port_that_speaks_tls(config: dict[str, Any], names: list[str], rend
     [inside, outside] = sorted(policies, key=lambda spec: "ingress" in spec)
     assert inside["egress"][1]["ports"] == [{"port": 8080}, {"port": 8443}]
     assert outside["ingress"][0]["ports"] == [{"port": "proxy"}, {"port": "proxy-tls"}]
+
+
+def test_the_console_is_a_process_of_its_own_beside_the_gateway(render: Render, tmp_path: Path) -> None:
+    objects = render("gw", console={"tlsSecret": "web-tls"}, agents={"namespaces": ["team-a"]})
+    (tmp_path / "mitm.conf").write_text(objects["ConfigMap"]["data"]["mitm.conf"])
+    settings, problems = read_settings(tmp_path / "mitm.conf")
+    assert (problems, settings.console_host, settings.console_port) == ([], "0.0.0.0", 8083)
+    assert settings.console_certificate == "/etc/chaperone/console/tls.crt"
+    pod = objects["Deployment"]["spec"]["template"]["spec"]
+    gateway, console = pod["containers"]
+    assert (gateway["name"], console["command"]) == ("gateway", ["chaperone", "console"])
+    assert gateway["securityContext"] == console["securityContext"]
+    mounted = {each["name"] for each in console["volumeMounts"]}
+    assert mounted - {each["name"] for each in gateway["volumeMounts"]} == {"console-tls"}
+    [port] = [each for each in objects["Service"]["spec"]["ports"] if each["name"] == "console"]
+    assert port == {"name": "console", "port": 443, "targetPort": "console"}
+    assert "console" not in {each["name"] for each in render()["Deployment"]["spec"]["template"]["spec"]["containers"]}
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_b32_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, onc
     assert header["tags"] == ["no-tty"]
     output = "".join(text for _, code, text in events if code == "o")
     assert sorted(output.splitlines()) == [f"err-{word}", f"out-{word}"]
-    assert eventually("the exit status", lambda: casts(gateway, f"out-{word}\\r")[0][-1][1:]) == ["x", "7"]
+    eventually("the exit status", lambda: casts(gateway, f"out-{word}\\r")[0][-1][1:] == ["x", "7"])
     assert eventually("the audit event", lambda: endings(gateway, pod, exit_code="7"))
 
 

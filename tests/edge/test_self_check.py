@@ -16,11 +16,13 @@ from mitmproxy.proxy import layer
 from addons.connections import Connections
 from addons.core.refusal import Refusal
 from addons.edge.authority import Authority
+from addons.edge.own_certificate import made_certificate
 from addons.edge.self_check import ATTACKS, HOST, Bypass, self_check
 from addons.master import acceptor
 from addons.perimeter import Perimeter
 from addons.refusal import refuse, settled
 from addons.tls import Tls
+from addons.tunnel import HttpsProxy
 from tests.support.proxy import worker
 
 
@@ -47,6 +49,14 @@ class AnyProtocol(Perimeter):
         NextLayer().next_layer(data)
 
 
+class AnyPath(Perimeter):
+    """A hole of the listener that speaks TLS: what has no tunnel is for some cluster."""
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        super().requestheaders(flow)
+        flow.response = None
+
+
 class Nothing:
     """Somebody forgot a step."""
 
@@ -58,13 +68,15 @@ def check(folder: Path, perimeter: type[Perimeter], nobody: object, **options: b
     def stack(connections: Connections, authority: Authority, _: Callable[[Client], None]) -> Sequence[object]:
         known.append(connections)
         outer = perimeter(connections, lambda: None, time.time, 1 << 20)
-        return [outer, Tls(connections, authority, time.time, False), nobody]
+        own = made_certificate(authority, ["gateway.test"])
+        return [outer, Tls(connections, authority, time.time, False, own), nobody]
 
     with worker(folder, [], stack) as gateway:
         gateway.master.options.update(**options)
         ca_file = gateway.authority.certificate_file
         began = time.monotonic()
-        checking = self_check(acceptor(gateway.master), known[0].also, ca_file)
+        in_tls = acceptor(gateway.master, HttpsProxy)
+        checking = self_check(acceptor(gateway.master), known[0].also, ca_file, in_tls)
         asyncio.run_coroutine_threadsafe(checking, gateway.master.event_loop).result(30)
         assert known[0].open(Client(peername=("a", 1), sockname=("b", 2)), HOST, 443) is None, "afterwards it is gone"
         return time.monotonic() - began
@@ -80,7 +92,8 @@ def test_a_whole_gateway_holds_it_off_at_once(tmp_path: Path) -> None:
     [
         (AnyTarget, Nobody(), {}, {"a tunnel to a foreign address"}),
         (AnyProtocol, Nobody(), {"rawtcp": True}, {"a ClientHello cut after 1 byte", "plain text inside a tunnel"}),
-        (Perimeter, Nothing(), {}, {"a request line cut inside a tunnel"}),
+        (Perimeter, Nothing(), {}, {"a request line cut inside a tunnel", "a cluster by its path, of nobody"}),
+        (AnyPath, Nobody(), {}, {"a request without a tunnel"}),
     ],
 )
 def test_a_gateway_with_a_hole_does_not(
@@ -88,4 +101,6 @@ def test_a_gateway_with_a_hole_does_not(
 ) -> None:
     with pytest.raises(Bypass, match="did not hold off") as caught:
         check(tmp_path, perimeter, nobody, **options)
-    assert {name for name in ATTACKS if name in str(caught.value)} >= holes
+    found = set(str(caught.value).partition("did not hold off ")[2].split(", nor "))
+    both = {name for name in holes if name in ATTACKS}
+    assert found >= both | {f"{name} in TLS" for name in holes}

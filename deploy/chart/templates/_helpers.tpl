@@ -23,6 +23,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 /etc/chaperone/kubeconfigs
 {{- end }}
 
+{{- define "chaperone.console" -}}
+/etc/chaperone/console
+{{- end }}
+
 {{- define "chaperone.dns" -}}
 - to:
     - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
