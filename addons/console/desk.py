@@ -116,7 +116,7 @@ async def _sign_out(visit: Visit) -> Response:
 
 async def _inbox(visit: Visit) -> Response:
     now = visit.parts.now()
-    cases = await visit.parts.store.call(Store.pending, now)
+    cases = await visit.parts.store.call(Store.newest, now, views.MOST_LISTED + 1)
     asked = await visit.parts.store.call(access_requests, now)
     return shown(views.inbox(visit, console_view.inbox(cases, asked, now)))
 

@@ -14,7 +14,7 @@ from addons.core.claims import RejectedToken
 from addons.core.console import SignInProvider
 from addons.core.identity import Identity
 from addons.core.sign_in import Client, SignInFailed, believed, code_of
-from addons.core.token_exchange import OAuthError
+from addons.core.token_exchange import OAuthError, form_of
 from addons.edge.oidc import KeysUnavailable
 from addons.edge.web_sign_in import redeemed, sent_to
 
@@ -64,6 +64,8 @@ async def finish(parts: Parts, state: str, query: str, browser: str) -> tuple[Op
 
 async def _identity(parts: Parts, provider: SignInProvider, sign_in: OpenIdSignIn, state: str, query: str) -> Identity:
     client, attempt = _client(parts, provider), sign_in.attempt(state)
+    if form_of(query.encode()).get("iss", client.issuer) != client.issuer:  # RFC 9207, section 2.4
+        raise SignInFailed("this is the answer of another provider")
     code = code_of(f"?{query}", attempt)
     answer = await redeemed(client, attempt, code, parts.url(CALLBACK))
     token = believed(answer, client, parts.now(), attempt.nonce).id_token

@@ -15,7 +15,7 @@ from addons.core.throttle import Throttle
 MOST_SESSIONS = 2000
 MOST_EACH = 8
 """Browsers of one person; a further one ends the oldest."""
-TRIES = 30
+SIGN_INS, FORMS = 120, 30
 """Sign-ins that are begun from one address, and forms that are sent in one session, in a minute."""
 
 
@@ -85,5 +85,5 @@ class People:
     def __init__(self, now: Callable[[], float], sign_in_seconds: float) -> None:
         self.sessions = Sessions(now)
         self.sign_ins: Pending[OpenIdSignIn] = Pending(sign_in_seconds, now)
-        self.begun = Throttle(TRIES, 60)
-        self.sent = Throttle(TRIES, 60)
+        self.begun = Throttle(SIGN_INS, 60)
+        self.sent = Throttle(FORMS, 60)

@@ -18,6 +18,7 @@ from addons.edge.archive import StoredSession
 
 REFRESH_SECONDS = 5
 MOST_SESSIONS = 100
+MOST_LISTED = 200
 _PLACES = (("/", "Inbox"), ("/grants", "Access"), ("/sessions", "Sessions"), ("/locks", "Locks"))
 
 
@@ -38,7 +39,8 @@ def inbox(visit: Visit, entries: list[Item]) -> str:
     turn = ("", "Load it again by itself") if still else ("?still", "Do not load it again by itself")
     how = f"<p>{html.link(f'{visit.base}/{turn[0]}', turn[1])}</p>"
     content = _listed(visit, entries, "Nothing waits for an answer.")
-    return frame(visit, f"Inbox ({len(entries)})", content, how, refresh=refresh)
+    count = f"{len(entries)}" if len(entries) <= MOST_LISTED else f"more than {MOST_LISTED}"
+    return frame(visit, f"Inbox ({count})", content, how, refresh=refresh)
 
 
 def question(visit: Visit, case: Case, seconds: float) -> str:
@@ -123,7 +125,10 @@ def _decide(visit: Visit, forms: str, why_not: str) -> str:
 
 
 def _listed(visit: Visit, entries: list[Item], nothing: str) -> str:
-    return html.items(_entry(visit, each) for each in entries) if entries else html.paragraph(nothing)
+    """The newest; a list that is cut short says so first."""
+    more = f"These are the newest {MOST_LISTED}; there are more." if len(entries) > MOST_LISTED else ""
+    shown = html.items(_entry(visit, each) for each in entries[:MOST_LISTED])
+    return html.paragraph(more) + shown if entries else html.paragraph(nothing)
 
 
 def _entry(visit: Visit, item: Item) -> str:

@@ -110,6 +110,16 @@ class Store(Database):
             .order_by(APPROVALS.c.asked_at)
         )
 
+    def newest(self, now: float, most: int) -> list[Case]:
+        """Open questions, newest first, at most so many and without their differences, which may be long."""
+        columns = [column for column in APPROVALS.c if column is not APPROVALS.c.diff]
+        return self._list(
+            sa.select(*columns, sa.literal("").label("diff"))
+            .where(APPROVALS.c.state == State.PENDING, APPROVALS.c.expires_at > now)
+            .order_by(APPROVALS.c.asked_at.desc())
+            .limit(most)
+        )
+
     def latest(self, limit: int = 200) -> list[Case]:
         """The newest approvals in any state, oldest of them first."""
         return self._list(sa.select(APPROVALS).order_by(APPROVALS.c.asked_at.desc()).limit(limit))[::-1]

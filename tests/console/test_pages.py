@@ -180,6 +180,15 @@ async def test_the_inbox(world: World, person: SignedIn) -> None:
     assert "create pods/exec default/web -- ls on prod" in text and "INC-1" in text
 
 
+async def test_a_long_inbox_says_so(world: World, person: SignedIn) -> None:
+    for number in range(202):
+        await asked(world, f"d{number}", requester_sub=f"agent-{number // 100}", name=f"n{number}", diff="+x" * 9)
+        world.clock.now += 1
+    text = await (await person("viewers")).get("/")
+    assert "Inbox (more than 200)" in text and "These are the newest 200; there are more." in text
+    assert "/n201 " in text and "/n2 " in text and "/n1 " not in text
+
+
 async def test_all_of_a_question_is_shown(world: World, person: SignedIn) -> None:
     diff = "\n".join(f"+line {number}" for number in range(2500))
     case = await asked(world, intent=HOSTILE, diff=diff, requester_act="bot", requester_owner="team-x")

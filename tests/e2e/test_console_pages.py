@@ -40,6 +40,7 @@ class Browser:
         target, form = self.console.idp.answer(begun.headers["location"], name)
         back = self.http.post(target, data=form)
         assert (back.status_code, back.headers["location"]) == (303, "/"), back.text
+        assert "; HttpOnly; Path=/; SameSite=lax" in back.headers["set-cookie"], "and nothing that needs TLS"
         return self.get("/")
 
     def get(self, path: str) -> httpx.Response:
