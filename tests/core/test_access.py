@@ -88,6 +88,7 @@ def test_no_grant(asked: Session, rule_name: str, parts: list[str]) -> None:
         pytest.param({}, {}, ("g",), False, id="without the claim"),
         pytest.param({}, {"repository": "org/web"}, ("h",), False, id="true, in another group"),
         pytest.param({}, {"repository": 2**70}, ("g",), False, id="a number that CEL has not"),
+        pytest.param({}, {"repository": "\ud800"}, ("g",), False, id="text that CEL has not"),
         pytest.param({"groups": None}, {"repository": "org/web"}, (), True, id="alone, and true"),
         pytest.param({"groups": None}, {"repository": 1}, (), False, id="alone, and no text"),
         pytest.param({"groups": None, "subjects": "[carol]"}, {"repository": "org/web"}, (), False, id="somebody else"),

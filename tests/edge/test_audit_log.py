@@ -12,6 +12,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -216,13 +217,19 @@ async def test_an_unsynced_file_that_cannot_be_synced_ends_the_chain(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_log, "CHECKPOINT_SECONDS", 0.01)
-    recordings = start()
+    recordings, tried = start(), threading.Event()
+
+    def on_fire(_: int) -> None:
+        tried.set()
+        raise OSError(errno.EIO, "on fire")
+
     await write(recordings, "a")
     await asyncio.sleep(0.2)
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fdatasync", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "on fire")))
+        patch.setattr(os, "fdatasync", on_fire)
         recordings.log(recordings.folder(None, "b"), EVENT, lambda fault: None)
-        await asyncio.sleep(0.3)
+        assert await asyncio.to_thread(tried.wait, 30)
+        await asyncio.sleep(0.1)
     await write(recordings, "a")
     recordings.close()
     assert entries(tmp_path).count("open") == 2

@@ -110,7 +110,10 @@ def test_the_commands(client: Client, tmp_path: Path) -> None:
 
     credential = json.loads(run("token").stdout)
     assert (credential["kind"], credential["status"]["token"].count(".")) == ("ExecCredential", 2)
-    assert [run("logout").stdout for _ in range(2)] == ["signed out\n", "you were not signed in\n"]
+    assert [run("logout").stdout for _ in range(2)] == [
+        "signed out here; the token stays good until it expires\n",
+        "you were not signed in\n",
+    ]
     assert "you are not signed in" in run("token").stderr
 
 
