@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.background import BackgroundTask
 
-from addons.console import answers, pages, sign_in, tokens
-from addons.console.parts import SIGN_IN_SECONDS, Parts, Return
+from addons.console import answers, desk, pages, sign_in, tokens
+from addons.console.parts import Parts, Return, SignIn
 from addons.console.pending import TooManyPending
+from addons.console.people import Page
+from addons.console.web import SEE_OTHER, address, body, browser_of, known_browser, query, sent_to_sign_in
 from addons.core.console import ALGORITHM
+from addons.core.identity import Identity
 from addons.core.notify.callback import MAX_BODY
 from addons.core.notify.slack import escaped
 from addons.core.saml import service_provider_metadata
@@ -23,9 +23,6 @@ from addons.core.token_exchange import MAX_FORM, OAuthError, form_of, metadata, 
 from addons.edge.saml import MAX_RESPONSE
 from addons.edge.store import StoreUnavailable
 
-_SEE_OTHER = 303
-_BROWSER = "chaperone-browser"
-_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _Handler = Callable[[Request], Awaitable[Response]]
 
 
@@ -52,20 +49,18 @@ def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
         return JSONResponse(parts.signer.jwks)
 
     async def token(request: Request) -> Response:
-        asked = token_request(form_of(await _body(request, MAX_FORM)))
-        return JSONResponse(
-            await tokens.issue(parts, asked, _proof(request), request.client.host if request.client else "")
-        )
+        asked = token_request(form_of(await body(request, MAX_FORM)))
+        return JSONResponse(await tokens.issue(parts, asked, _proof(request), address(request)))
 
     async def revoke(request: Request) -> Response:
-        fields = form_of(await _body(request, MAX_FORM))
+        fields = form_of(await body(request, MAX_FORM))
         if not fields.get("token"):
             raise OAuthError("invalid_request", "missing: token")
         await tokens.revoke(parts, fields["token"])
         return JSONResponse({})
 
     async def device_authorization(request: Request) -> Response:
-        fields = form_of(await _body(request, MAX_FORM))
+        fields = form_of(await body(request, MAX_FORM))
         return JSONResponse(sign_in.begin_device(parts, parsed(sign_in.DeviceAuthorization, fields)))
 
     async def healthz(_: Request) -> Response:
@@ -81,12 +76,13 @@ def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
         ("/healthz", "GET", healthz),
         *_pages(parts),
         *_answers(parts),
+        *desk.routes(parts),
     ]
 
 
 def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
     async def authorize(request: Request) -> Response:
-        asked = parsed(sign_in.AuthorizeRequest, _query(request))
+        asked = parsed(sign_in.AuthorizeRequest, query(request))
         back, providers = sign_in.checked(parts, asked), sign_in.providers_of(parts, asked.provider)
         if len(providers) == 1:
             return _to_provider(parts, request, providers[0], back)
@@ -97,20 +93,20 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         return Response(service_provider_metadata(entity_id, acs_url), media_type="application/samlmetadata+xml")
 
     async def acs(request: Request) -> Response:
-        fields = form_of(await _body(request, 2 * MAX_RESPONSE))
-        browser = request.cookies.get(_BROWSER, "")
-        target = sign_in.finish(parts, fields.get("SAMLResponse", ""), fields.get("RelayState", ""), browser)
-        return RedirectResponse(target, _SEE_OTHER) if target else HTMLResponse(pages.done())
+        fields = form_of(await body(request, 2 * MAX_RESPONSE))
+        answer, state = fields.get("SAMLResponse", ""), fields.get("RelayState", "")
+        begun, who = sign_in.finish(parts, answer, state, known_browser(request))
+        return _go_on(parts, request, begun, who)
 
     async def device_page(request: Request) -> Response:
         names = [each.name for each in sign_in.providers_of(parts, "")]
-        return HTMLResponse(pages.device(_query(request).get("user_code", ""), names))
+        return HTMLResponse(pages.device(query(request).get("user_code", ""), names))
 
     async def device(request: Request) -> Response:
         """Only from our own page: another one must not sign somebody in for a device that they do not know."""
         if request.headers.get("origin") != parts.console.origin:
             raise OAuthError("access_denied", "this form is only accepted from the console's own page", 403)
-        fields = form_of(await _body(request, MAX_FORM))
+        fields = form_of(await body(request, MAX_FORM))
         provider = sign_in.providers_of(parts, fields.get("provider", ""))[0]
         device_code = sign_in.device_of(parts, fields.get("user_code", ""))
         return _to_provider(parts, request, provider, device_code)
@@ -125,30 +121,26 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
 
 
 def _to_provider(parts: Parts, request: Request, provider: SamlProvider, back: Return | str) -> Response:
-    """The browser goes to sign in, with a cookie by which it is known when the provider sends it back.
+    browser = browser_of(request)
+    return sent_to_sign_in(parts, *sign_in.begin(parts, provider, back, browser), browser)
 
-    The provider is another site, so the cookie must come along with its form; without TLS, which only this machine
-    does without, browsers would not keep such a one.
-    """
-    found, secure = request.cookies.get(_BROWSER, ""), parts.console.url.startswith("https://")
-    browser = found if _SECRET.fullmatch(found) else secrets.token_urlsafe(32)
-    url, fields = sign_in.begin(parts, provider, back, browser)
-    response = HTMLResponse(pages.post(url, fields)) if fields else RedirectResponse(url, _SEE_OTHER)
-    response.set_cookie(
-        _BROWSER, browser, secure=secure, httponly=True, samesite="none" if secure else "lax", max_age=SIGN_IN_SECONDS
-    )
-    return response
+
+def _go_on(parts: Parts, request: Request, begun: SignIn, who: Identity) -> Response:
+    if isinstance(begun.back, Page):
+        return desk.signed_in(parts, request, who, begun.provider, begun.back)
+    target = sign_in.go_on(parts, begun.back, who)
+    return RedirectResponse(target, SEE_OTHER) if target else HTMLResponse(pages.done())
 
 
 def _answers(parts: Parts) -> list[tuple[str, str, _Handler]]:
     async def webhook(request: Request) -> Response:
-        body = await _body(request, MAX_BODY)
-        return JSONResponse(await answers.by_webhook(parts, request.path_params["name"], request.headers, body))
+        content = await body(request, MAX_BODY)
+        return JSONResponse(await answers.by_webhook(parts, request.path_params["name"], request.headers, content))
 
     async def slack(request: Request) -> Response:
         """Slack wants 200 within three seconds; whoever clicked is told afterwards why it does not count."""
-        name, body = request.path_params["name"], await _body(request, MAX_BODY)
-        user, refusal = await answers.by_slack(parts, name, request.headers, body)
+        name, content = request.path_params["name"], await body(request, MAX_BODY)
+        user, refusal = await answers.by_slack(parts, name, request.headers, content)
         if refusal is None:
             return JSONResponse({})
         text = f"This does not count: {refusal}"
@@ -164,8 +156,10 @@ async def _not_counted(_: Request, error: Exception) -> Response:
 
 
 async def _with_headers(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Pages for people have a stricter policy of their own."""
     response = await go_on(request)
-    response.headers.update(pages.HEADERS)
+    for name, value in pages.HEADERS.items():
+        response.headers.setdefault(name, value)
     return response
 
 
@@ -195,20 +189,6 @@ def _shown(handler: _Handler) -> _Handler:
             return HTMLResponse(pages.failed(str(error)), error.status)
 
     return shown
-
-
-async def _body(request: Request, most: int) -> bytes:
-    content = bytearray()
-    async for chunk in request.stream():
-        content += chunk
-        if len(content) > most:
-            raise OAuthError("invalid_request", f"the body is longer than {most} bytes", 413)
-    return bytes(content)
-
-
-def _query(request: Request) -> Mapping[str, str]:
-    fields: dict[str, Any] = form_of(request.url.query.encode()) if request.url.query else {}
-    return fields
 
 
 def _proof(request: Request) -> str:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from addons.console.pending import Pending
+from addons.console.people import Page, People
 from addons.core.console import Console
 from addons.core.identity import Identity
 from addons.core.problem import InvalidConfiguration, Problem
@@ -52,13 +53,13 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in under way at a SAML provider, for a browser or for a device (its `device_code`).
+    """A sign-in under way at a SAML provider, for a browser, a device (its `device_code`) or the console's pages.
 
     `browser` is a secret of the browser that began it: in another one, somebody would sign in for a stranger.
     """
 
     provider: str
-    back: Return | str
+    back: Return | str | Page
     browser: str
 
 
@@ -74,7 +75,10 @@ class Parts:
     key: bytes
     """Of this gateway alone; nobody else can tell what it was used on."""
     now: Callable[[], float] = time.time
+    state: Path = Path("state")
+    """The folder of recordings."""
     senders: Senders = field(init=False, default_factory=Senders)
+    people: People = field(init=False)
     possession: Possession = field(init=False)
     sign_ins: Pending[SignIn] = field(init=False)
     codes: Pending[tuple[Return, Identity]] = field(init=False)
@@ -87,6 +91,7 @@ class Parts:
         self.codes = Pending(CODE_SECONDS, self.now)
         self.devices = Pending(SIGN_IN_SECONDS, self.now)
         self.user_codes = Pending(SIGN_IN_SECONDS, self.now, _user_code)
+        self.people = People(self.now, SIGN_IN_SECONDS)
 
     @property
     def console(self) -> Console:
@@ -137,6 +142,7 @@ def make_parts(settings: Settings, policy: Policy) -> Parts:
         signer=signer,
         key=fingerprint_key(state),
         store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
+        state=state,
     )
 
 

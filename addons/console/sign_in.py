@@ -16,6 +16,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from addons.console.parts import Device, Parts, Return, SignIn
+from addons.console.people import Page
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
 from addons.core.saml import Expected, authn_request, identity_of
@@ -72,7 +73,7 @@ def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
     return providers
 
 
-def begin(parts: Parts, provider: SamlProvider, back: Return | str, browser: str) -> tuple[str, dict[str, str]]:
+def begin(parts: Parts, provider: SamlProvider, back: Return | str | Page, browser: str) -> tuple[str, dict[str, str]]:
     """Where a browser goes to sign in, and what it posts there, if it posts. Raises TooManyPending.
 
     Source: Bindings for SAML V2.0, sections 3.4 (HTTP-Redirect) and 3.5 (HTTP-POST).
@@ -85,8 +86,8 @@ def begin(parts: Parts, provider: SamlProvider, back: Return | str, browser: str
     return f"{provider.sso_url}{'&' if '?' in provider.sso_url else '?'}{query}", {}
 
 
-def finish(parts: Parts, response: str, relay_state: str, browser: str) -> str:
-    """Where a browser goes after a provider's response, "" where a device goes on. Raises OAuthError."""
+def finish(parts: Parts, response: str, relay_state: str, browser: str) -> tuple[SignIn, Identity]:
+    """Who has signed in by a provider's response, with what was begun. Raises OAuthError."""
     sign_in = parts.sign_ins.take(relay_state)
     if sign_in is None:
         raise OAuthError("access_denied", "no sign-in is under way for this answer: begin again, from the console")
@@ -98,7 +99,19 @@ def finish(parts: Parts, response: str, relay_state: str, browser: str) -> str:
         log.warning("SAML response refused", provider=sign_in.provider, why=str(error))
         raise OAuthError("access_denied", f"the provider's answer is refused: {error}") from None
     log.info("signed in", subject=identity.username, provider=sign_in.provider)
-    return _go_on(parts, sign_in.back, identity)
+    return sign_in, identity
+
+
+def go_on(parts: Parts, back: Return | str, identity: Identity) -> str:
+    """Where a browser goes after signing in, "" where a device goes on. Raises OAuthError."""
+    if isinstance(back, Return):
+        query = {"code": parts.codes.add((back, identity))} | ({"state": back.state} if back.state else {})
+        return f"{back.redirect_uri}{'&' if urlsplit(back.redirect_uri).query else '?'}{urlencode(query)}"
+    device = parts.devices.find(back)
+    if device is None:
+        raise OAuthError("expired_token", "the device has waited too long: begin again there")
+    device.identity = identity
+    return ""
 
 
 def begin_device(parts: Parts, request: DeviceAuthorization) -> dict[str, Any]:
@@ -132,17 +145,6 @@ def _identity(parts: Parts, name: str, response: str, request_id: str) -> Identi
     """Who signed in at the provider that was asked. Raises RejectedToken, or OAuthError if that is gone."""
     (provider,) = providers_of(parts, name)
     return identity_of(verified_assertion(response, provider), provider, _expected(parts, request_id), parts.now())
-
-
-def _go_on(parts: Parts, back: Return | str, identity: Identity) -> str:
-    if isinstance(back, Return):
-        query = {"code": parts.codes.add((back, identity))} | ({"state": back.state} if back.state else {})
-        return f"{back.redirect_uri}{'&' if urlsplit(back.redirect_uri).query else '?'}{urlencode(query)}"
-    device = parts.devices.find(back)
-    if device is None:
-        raise OAuthError("expired_token", "the device has waited too long: begin again there")
-    device.identity = identity
-    return ""
 
 
 def _expected(parts: Parts, request_id: str) -> Expected:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from addons.core import console as console_documents
 from addons.core import identity_provider, saml_provider
-from addons.core.console import Console, compile_console
+from addons.core.console import Console, check_sign_in, compile_console
 from addons.core.documents import Document
 from addons.core.identity_provider import IdentityProvider, compile_identity
 from addons.core.problem import Problem
@@ -45,6 +45,11 @@ def compile_trust(documents: Sequence[Document]) -> tuple[Trust, list[Problem]]:
     problems = [*problems, *found, *more, *_confusable(documents)]
     if saml and console is None:
         problems += [_useless(document) for document in documents if document.kind == saml_provider.KIND]
+    if console is not None:
+        (document, *_) = [
+            each for each in documents if (each.kind, each.name) == (console_documents.KIND, console.name)
+        ]
+        problems += check_sign_in(document, console, providers, [each.name for each in saml])
     return Trust(providers=providers, saml=saml, console=console), problems
 
 

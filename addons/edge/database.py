@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
+from addons.core.approval import ForbiddenApprover
 from addons.edge.schema import METADATA, SCHEMA, SCHEMA_VERSION, prepare_sqlite, private_file
 
 _TRIES = 5
@@ -115,7 +116,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OSError) as error:
-        if isinstance(error, StoreUnavailable):
+        if isinstance(error, StoreUnavailable | ForbiddenApprover):  # who may not decide has found the store in order
             raise
         origin = getattr(error, "orig", None) or error
         raise StoreUnavailable(f"the approval store cannot be used: {type(origin).__name__}: {origin}") from error

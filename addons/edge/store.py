@@ -51,6 +51,11 @@ class Store(Database):
         super().__init__(url)
         self._seconds = approval_seconds
 
+    @property
+    def seconds(self) -> float:
+        """How long a question waits, and then an approval."""
+        return self._seconds
+
     def claim(self, digest: str, ask: Ask, now: float) -> Case:
         """The standing answer for a request, in one step: a granted approval comes back CONSUMED, exactly once.
 
@@ -103,6 +108,16 @@ class Store(Database):
             sa.select(APPROVALS)
             .where(APPROVALS.c.state == State.PENDING, APPROVALS.c.expires_at > now)
             .order_by(APPROVALS.c.asked_at)
+        )
+
+    def newest(self, now: float, most: int) -> list[Case]:
+        """Open questions, newest first, at most so many and without their differences, which may be long."""
+        columns = [column for column in APPROVALS.c if column is not APPROVALS.c.diff]
+        return self._list(
+            sa.select(*columns, sa.literal("").label("diff"))
+            .where(APPROVALS.c.state == State.PENDING, APPROVALS.c.expires_at > now)
+            .order_by(APPROVALS.c.asked_at.desc())
+            .limit(most)
         )
 
     def latest(self, limit: int = 200) -> list[Case]:

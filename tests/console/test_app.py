@@ -52,7 +52,7 @@ async def test_health_and_metadata(world: World) -> None:
         ("GET", "/nothing", 404),
         ("GET", "/docs", 404),
         ("GET", "/openapi.json", 404),
-        ("GET", "/", 404),
+        ("GET", "/", 303),
         ("GET", "/token", 405),
         ("DELETE", "/keys", 405),
     ],

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from addons.core.console import Console, compile_console
+from addons.core.console import Console, SignInProvider, check_sign_in, compile_console
+from addons.core.console_role import Roles
 from addons.core.documents import Document, parse_documents
 from addons.core.identity_provider import IdentityProvider
 
@@ -79,3 +80,33 @@ def test_to_the_gateway_it_is_an_issuer() -> None:
 )
 def test_origin(url: str, origin: str) -> None:
     assert Console(name="c", url=url, audience="a", longest_seconds=60).origin == origin
+
+
+FULL = (
+    "{url: 'https://c.example/x/', signIn: [{identityProvider: idp, clientId: pages},"
+    " {identityProvider: other, clientId: b, scope: openid}], roles: {viewer: [v], admin: [a, b]}}"
+)
+IDP = IdentityProvider(name="idp", issuer="https://i", audiences=("chaperone", "pages"), algorithms=frozenset())
+
+
+def test_who_uses_the_pages() -> None:
+    console, problems = compile_console(documents(("a", FULL)))
+    assert console is not None and not problems
+    assert console.sign_in == (
+        SignInProvider(identity_provider="idp", client_id="pages", scope="openid profile email"),
+        SignInProvider(identity_provider="other", client_id="b", scope="openid"),
+    )
+    assert console.roles == Roles(viewer=frozenset("v"), admin=frozenset("ab"))
+    assert console.base == "/x"
+
+
+def test_where_people_sign_in_must_be_there() -> None:
+    other = IdentityProvider(name="other", issuer="https://o", audiences=("chaperone",), algorithms=frozenset())
+    document = documents(("a", FULL))[-1]
+    console, _ = compile_console([document])
+    assert console is not None
+    assert [str(problem).rpartition(": ")[2] for problem in check_sign_in(document, console, [IDP], ["idp"])] == [
+        "people sign in at idp already", "there is no IdentityProvider other",
+    ]  # fmt: skip
+    (problem,) = check_sign_in(document, console, [IDP, other], [])
+    assert "b is not one of the audiences of other" in str(problem)

@@ -69,12 +69,12 @@ class Console:
         return Path(self.child.log).read_text()
 
 
-def start_console(gateway: GatewayEnv, folder: Path) -> Console:
-    """Names console and SAML provider in the gateway's rules, and starts both."""
+def start_console(gateway: GatewayEnv, folder: Path, **spec: Any) -> Console:
+    """Names console and SAML provider in the gateway's rules, and starts both; `spec` is more of the console's."""
     idp = saml_idp.start(folder)
     settings = yaml.safe_load(gateway.conf.read_text())
     url = f"http://127.0.0.1:{settings['console_port']}"
-    _write_rules(gateway.rules, url, idp)
+    _write_rules(gateway.rules, {"url": url, **spec}, idp)
     eventually("the rules in force", lambda: "policy loaded" in gateway.log.read_text(), 20)
     child = processes.spawn(
         "console",
@@ -101,7 +101,7 @@ def _serves(url: str) -> bool:
         return False
 
 
-def _write_rules(rules: Path, url: str, idp: SamlIdp) -> None:
+def _write_rules(rules: Path, console: dict[str, Any], idp: SamlIdp) -> None:
     """The access rules are for callers of one provider each, now that there are two."""
     for file in rules.rglob("access/*.yaml"):
         documents = list(yaml.safe_load_all(file.read_text()))
@@ -124,7 +124,7 @@ def _write_rules(rules: Path, url: str, idp: SamlIdp) -> None:
         "attributes": {"groups": saml_idp.GROUPS},
     }
     (rules / "identity" / "console.yaml").write_text(
-        json_documents([_document("Console", "console", {"url": url}), _document("SamlProvider", "workforce", saml)])
+        json_documents([_document("Console", "console", console), _document("SamlProvider", "workforce", saml)])
     )
 
 

@@ -45,7 +45,8 @@ def console(gateways: Gateways, tmp_path_factory: pytest.TempPathFactory) -> Ite
     started = start_console(gateway, tmp_path_factory.mktemp("console"))
     for name, groups in (("alice", ["admins"]), ("bob", ["interns"])):
         started.idp.add_person(name, groups)
-    eventually("its keys at the gateway", lambda: works(gateway, started.token(mint_of(gateways, "first"))), 30)
+    token = started.token(mint_of(gateways, "first"))
+    eventually("its keys in every worker", lambda: all(works(gateway, token) for _ in range(8)), 30)
     yield started
     processes.stop([started.child, started.idp.child])
 

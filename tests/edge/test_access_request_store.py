@@ -13,6 +13,7 @@ import pytest
 
 from addons.core import access_request as core
 from addons.core.access_request import AccessRequest, State
+from addons.core.approval import ForbiddenApprover
 from addons.edge import access_request_store as requests
 from addons.edge.access_request_store import UnknownAccessRequest, add_access_request, change
 from addons.edge.schema import ACCESS_REQUESTS
@@ -47,6 +48,13 @@ def test_what_one_process_writes_another_reads(stores: tuple[Store, Store]) -> N
 def test_there_is_none_of_that_id(stores: tuple[Store, Store]) -> None:
     with pytest.raises(UnknownAccessRequest, match="grants list"):
         change(stores[0], "none", approved)
+
+
+def test_who_may_not_decide_is_told_so(stores: tuple[Store, Store]) -> None:
+    """And not that the store cannot be used."""
+    add_access_request(stores[0], replace(ASKED, approvers=()))
+    with pytest.raises(ForbiddenApprover, match="only members of these groups decide: none"):
+        change(stores[0], "abc", approved)
 
 
 def test_two_who_agree_at_once_both_count(stores: tuple[Store, Store]) -> None:

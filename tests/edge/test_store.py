@@ -59,6 +59,14 @@ def test_what_was_asked_comes_back(store: Store) -> None:
     assert store.pending(NOW) == [case] == store.latest()
 
 
+def test_the_newest_questions_are_without_their_differences(store: Store) -> None:
+    first, second, third = (store.claim(each, ASK, NOW + number) for number, each in enumerate("abc"))
+    store.decide(second.approval.id, State.DENIED, ALICE, "", NOW + 3)
+    assert store.newest(NOW + 3, 9) == [replace(each, ask=replace(ASK, diff="")) for each in (third, first)]
+    assert [case.approval for case in store.newest(NOW + 3, 1)] == [third.approval]
+    assert store.newest(NOW + 9e9, 9) == []
+
+
 def test_whether_it_can_be_written_is_tried(store: Store, file: Path) -> None:
     store.check()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -49,6 +49,8 @@ class Issuer:
     url: str
     answers: dict[str, tuple[int, bytes] | None] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    forms: list[str] = field(default_factory=list)
+    """What was posted."""
     delay: float = 0
 
     def publish(self, *keys: dict[str, Any]) -> None:
@@ -106,6 +108,10 @@ def issuer(port: int = 0) -> Iterator[Issuer]:
                 self.send_header("Location", body.decode())
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            seen.forms.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,0 +1,89 @@
+"""People signed in with a browser: their sessions and sign-ins under way. In memory: a restart signs everybody out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from addons.console.pending import Pending
+from addons.core.browser_session import SECRET_BYTES, BrowserSession
+from addons.core.identity import Identity
+from addons.core.sign_in import Attempt
+from addons.core.throttle import Throttle
+
+MOST_SESSIONS = 2000
+MOST_EACH = 8
+"""Browsers of one person; a further one ends the oldest."""
+SIGN_INS, FORMS = 120, 30
+"""Sign-ins that are begun from one address, and forms that are sent in one session, in a minute."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Where somebody goes on who has signed in to use the pages: a path below the console's own address."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenIdSignIn:
+    """A sign-in under way at an OpenID provider (its name); `browser` as in a SAML one."""
+
+    provider: str
+    page: Page
+    browser: str
+    nonce: str
+    verifier: str
+
+    def attempt(self, state: str) -> Attempt:
+        """As it is sent, and as it must come back."""
+        return Attempt(state=state, nonce=self.nonce, verifier=self.verifier)
+
+
+class Sessions:
+    """By an id that nobody can guess. `now` gives Unix seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._kept: dict[str, BrowserSession] = {}  # in the order in which they began
+
+    def begin(self, identity: Identity, provider: str) -> str:
+        """The id of a new one; where there are too many, the oldest ends."""
+        now = self._now()
+        self._kept = {key: each for key, each in self._kept.items() if not each.over(now)}
+        mine = [key for key, each in self._kept.items() if each.is_of(identity)]
+        for key in mine[: max(0, len(mine) - MOST_EACH + 1)]:
+            del self._kept[key]
+        if len(self._kept) >= MOST_SESSIONS:
+            del self._kept[next(iter(self._kept))]
+        session_id = secrets.token_urlsafe(SECRET_BYTES)
+        csrf = secrets.token_urlsafe(SECRET_BYTES)
+        self._kept[session_id] = BrowserSession(
+            identity=identity, provider=provider, csrf=csrf, begun_at=now, seen_at=now
+        )
+        return session_id
+
+    def find(self, session_id: str, *, by_person: bool) -> BrowserSession | None:
+        """One that has not ended. What a page asks for by itself (not `by_person`) does not keep it from ending."""
+        found = self._kept.get(session_id)
+        if found is None or found.over(self._now()):
+            self.end(session_id)
+            return None
+        if by_person:
+            found.seen_at = self._now()
+        return found
+
+    def end(self, session_id: str) -> None:
+        """It is over."""
+        self._kept.pop(session_id, None)
+
+
+class People:
+    """All that the console keeps of them."""
+
+    def __init__(self, now: Callable[[], float], sign_in_seconds: float) -> None:
+        self.sessions = Sessions(now)
+        self.sign_ins: Pending[OpenIdSignIn] = Pending(sign_in_seconds, now)
+        self.begun = Throttle(SIGN_INS, 60)
+        self.sent = Throttle(FORMS, 60)

@@ -1,0 +1,60 @@
+"""An OpenID provider at which people sign in through the console: where browsers go, and what their codes are worth.
+
+Whatever the provider answers is only read here; who it is, the console's verifier says.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from addons.core.identity_provider import is_loopback
+from addons.core.sign_in import Attempt, Client, SignInFailed, authorization_url, code_exchange, endpoint, reason
+
+_TIMEOUT = 10.0
+_MOST = 512 * 1024
+
+
+async def sent_to(client: Client, attempt: Attempt, redirect: str) -> str:
+    """The address at which somebody signs in. Raises SignInFailed."""
+    found = endpoint(await _configuration(client), client.issuer, "authorization_endpoint")
+    return authorization_url(found, client, attempt, redirect)
+
+
+async def redeemed(client: Client, attempt: Attempt, code: str, redirect: str) -> Mapping[str, Any]:
+    """What the token endpoint answers to a code. Raises SignInFailed."""
+    url = endpoint(await _configuration(client), client.issuer, "token_endpoint")
+    answer = await _asked(client, "POST", url, code_exchange(client, attempt, code, redirect))
+    if "error" in answer:
+        raise SignInFailed(f"the provider refused: {reason(answer)}")
+    return answer
+
+
+async def _configuration(client: Client) -> Mapping[str, Any]:
+    return await _asked(client, "GET", f"{client.issuer.rstrip('/')}/.well-known/openid-configuration", None)
+
+
+async def _asked(client: Client, method: str, url: str, form: Mapping[str, str] | None) -> dict[str, Any]:
+    """The object that is answered, of a bounded size; redirects are not followed."""
+    content = bytearray()
+    try:
+        async with (
+            httpx.AsyncClient(timeout=_TIMEOUT, trust_env=not is_loopback(client.issuer)) as http,
+            http.stream(method, url, data=form) as reply,
+        ):
+            async for chunk in reply.aiter_bytes():
+                content += chunk
+                if len(content) > _MOST:
+                    raise SignInFailed(f"{client.issuer} answers too much")
+    except httpx.HTTPError as error:
+        raise SignInFailed(f"{client.issuer} cannot be asked: {type(error).__name__}") from None
+    try:
+        answer = json.loads(content)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise SignInFailed(f"{client.issuer} answers {reply.status_code} and no JSON: is it an OpenID provider?")
+    return answer
