@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -17,9 +14,11 @@ from cyclopts import App, Parameter
 from addons.cli.operator import operator
 from addons.core.playback import playback, typed_lines
 from addons.core.printable import printable
-from addons.edge.archive import StoredSession, UnknownSession, session, sessions
+from addons.edge.archive import UnknownSession, session, sessions
 
-app = App(name="sessions", help="What agents did: list, show, audit, play, open.")
+app = App(name="sessions", help="What agents did: list, show, audit, play, open, export.")
+app.command("addons.cli.bundles:export", name="export")
+app.command("addons.cli.bundles:open_session", name="open")
 
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 _CONF = Path("mitm.conf")
@@ -122,49 +121,6 @@ def play(session_id: str, *, cast: str = "", speed: float = 1.0, raw: bool = Fal
             for wait, text in playback(lines, raw and sys.stdout.isatty(), speed):
                 time.sleep(wait)
                 print(text, end="", flush=True)
-
-
-@app.command(name="open")
-def open_session(
-    session_id: str,
-    *,
-    port: int = 8081,
-    print_only: Annotated[bool, Parameter(name="--print")] = False,
-    conf: Path = _CONF,
-) -> int:
-    """Open the session's flows in mitmweb, a process of its own that reaches no traffic.
-
-    Parameters
-    ----------
-    session_id
-        Its id, or how it begins.
-    port
-        Port of mitmweb on this machine.
-    print_only
-        Only print the command.
-    conf
-        The gateway's configuration file.
-    """
-    state = operator(conf).state
-    command = _mitmweb(state, session(state, session_id), port)
-    print(shlex.join(command))
-    return 0 if print_only else subprocess.run(command, check=False).returncode
-
-
-def _mitmweb(state: Path, stored: StoredSession, port: int) -> list[str]:
-    files = stored.flow_files
-    if not files:
-        raise UnknownSession(f"session {stored.id} has no flow file yet")
-    viewer = state / "viewer"
-    viewer.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = files[0]
-    if len(files) > 1:  # mitmweb opens one file; they may simply follow each other
-        file = viewer / f"{stored.id}.mitm"
-        file.touch(mode=0o600)
-        file.write_bytes(b"".join(path.read_bytes() for path in files))
-    beside = Path(sys.executable).with_name("mitmweb")
-    program = str(beside) if beside.exists() else shutil.which("mitmweb") or "mitmweb"
-    return [program, "-n", "-r", str(file), "--set", f"confdir={viewer}", "--web-port", str(port)]
 
 
 def _event_line(event: dict[str, Any]) -> str:
