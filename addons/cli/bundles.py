@@ -1,4 +1,4 @@
-"""`chaperone sessions export` and `open`: sessions as one signed file, and in mitmweb, from the evidence or such a file."""
+"""`chaperone sessions export` and `open`: sessions as one signed file, and in mitmweb, also from such a file."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def open_session(
         for file in files:
             print(printable(str(file)), flush=True)
         if not print_only:
-            asyncio.run(run(folder / "viewer", port, browser, lambda master: _show(master, tail)))
+            run(folder / "viewer", port, browser, lambda master: _show(master, tail))
 
 
 async def _show(master: WebMaster, tail: Tail) -> None:

@@ -24,9 +24,13 @@ Follow = Callable[[WebMaster], Coroutine[Any, Any, None]]
 """Fills the viewer's list of flows, and never returns."""
 
 
-async def run(folder: Path, port: int, browser: bool, follow: Follow) -> None:
+def run(folder: Path, port: int, browser: bool, follow: Follow) -> None:
     """Serve until SIGINT or SIGTERM. `folder` is for what mitmweb writes."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    asyncio.run(_serve(folder, port, browser, follow))
+
+
+async def _serve(folder: Path, port: int, browser: bool, follow: Follow) -> None:
     master = WebMaster(Options(), with_termlog=False)
     _take_away(master)
     web = {"web_host": _HOST, "web_port": _free(port), "web_open_browser": browser}

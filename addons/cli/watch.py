@@ -38,7 +38,7 @@ def watch(*, port: int = 8081, history: bool = False, browser: bool = False, con
         The gateway's configuration file.
     """
     state = operator(conf).state
-    asyncio.run(run(state / "viewer", port, browser, lambda master: _follow(master, state, history)))
+    run(state / "viewer", port, browser, lambda master: _follow(master, state, history))
 
 
 async def _follow(master: WebMaster, state: Path, history: bool) -> None:

@@ -164,7 +164,7 @@ def conclude(manifest: Manifest, judges: Iterable[SessionJudge], trusted: bool, 
 def _of_session(judge: SessionJudge) -> Iterator[str]:
     bound, session = judge.bound, judge.session
     total = bound.sealed + bound.below + bound.unsealed
-    yield f"{session.id}: {total} records, each as it was hashed, at its place in its file, with none gone before it."
+    yield f"{session.id}: {total} records, each as it was hashed, and at its place in its file: none before it is gone."
     if bound.sealed:
         yield (
             f"{session.id}: {bound.sealed} of them are tied by unbroken hashes to checkpoints that were signed as the"
@@ -173,10 +173,10 @@ def _of_session(judge: SessionJudge) -> Iterator[str]:
     if bound.below:
         yield (
             f"{session.id}: {bound.below} of them lie below a signed checkpoint, with records of other sessions in"
-            " between: for these the signature of the export speaks."
+            " between: that they are as they were written rests on the signature of the export."
         )
     if bound.unsealed:
-        yield f"{session.id}: {bound.unsealed} of them had no checkpoint yet: the signature of the export speaks."
+        yield f"{session.id}: {bound.unsealed} of them had no checkpoint yet: they rest on the signature of the export."
 
 
 _NOT_PROVEN = [
