@@ -166,17 +166,9 @@ class Extract:
         """True for keys, a chain's beginning and end, and what signs for records of it that nothing had signed for."""
         if not any(needle in line for needle in self._needles) or (entry := read_entry(line)) is None:
             return False
-        match entry.kind:
-            case EntryKind.KEY:
-                return True
-            case EntryKind.OPEN:
-                return entry.fields["chain"] in self._chains
-            case EntryKind.REMOVED:
-                return False
-            case _ if entry.head.chain not in self._chains:
-                return False
-            case _:
-                return self._signs(entry.head.chain, entry.head.sequence) or entry.kind is EntryKind.CLOSE
+        if entry.kind in (EntryKind.KEY, EntryKind.OPEN):
+            return True
+        return self._signs(*entry.head[:2]) or entry.kind is EntryKind.CLOSE
 
     def _signs(self, chain: str, sequence: int) -> bool:
         before, self.sealed[chain] = self.sealed[chain], max(self.sealed[chain], sequence)

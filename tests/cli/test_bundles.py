@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -126,8 +127,11 @@ def test_what_is_written_to_is_refused_or_said_to_be(
             export(A, to=bundle, conf=conf)
 
 
-def test_a_link_is_not_followed(conf: Path, tmp_path: Path) -> None:
-    (folder_of(conf) / "exec-1.cast").symlink_to("/etc/passwd")
+@pytest.mark.parametrize(
+    "make", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo, Path.mkdir], ids=["a link", "a pipe", "a folder"]
+)
+def test_what_is_no_plain_file_is_not_read(make: Callable[[Path], None], conf: Path, tmp_path: Path) -> None:
+    make(folder_of(conf) / "exec-1.cast")
     with pytest.raises(OSError, match=r"exec-1\.cast"):
         export(A, to=tmp_path / "b.tar.gz", conf=conf)
 
