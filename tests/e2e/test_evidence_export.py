@@ -1,4 +1,4 @@
-"""Sessions of a real gateway, exported while it runs, judged where nothing else of it is, searched and opened."""
+"""Sessions of a real gateway, exported, judged where nothing else of it is, searched and opened."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from mitmproxy.http import HTTPFlow
 from mitmproxy.io import FlowReader
 
 from addons.edge.archive import StoredSession, sessions
-from scripts.devenv.gateway_env import GatewayEnv
+from addons.edge.audit_log import CHECKPOINT_SECONDS
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.gateway_env import GatewayEnv, start_gateway, stop_gateway
 from scripts.devenv.places import REPOSITORY
-from tests.e2e.agent import eventually
+from tests.e2e.agent import Agent, eventually
+from tests.e2e.conftest import RULES
 from tests.e2e.people import chaperone
 from tests.e2e.records import read_events
+from tests.support.kubernetes import Kubectl
 from tests.support.viewer import command_viewer
 
 
@@ -133,19 +138,30 @@ def tampered(bundle: Path, name: str, change: Callable[[bytes], bytes] | None) -
     return out.getvalue()
 
 
-def test_an_exec_that_runs_is_not_taken_for_whole(
-    ours: StoredSession, gateway: GatewayEnv, as_user: Callable[..., Any], kubectl: Any, tmp_path: Path
+@pytest.fixture
+def running(cluster: Cluster, tmp_path: Path) -> Iterator[GatewayEnv]:
+    """A gateway of its own: the shared one has been stopped."""
+    folder = tmp_path / "running"
+    yield start_gateway(cluster, folder, extra_rules=RULES, owner_pid=os.getpid())
+    stop_gateway(folder)
+
+
+def test_a_call_that_runs_is_not_taken_for_whole(
+    running: GatewayEnv, as_user: Callable[..., Agent], kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    pod, agent = kubectl.run_pod("exported"), as_user(gateway, "exported", "agents")
-    with agent.stream("exec", pod, "--", "sh", "-c", "echo started; sleep 60") as running:
-        running.until("started", 20)
-        stored = next(each for each in reversed(sessions(gateway.state_dir)) if each.user == "exported")
-        refused = chaperone(gateway, "sessions", "export", stored.id, "-o", str(tmp_path / "b.tar.gz"))
+    pod, agent, bundle = kubectl.run_pod("exported"), as_user(running, "exported", "agents"), tmp_path / "b.tar.gz"
+    with agent.stream("get", "pod", pod, "-w", "-o", "name") as watch:
+        watch.until(pod)
+        (stored,) = (each for each in sessions(running.state_dir) if each.user == "exported")
+        time.sleep(CHECKPOINT_SECONDS + 1)
+        refused = chaperone(running, "sessions", "export", stored.id, "-o", str(bundle))
         assert (refused.returncode, f"still written to: {stored.id}" in refused.stderr) == (1, True)
-        assert not (tmp_path / "b.tar.gz").exists()
-        done = chaperone(gateway, "sessions", "export", stored.id, "--running", "-o", str(tmp_path / "b.tar.gz"))
+        assert not bundle.exists()
+        done = chaperone(running, "sessions", "export", stored.id, "--running", "-o", str(bundle))
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"not proven: {stored.id}: still written to when exported" in done.stdout
+    bundle.unlink()
+    eventually("its end", lambda: _exported(running, bundle, stored.id), 30)
 
 
 def flows_of(ours: StoredSession) -> set[str]:
@@ -168,7 +184,7 @@ def test_flows_are_looked_at_and_nothing_is_left(
         ids = {flow["id"] for flow in shown}
         assert flows_of(ours) <= ids if what == "bundle" else flows_of(ours) == ids
         assert web.end() == 0
-    assert os.listdir(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def _at_least(flows: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
