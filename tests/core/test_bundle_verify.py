@@ -286,6 +286,16 @@ def test_what_is_proven_is_said_in_words() -> None:
     assert [line for line in concluded(ordinary()).proven if "below a signed checkpoint" in line]
 
 
+def test_nothing_is_said_of_checkpoints_where_there_are_none() -> None:
+    log = Log().begin()
+    log.open("a")
+    log.write("a", "x")
+    assert concluded(log).proven[2:] == [
+        "x: 1 records, each as it was hashed, and at its place in its file: none before it is gone.",
+        "x: 1 of them had no checkpoint yet: they rest on the signature of the export.",
+    ]
+
+
 def test_nothing_is_proven_of_what_was_changed() -> None:
     told = concluded(one_session(), wrong=True)
     assert (told.proven, len(told.not_proven)) == ([], 3)
