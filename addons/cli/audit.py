@@ -16,6 +16,7 @@ from addons.edge.archive import session
 from addons.edge.audit_check import remove_session, verify_state
 from addons.edge.audit_key import read_public_key
 from addons.edge.audit_ledger import AuditLedger
+from addons.edge.bundle_read import verify_bundle
 
 app = App(name="audit", help="Verify the audit log, and keep its key.")
 
@@ -38,7 +39,7 @@ def verify(
     Parameters
     ----------
     path
-        A state folder, or a copy of one, instead of the configured one.
+        A state folder, or a copy of one, instead of the configured one; or a bundle of `chaperone sessions export`.
     public_key
         A key that must have signed, as `chaperone audit key` printed it; else the log's own first key is believed.
     ledger_copy
@@ -49,13 +50,10 @@ def verify(
         The gateway's configuration file.
     """
     trusted = read_public_key(public_key) if public_key is not None else None
+    if path is not None and path.is_file():
+        return tell_bundle(path, trusted, output)
     kept = ledger_copy.read_bytes().splitlines(keepends=True) if ledger_copy is not None else []
-    report = verify_state(path or operator(conf).state, trusted, kept)
-    if output == "json":
-        print(json.dumps({"intact": not report.findings, **asdict(report)}, indent=2))
-    else:
-        _print(report)
-    return 1 if report.findings else 0
+    return tell(verify_state(path or operator(conf).state, trusted, kept), output)
 
 
 @app.command
@@ -105,6 +103,25 @@ def remove(session_id: str, *, conf: Path = _CONF) -> None:
 def _ledger(conf: Path) -> AuditLedger:
     settings = operator(conf).settings
     return AuditLedger(Path(settings.state), settings.audit_key_file)
+
+
+def tell_bundle(path: Path, trusted: bytes | None, output: Output) -> int:
+    """Says what a bundle proves; exit status 1 if it is not what was exported."""
+    report = verify_bundle(path, trusted)
+    if output == "text":
+        for word, lines in (("proven", report.proven), ("not proven", report.not_proven)):
+            for line in lines:
+                print(f"{word}: {printable(line)}")
+    return tell(report, output)
+
+
+def tell(report: Report, output: Output) -> int:
+    """Says what was found, and what was not; exit status 1 if anything was."""
+    if output == "json":
+        print(json.dumps({"intact": not report.findings, **asdict(report)}, indent=2))
+    else:
+        _print(report)
+    return 1 if report.findings else 0
 
 
 def _print(report: Report) -> None:

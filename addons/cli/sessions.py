@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import shutil
-import subprocess
 import sys
 import time
 from datetime import UTC, datetime
@@ -17,36 +14,87 @@ from cyclopts import App, Parameter
 from addons.cli.operator import operator
 from addons.core.playback import playback, typed_lines
 from addons.core.printable import printable
-from addons.edge.archive import StoredSession, UnknownSession, session, sessions
+from addons.core.session_search import Search, moment
+from addons.edge.archive import StoredSession, UnknownSession, search, session
 
-app = App(name="sessions", help="What agents did: list, show, audit, play, open.")
+app = App(name="sessions", help="What agents did: list, show, audit, play, open, export.")
+app.command("addons.cli.bundles:export", name="export")
+app.command("addons.cli.bundles:open_session", name="open")
 
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
+Patterns = tuple[str, ...]
 _CONF = Path("mitm.conf")
 
 
 @app.command(name="list")
-def list_sessions(*, output: Output = "text", conf: Path = _CONF) -> None:
-    """List sessions, the latest last.
+def list_sessions(
+    *,
+    who: Patterns = (),
+    connection: Patterns = (),
+    verb: Patterns = (),
+    resource: Patterns = (),
+    namespace: Patterns = (),
+    verdict: Patterns = (),
+    rule: Patterns = (),
+    since: str = "",
+    until: str = "",
+    text: str = "",
+    output: Output = "text",
+    conf: Path = _CONF,
+) -> None:
+    """List sessions, the latest last; with options, only those that match, with the number of events that do.
+
+    Options from `--verb` to `--until` are about one and the same event. What takes a pattern (`*`, `?`) may be given
+    several times: one of them must match.
 
     Parameters
     ----------
+    who
+        Pattern of the caller's subject, whom it acts for, or who owns it.
+    connection
+        Pattern of the cluster's connection.
+    verb
+        Pattern of the verb: get, create, delete.
+    resource
+        Pattern of the resource: pods, pods/exec, deployments.apps.
+    namespace
+        Pattern of the namespace.
+    verdict
+        Pattern of the decision: allow, warn, require_approval, deny, refuse.
+    rule
+        Pattern of the rule that decided.
+    since
+        Not before this time: 2026-01-31, 2026-01-31T12:00Z, or how long ago: 2h.
+    until
+        Before this time.
+    text
+        Something that was typed or printed in a recorded terminal, whatever its case.
     output
         "text" for people, "json" for programs.
     conf
         The gateway's configuration file.
     """
-    found = sessions(operator(conf).state)
+    now = time.time()
+    first, end = (moment(when, now) if when else "" for when in (since, until))
+    patterns: dict[str, Any] = {
+        "who": who,
+        "connection": connection,
+        "verb": verb,
+        "resource": resource,
+        "namespace": namespace,
+    }
+    patterns |= {"verdict": verdict, "rule": rule}
+    wanted = Search(**patterns, since=first, until=end, text=text)
+    found = search(operator(conf).state, wanted)
     if output == "json":
-        print(
-            json.dumps([{**stored.about, "id": stored.id, "folder": str(stored.folder)} for stored in found], indent=2)
-        )
+        told = [
+            {**stored.about, "id": stored.id, "folder": str(stored.folder)} | ({"events": count} if count else {})
+            for stored, count in found
+        ]
+        print(json.dumps(told, indent=2))
         return
-    for stored in found:
-        intent, connection = (printable(str(stored.about.get(name, ""))) for name in ("intent", "connection"))
-        print(
-            f"{printable(stored.id):<24} {_time(stored.changed_at)}  {printable(stored.user)} on {connection}  {intent}"
-        )
+    for stored, count in found:
+        print(_session_line(stored) + (f"  {count} events" if wanted.of_events else ""))
 
 
 @app.command
@@ -124,55 +172,17 @@ def play(session_id: str, *, cast: str = "", speed: float = 1.0, raw: bool = Fal
                 print(text, end="", flush=True)
 
 
-@app.command(name="open")
-def open_session(
-    session_id: str,
-    *,
-    port: int = 8081,
-    print_only: Annotated[bool, Parameter(name="--print")] = False,
-    conf: Path = _CONF,
-) -> int:
-    """Open the session's flows in mitmweb, a process of its own that reaches no traffic.
-
-    Parameters
-    ----------
-    session_id
-        Its id, or how it begins.
-    port
-        Port of mitmweb on this machine.
-    print_only
-        Only print the command.
-    conf
-        The gateway's configuration file.
-    """
-    state = operator(conf).state
-    command = _mitmweb(state, session(state, session_id), port)
-    print(shlex.join(command))
-    return 0 if print_only else subprocess.run(command, check=False).returncode
-
-
-def _mitmweb(state: Path, stored: StoredSession, port: int) -> list[str]:
-    files = stored.flow_files
-    if not files:
-        raise UnknownSession(f"session {stored.id} has no flow file yet")
-    viewer = state / "viewer"
-    viewer.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file = files[0]
-    if len(files) > 1:  # mitmweb opens one file; they may simply follow each other
-        file = viewer / f"{stored.id}.mitm"
-        file.touch(mode=0o600)
-        file.write_bytes(b"".join(path.read_bytes() for path in files))
-    beside = Path(sys.executable).with_name("mitmweb")
-    program = str(beside) if beside.exists() else shutil.which("mitmweb") or "mitmweb"
-    return [program, "-n", "-r", str(file), "--set", f"confdir={viewer}", "--web-port", str(port)]
-
-
 def _event_line(event: dict[str, Any]) -> str:
     notes, status = event.get("annotations") or {}, event.get("responseStatus") or {}
     decision, rule = (str(notes.get(f"chaperone.dev/{name}", "")) for name in ("decision", "rule"))
     words = [event.get("requestReceivedTimestamp", ""), event.get("stage", ""), event.get("verb", ""),
              event.get("requestURI", ""), status.get("code", ""), decision, f"({rule})" if rule else ""]  # fmt: skip
     return "  ".join(printable(str(word)) for word in words if word)
+
+
+def _session_line(stored: StoredSession) -> str:
+    intent, connection = (printable(str(stored.about.get(name, ""))) for name in ("intent", "connection"))
+    return f"{printable(stored.id):<24} {_time(stored.changed_at)}  {printable(stored.user)} on {connection}  {intent}"
 
 
 def _time(seconds: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from addons.core.audit_chain import ZERO, Entry, EntryKind, Verify, key_id, read_entry
@@ -70,7 +71,7 @@ class LedgerReader:
         self._report.entries += 1
         if self._last is None:
             self.ledger.began = entry.time
-        if (entry.number, entry.previous) != self._expected():
+        if not self._follows(entry, self._last):
             self._report.find(
                 What.LEDGER, LEDGER, "the lines before this one are not those it was written after", number
             )
@@ -90,8 +91,9 @@ class LedgerReader:
         for number in self._kept.values():
             self._report.find(What.LEDGER, LEDGER, f"line {number} of the copy that was kept is not here")
 
-    def _expected(self) -> tuple[int, bytes]:
-        return (self._last.number + 1, self._last.digest) if self._last is not None else (1, ZERO)
+    def _follows(self, entry: Entry, last: Entry | None) -> bool:
+        """True if these are neighbours."""
+        return (entry.number, entry.previous) == ((last.number + 1, last.digest) if last is not None else (1, ZERO))
 
     def _signer(self, entry: Entry) -> str:
         """The id of the key whose turn it is; the first line brings its own."""
@@ -122,3 +124,54 @@ class LedgerReader:
                 claims.lost += [(max(first, claims.sealed + 1), last) for first, last in entry.lost]
                 claims.seals[entry.head.sequence] = entry.head.digest, line
                 claims.closed |= entry.kind is EntryKind.CLOSE
+
+
+class ExtractReader(LedgerReader):
+    """Reads some lines of a ledger, in order: all that hand over to a key, so that whose turn it is is still known."""
+
+    @property
+    def turn(self) -> str:
+        """The id of the key that signs next; "" without a line."""
+        return self._last.signer_after if self._last is not None else ""
+
+    def signed_next(self, message: bytes, signature: bytes) -> bool:
+        """True if the key whose turn it is has signed this."""
+        key = self._keys.get(self.turn)
+        return key is not None and self._verify(key, message, signature)
+
+    def finish(self, trusted: bytes | None) -> None:
+        """The trusted key must be one of those that sign, or hand over to one that does."""
+        if trusted is not None and key_id(trusted) not in self._keys:
+            text = f"neither the trusted key {key_id(trusted)} nor one that it handed over to has signed this"
+            self._report.find(What.KEY, LEDGER, text)
+        if trusted is None and self._keys:
+            text = f"its first key, {next(iter(self._keys))}, is believed: no --public-key was given"
+            self._report.note(What.BELIEVED, LEDGER, text)
+
+    def _follows(self, entry: Entry, last: Entry | None) -> bool:
+        neighbours = last is None or entry.number == last.number + 1
+        return super()._follows(entry, last) if neighbours else last is not None and entry.number > last.number
+
+
+class Extract:
+    """Picks the lines of a ledger that tell of some records: of `chains`, these ranges of sequence numbers each."""
+
+    def __init__(self, chains: Mapping[str, Sequence[tuple[int, int]]]) -> None:
+        self.sealed = dict.fromkeys(chains, 0)
+        """How far each chain was signed for, once all lines were seen."""
+        self._chains = chains
+        self._needles = [b'"kind":"key"', *(f'"chain":"{chain}"'.encode() for chain in chains)]
+
+    def wanted(self, line: bytes) -> bool:
+        """True for keys, a chain's beginning and end, and what signs for records of it that nothing had signed for."""
+        if not any(needle in line for needle in self._needles) or (entry := read_entry(line)) is None:
+            return False
+        if entry.kind in (EntryKind.KEY, EntryKind.OPEN):
+            return True
+        return self._signs(*entry.head[:2]) or entry.kind is EntryKind.CLOSE
+
+    def _signs(self, chain: str, sequence: int) -> bool:
+        before, self.sealed[chain] = self.sealed[chain], max(self.sealed[chain], sequence)
+        spans = self._chains[chain]
+        place = bisect_right(spans, before, key=lambda span: span[1])  # the first that ends after it
+        return place < len(spans) and spans[place][0] <= sequence

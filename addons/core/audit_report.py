@@ -23,6 +23,8 @@ class What(StrEnum):
     UNSEALED_GAP = "unsealed gap"
     LEDGER = "ledger"
     KEY = "key"
+    ARCHIVE = "archive"
+    MANIFEST = "manifest"
     TORN = "torn"
     LOST = "lost"
     UNSEALED = "unsealed"

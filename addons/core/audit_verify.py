@@ -6,7 +6,7 @@ What the ledger says of the chains is read before (`audit_ledger`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -25,33 +25,34 @@ class Found:
     line: int
 
 
-def read_file(file: str, folder: str, lines: Iterable[bytes], began: str, report: Report) -> list[Found]:
+def read_file(file: str, folder: str, lines: Iterable[bytes], began: str, report: Report) -> Iterator[Found]:
     """The records of one file of a session's `folder`, each looked at by itself and in its place in the file.
 
     What is older than `began`, when the ledger was, need not be in a chain.
     """
-    found: list[Found] = []
+    first: Found | None = None
     highest: dict[str, int] = defaultdict(int)
     offset = shift = unchained = 0
     report.files += 1
     for number, line in enumerate(lines, 1):
         if (link := read_link(line, folder)) is not None:
-            found.append(Found(link, file, number))
-            _alone(found[-1], highest, report)
+            found = Found(link, file, number)
+            first = first or found
+            report.records += 1
+            _alone(found, highest, report)
             if offset - link.offset != shift:
-                shift = _shifted(found[-1], offset, shift, report)
+                shift = _shifted(found, offset, shift, report)
+            yield found
         elif (written := _written(line)) is None:
             report.note(What.TORN, file, "a torn line, as a crash leaves it", number)
-        elif found or (began and not "" < written < began):
+        elif first or (began and not "" < written < began):
             report.find(What.ADDED, file, "a record that is in no chain", number)
         else:
             unchained += 1
         offset += len(line)
-    report.records += len(found)
     if unchained:
-        begins = f"the chain begins at line {found[0].line}" if found else "none is in a chain"
+        begins = f"the chain begins at line {first.line}" if first else "none is in a chain"
         report.note(What.UNCHAINED, file, f"{unchained} records from before there was a ledger; {begins}")
-    return found
 
 
 def _alone(record: Found, highest: dict[str, int], report: Report) -> None:

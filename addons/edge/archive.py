@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import orjson
+
+from addons.core.audit import timestamp
 from addons.core.guardrails.record import Record, TornRecord, read
+from addons.core.session_search import Search, cast_has
 from addons.edge.audit_log import AUDIT_FILE
 from addons.edge.recordings import DECISIONS_FILE, SESSION_FILE
 
@@ -51,16 +55,17 @@ class StoredSession:
 def events(folder: Path) -> Iterator[dict[str, Any]]:
     """The audit events in a session's folder, in order. A line torn by a crash is skipped; no other line can be."""
     try:
-        lines = (folder / AUDIT_FILE).read_bytes().splitlines()
+        file = (folder / AUDIT_FILE).open("rb")
     except FileNotFoundError:
         return
-    for line in lines:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
+    with file:
+        for line in file:
+            try:
+                event = orjson.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict):
+                yield event
 
 
 def refused_unjudged(path: Path) -> int:
@@ -87,6 +92,21 @@ def sessions(state: Path) -> list[StoredSession]:
     """All sessions, the latest last."""
     found = [_stored(path.parent) for path in (state / "sessions").glob(f"*/{SESSION_FILE}")]
     return sorted(found, key=lambda session: session.changed_at)
+
+
+def search(state: Path, wanted: Search) -> Iterator[tuple[StoredSession, int]]:
+    """Sessions that are looked for, the latest last, and how many of their events are what is looked for."""
+    for stored in sessions(state):
+        if not wanted.session(stored.about) or timestamp(stored.changed_at) < wanted.since:
+            continue
+        count = sum(map(wanted.event, stored.events())) if wanted.of_events else 0
+        if (count or not wanted.of_events) and (not wanted.text or any(_holds(wanted, cast) for cast in stored.casts)):
+            yield stored, count
+
+
+def _holds(wanted: Search, cast: Path) -> bool:
+    with cast.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        return cast_has(wanted.text, lines)
 
 
 def session(state: Path, session_id: str) -> StoredSession:

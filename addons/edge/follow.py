@@ -38,18 +38,23 @@ def complete_records(data: bytes) -> tuple[list[bytes], bytes]:
 
 @dataclass(slots=True)
 class Tail:
-    """Follows all flow files below a folder of sessions."""
+    """Follows the flow files of one session, or of all below a folder of sessions."""
 
     state: Path
     from_start: bool = False
+    session: str = "*"
     _offsets: dict[Path, int] = field(default_factory=dict)
     _primed: bool = False
+
+    def files(self) -> list[Path]:
+        """Those there are now."""
+        return sorted((self.state / "sessions").glob(f"{self.session}/flows-*.mitm"))
 
     def new_records(self) -> list[bytes]:
         """What was recorded since the last call, in parts: the last is empty. The first call skips what is old."""
         records: list[bytes] = []
         size = 0
-        for path in sorted((self.state / "sessions").glob("*/flows-*.mitm")):
+        for path in self.files():
             known = self._offsets.get(path)
             with suppress(OSError):  # removed meanwhile
                 if known is None and not self._primed and not self.from_start:

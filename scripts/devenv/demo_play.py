@@ -171,7 +171,7 @@ class Play:
         done = self._approver.chaperone("sessions", "open", session, "--print", whole=True)
         self._why("the flow file holds scrubbed copies; mitmweb reads it in a process that cannot reach any traffic.")
         [flow_file] = re.findall(r"\S+\.mitm", done.stdout) or [""]
-        told = "that line opens the session in a browser, also when all else here is stopped"
+        told = "that is the flow file; without --print it opens in a browser, also when all else here is stopped"
         self._fact(done.returncode == 0 and Path(flow_file).is_file(), told, done.stdout)
         with Path(flow_file).open("rb") as file:
             flows = [flow for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)]

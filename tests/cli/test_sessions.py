@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,17 +69,18 @@ def test_play(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command.play("5e551011", cast="zzz", conf=conf)
 
 
-def test_open(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(UnknownSession, match="no flow file yet"):
-        command.open_session("5e551011", conf=conf, print_only=True)
-    first = _folder(conf) / "flows-0-1.mitm"
-    first.write_bytes(b"1:a,")
-    assert command.open_session("5e551011", conf=conf, print_only=True) == 0
-    shown = capsys.readouterr().out
-    assert f"mitmweb -n -r {first} " in shown
-    (_folder(conf) / "flows-1-1.mitm").write_bytes(b"1:b,")
-    command.open_session("5e551011", conf=conf, print_only=True)
-    joined = conf.parent / "state" / "viewer" / "5e551011.mitm"
-    assert f"-r {joined} " in capsys.readouterr().out
-    assert joined.read_bytes() in (b"1:a,1:b,", b"1:b,1:a,")
-    assert joined.stat().st_mode & 0o777 == 0o600
+def test_sessions_are_found_by_what_was_done(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [{"version": 3, "command": "sh", "tags": ["tty"]}, [0.1, "i", "rm -rx\x7ff /\r"], [0, "x", "3"]]
+    (_folder(conf) / "exec-1.cast").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    def found(**options: Any) -> str:
+        command.list_sessions(conf=conf, **options)
+        return capsys.readouterr().out
+
+    assert found(who=("agent*",), verdict=("deny",), rule=("no-*",)).endswith("  INC-1  1 events\n")
+    assert found(text="RM -rf").endswith("  INC-1\n")
+    assert json.loads(found(verb=("get",), output="json"))[0]["events"] == 2
+    for options in ({"who": ("x",)}, {"connection": ("x",)}, {"verb": ("list",)}, {"text": "rm -rx"}, {"since": "1d"}):
+        assert found(**options) == ""
+    with pytest.raises(ValueError, match="is no time"):
+        found(since="yesterday")

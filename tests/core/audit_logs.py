@@ -16,13 +16,14 @@ from addons.core.audit_verify import Found, check_chains, read_file
 FIRST, SECOND, STRANGER = (bytes([number]) * 32 for number in (1, 2, 3))
 
 
-def _mac(public_key: bytes, message: bytes) -> bytes:
+def mac(public_key: bytes, message: bytes) -> bytes:
+    """The signature that `verify` takes."""
     return hmac.digest(public_key, message, sha256) * 2
 
 
 def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Stands in for Ed25519: who knows the public key can sign."""
-    return signature == _mac(public_key, message)
+    return signature == mac(public_key, message)
 
 
 def record(text: str, time: str = "2026-02-01T00:00:00.000000Z") -> bytes:
@@ -46,7 +47,7 @@ class Log:
         """A line of the ledger."""
         key = signer or self.key
         line = ledger_line(
-            self.last, "2026-01-01T00:00:00.000000Z", kind, fields, key_id(key), lambda body: _mac(key, body)
+            self.last, "2026-01-01T00:00:00.000000Z", kind, fields, key_id(key), lambda body: mac(key, body)
         )
         self.ledger.append(line)
         self.last = read_entry(line)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from addons.edge.archive import UnknownSession, session, sessions
+from addons.core.session_search import Search
+from addons.edge.archive import UnknownSession, search, session, sessions
 
 
 def _session(state: Path, name: str, about: str = '{"identity": {"sub": "agent"}}') -> Path:
@@ -52,3 +54,21 @@ def test_files_of_a_session(tmp_path: Path) -> None:
     stored = session(tmp_path, "s")
     assert [path.name for path in stored.casts] == ["exec-1.cast"]
     assert [path.name for path in stored.flow_files] == ["flows-a.mitm"]
+
+
+def test_sessions_are_searched(tmp_path: Path) -> None:
+    for name, verb, printed in (("a", "get", "one"), ("b", "delete", "two")):
+        folder = _session(tmp_path, name)
+        (folder / "audit.jsonl").write_text(f'{{"verb":"{verb}"}}\n{{"verb":"watch"}}\n')
+        (folder / "exec-1.cast").write_text(f'{{"version":3}}\n[0,"o","{printed}"]\n')
+
+    def found(**options: Any) -> dict[str, int]:
+        return {stored.id: count for stored, count in search(tmp_path, Search(**options))}
+
+    assert found() == {"a": 0, "b": 0}
+    assert found(verb=["get", "watch"]) == {"a": 2, "b": 1}
+    assert found(verb=["delete"]) == {"b": 1}
+    assert found(text="TWO") == {"b": 0}
+    assert found(text="two", verb=["get"]) == {}
+    assert found(since="2999-01-01T00:00:00.000000Z") == {}
+    assert found(who=["nobody"]) == {}
