@@ -78,6 +78,7 @@ def approval_facts(case: Case, now: float) -> Facts:
         ("who", f"{ask.requester_iss}#{ask.requester_sub}"),
         ("acting", ask.requester_act),
         ("owner", ask.requester_owner),
+        ("groups", ", ".join(ask.requester_groups)),
         ("intent", ask.intent),
         ("connection", ask.connection),
         ("what", what(ask)),
