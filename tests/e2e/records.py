@@ -31,7 +31,7 @@ class ApiServer:
         self.began = self.mark()
 
     def mark(self) -> int:
-        """Where the log ends now."""
+        """Where the log ends now, perhaps in the middle of a line that is being written."""
         return self._file.stat().st_size
 
     def since(self, mark: int = 0) -> list[Event]:
@@ -49,8 +49,10 @@ class ApiServer:
     def _events(self, mark: int, *texts: str) -> list[Event]:
         """Since the mark, of the lines that hold one of the texts, if any are given."""
         with self._file.open("rb") as log:
-            log.seek(mark)
+            log.seek(max(0, mark - 1))
             lines = log.read().split(b"\n")[:-1]  # the last piece may be half a line
+        if mark:
+            del lines[:1]  # what was being written at the mark, or nothing
         wanted = [text.encode() for text in texts]
         return [json.loads(line) for line in lines if not wanted or any(text in line for text in wanted)]
 
