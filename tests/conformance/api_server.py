@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from addons.core.kube_request import KubeRequest
 from scripts.devenv.cluster import Cluster
 from tests.e2e.agent import eventually
+from tests.support.log_lines import lines_since
 
 Headers = Sequence[tuple[str, str]]
 
@@ -105,9 +106,7 @@ class ApiServer:
         return self._connection
 
     def _events(self, mark: int, fence: str) -> dict[str, Reading] | None:
-        with self._log.open("rb") as log:
-            log.seek(mark)
-            lines = log.read().split(b"\n")[:-1]
+        lines = lines_since(self._log, mark)
         if not any(fence.encode() in line for line in lines):
             return None
         events = [json.loads(line) for line in lines]

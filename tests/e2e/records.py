@@ -11,6 +11,7 @@ from typing import Any
 
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
+from tests.support.log_lines import lines_since
 
 Event = dict[str, Any]
 ROLE_SESSIONS = "arn:aws:sts::"
@@ -48,11 +49,7 @@ class ApiServer:
 
     def _events(self, mark: int, *texts: str) -> list[Event]:
         """Since the mark, of the lines that hold one of the texts, if any are given."""
-        with self._file.open("rb") as log:
-            log.seek(max(0, mark - 1))
-            lines = log.read().split(b"\n")[:-1]  # the last piece may be half a line
-        if mark:
-            del lines[:1]  # what was being written at the mark, or nothing
+        lines = lines_since(self._file, mark)
         wanted = [text.encode() for text in texts]
         return [json.loads(line) for line in lines if not wanted or any(text in line for text in wanted)]
 

@@ -17,6 +17,7 @@ from tests.e2e.conftest import Gateways
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import gateway_events
 from tests.support.kubernetes import Kubectl
+from tests.support.log_lines import lines_since
 
 ROLE = "user:agent:{sub} group:impersonated"
 AUTHENTICATION = "authentication.k8s.io"
@@ -103,7 +104,7 @@ def caller(gateway: GatewayEnv, rights: None, as_user: Callable[..., Agent], adm
 
 
 def about(cluster: Cluster, path: str, mark: int) -> list[dict[str, Any]]:
-    lines = Path(cluster.audit_log).read_bytes()[mark:].split(b"\n")[:-1]
+    lines = lines_since(Path(cluster.audit_log), mark)
     events = [json.loads(line) for line in lines if b"impersonatedUser" in line]
     return [event for event in events if path in event["requestURI"]]
 
