@@ -104,7 +104,7 @@ def line(record: Mapping[str, Any]) -> bytes:
     So are control characters, those too that JSON leaves alone: a terminal that shows the file obeys them (B-27).
     """
     try:
-        written = orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
+        written = orjson.dumps(record, default=_read_only, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
         written = orjson.dumps(_printable(record), option=orjson.OPT_APPEND_NEWLINE)
     return _CONTROL.sub(lambda found: b"\\u00%02x" % found[0][-1], written)
@@ -186,6 +186,13 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
     if call.identity is not None:  # the annotation detection rules for cluster audit logs look for
         annotations["authorization.k8s.io/decision"] = "forbid" if call.refusal is not None else "allow"
     return annotations
+
+
+def _read_only(value: object) -> dict[Any, Any]:
+    """A mapping that orjson does not take for one. The claims of an identity are: in every record of a decision."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError
 
 
 def _printable(value: Any) -> Any:

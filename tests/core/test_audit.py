@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -202,3 +203,16 @@ def test_other_values_survive_the_escaping() -> None:
 
 def test_timestamps_are_utc_microseconds() -> None:
     assert timestamp(0) == "1970-01-01T00:00:00.000000Z"
+
+
+def test_mappings_that_are_read_only_are_written_as_others() -> None:
+    claims = MappingProxyType({"repository": "web", "nested": MappingProxyType({"a": [1]})})
+    assert line({"claims": claims}) == b'{"claims":{"repository":"web","nested":{"a":[1]}}}\n'
+    assert line({"claims": claims, "text": "\udcff"}) == (
+        rb'{"claims":{"repository":"web","nested":{"a":[1]}},"text":"\\udcff"}' + b"\n"
+    )
+
+
+def test_what_has_no_form_in_json_is_not_written() -> None:
+    with pytest.raises(TypeError):
+        line({"odd": {1, 2}})
