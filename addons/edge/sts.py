@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 import boto3
+import botocore.session
 import structlog
 from botocore.config import Config
 from botocore.credentials import Credentials as Keys
@@ -30,7 +31,6 @@ from addons.core.sts import (
     TOKEN_SECONDS,
     TOKEN_URL_SECONDS,
     RoleRequest,
-    public_endpoint,
     role_request,
     token_from_url,
     token_url,
@@ -135,12 +135,13 @@ class _StsClients:
         )
 
     def _client(self, connection: Connection) -> Any:
-        endpoint = connection.sts_endpoint_url or public_endpoint(connection.region)
+        endpoint = connection.sts_endpoint_url
         with self._lock:
-            self._session = self._session or boto3.Session()
+            self._session = self._session or _session()
             key = (connection.region, endpoint)
             if key not in self._clients:
                 config = Config(
+                    ignore_configured_endpoint_urls=True,  # those of other programs of this machine
                     connect_timeout=3,
                     read_timeout=5,
                     retries={"mode": "standard", "total_max_attempts": 3},
@@ -148,6 +149,13 @@ class _StsClients:
                     user_agent_extra="kube-chaperone",
                 )
                 self._clients[key] = self._session.client(
-                    "sts", region_name=connection.region, endpoint_url=endpoint, config=config
+                    "sts", region_name=connection.region, endpoint_url=endpoint or None, config=config
                 )
             return self._clients[key]
+
+
+def _session() -> boto3.Session:
+    """Its STS is the region's own, and the FIPS one where AWS_USE_FIPS_ENDPOINT or the profile asks for that."""
+    session = botocore.session.Session()
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    return boto3.Session(botocore_session=session)

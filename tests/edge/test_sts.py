@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,7 +17,7 @@ from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.sts import TOKEN_SECONDS, role_session_name
 from addons.edge.credentials import Credentials, CredentialUnavailable
-from addons.edge.sts import RENEW_TOKEN_AFTER, EksTokens, Role
+from addons.edge.sts import RENEW_TOKEN_AFTER, EksTokens, Role, _StsClients
 from scripts.devenv.sigv4 import Credentials as Issued
 from scripts.devenv.sigv4 import check_presigned
 from tests.support.aws import AWS_ENV, Sts, sts
@@ -255,3 +256,42 @@ async def test_without_credentials_of_its_own_the_gateway_says_so(
     with pytest.raises(CredentialUnavailable, match="NoCredentialsError"):
         await credentials.token(grant())
     credentials.close()
+
+
+@pytest.mark.parametrize(
+    ("env", "region", "url"),
+    [
+        pytest.param({}, "eu-central-1", "https://sts.eu-central-1.amazonaws.com/", id="the region's own"),
+        pytest.param({}, "us-east-1", "https://sts.us-east-1.amazonaws.com/", id="not the global one"),
+        pytest.param({}, "cn-north-1", "https://sts.cn-north-1.amazonaws.com.cn/", id="of another partition"),
+        pytest.param(
+            {"AWS_STS_REGIONAL_ENDPOINTS": "legacy", "AWS_ENDPOINT_URL_STS": "https://x.example"}, "us-east-1",
+            "https://sts.us-east-1.amazonaws.com/", id="whatever others want",
+        ),
+        pytest.param(
+            {"AWS_USE_FIPS_ENDPOINT": "true"}, "us-east-1", "https://sts-fips.us-east-1.amazonaws.com/", id="FIPS"
+        ),
+        pytest.param(
+            {"AWS_USE_FIPS_ENDPOINT": "true"}, "us-gov-west-1", "https://sts.us-gov-west-1.amazonaws.com/",
+            id="FIPS, where all are",
+        ),
+        pytest.param(
+            {"AWS_USE_FIPS_ENDPOINT": "true", "own": "https://vpce.example"}, "us-east-1", "https://vpce.example/",
+            id="the connection's own",
+        ),
+    ],
+)  # fmt: skip
+def test_where_roles_are_asked_for(env: dict[str, str], region: str, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**AWS_ENV, **env}.items():
+        monkeypatch.setenv(name, value)
+    client = _StsClients()._client(replace(connection(env.get("own", "")), region=region))
+    asked: list[str] = []
+
+    def ask(request: Any, **_: Any) -> None:
+        asked.append(request.url)
+        raise KeyboardInterrupt
+
+    client.meta.events.register("before-send.sts.AssumeRole", ask)
+    with pytest.raises(KeyboardInterrupt):
+        client.assume_role(RoleArn=ROLE, RoleSessionName="agent")
+    assert asked == [url]
