@@ -6,16 +6,14 @@ from collections.abc import Sequence
 
 from mitmproxy.http import HTTPFlow
 
+from addons.core.authorization import take_proofs
 from addons.core.claims import RejectedToken
 from addons.core.dpop import target
-from addons.core.headers import Fields
 from addons.core.identity import Identity
 from addons.core.refusal import Refusal
 from addons.edge.possession import Possession
 from addons.exchange import Exchange, exchange_of, need
 from addons.refusal import refuse, settled
-
-_PROOF = b"dpop"
 
 
 class Bindings:
@@ -26,7 +24,7 @@ class Bindings:
 
     def requestheaders(self, flow: HTTPFlow) -> None:
         """Refuse what the caller's token is not good for; its proof leaves the request."""
-        flow.request.headers.fields, proofs = _take_proofs(flow.request.headers.fields)
+        flow.request.headers.fields, proofs = take_proofs(flow.request.headers.fields)
         if settled(flow):
             return
         exchange = exchange_of(flow)
@@ -48,11 +46,6 @@ class Bindings:
         except RejectedToken as error:
             refuse(flow, Refusal(code=401, rule="proof-of-possession", why=f"your token: {error}", hint=_PROVE))
             need(flow.response, "response").headers["WWW-Authenticate"] = 'DPoP error="invalid_dpop_proof"'
-
-
-def _take_proofs(fields: Fields) -> tuple[Fields, list[str]]:
-    values = [value.decode("utf-8", "surrogateescape") for name, value in fields if name.lower() == _PROOF]
-    return (tuple(field for field in fields if field[0].lower() != _PROOF) if values else fields), values
 
 
 def _elsewhere(connection: str) -> Refusal:

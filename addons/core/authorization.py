@@ -15,6 +15,7 @@ from addons.core.secret import Secret
 
 _NAME = b"authorization"
 _PROXY_NAME = b"proxy-authorization"
+_PROOF = b"dpop"
 _IMPERSONATE = b"impersonate-"
 
 
@@ -34,6 +35,11 @@ def take_authorization(fields: Fields) -> tuple[Fields, list[str]]:
 def take_proxy_authorization(fields: Fields) -> tuple[Fields, list[str]]:
     """The same of Proxy-Authorization."""
     return _take(fields, _PROXY_NAME)
+
+
+def take_proofs(fields: Fields) -> tuple[Fields, list[str]]:
+    """The same of DPoP (RFC 9449, section 4.1)."""
+    return _take(fields, _PROOF)
 
 
 def with_authorization(fields: Fields, value: str) -> Fields:

@@ -217,7 +217,7 @@ def _algorithms(public: Any) -> frozenset[str]:
 
 
 @cache
-def _machine_trust() -> ssl.SSLContext:
+def machine_trust() -> ssl.SSLContext:
     """The machine's trust store. Reading it takes long enough to be done once, before the event loop has work."""
     return ssl.create_default_context()
 
@@ -225,7 +225,7 @@ def _machine_trust() -> ssl.SSLContext:
 def _client(issuer: str) -> httpx.AsyncClient:
     """No redirects, no compression, the machine's trust store; a proxy from the environment except to this machine."""
     return httpx.AsyncClient(
-        verify=_machine_trust(),
+        verify=machine_trust(),
         trust_env=not is_loopback(issuer),
         follow_redirects=False,
         timeout=5.0,

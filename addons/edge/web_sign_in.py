@@ -13,6 +13,7 @@ import httpx
 
 from addons.core.identity_provider import is_loopback
 from addons.core.sign_in import Attempt, Client, SignInFailed, authorization_url, code_exchange, endpoint, reason
+from addons.edge.jwks import machine_trust
 
 _TIMEOUT = 10.0
 _MOST = 512 * 1024
@@ -42,7 +43,9 @@ async def _asked(client: Client, method: str, url: str, form: Mapping[str, str] 
     content = bytearray()
     try:
         async with (
-            httpx.AsyncClient(timeout=_TIMEOUT, trust_env=not is_loopback(client.issuer)) as http,
+            httpx.AsyncClient(
+                verify=machine_trust(), timeout=_TIMEOUT, trust_env=not is_loopback(client.issuer)
+            ) as http,
             http.stream(method, url, data=form) as reply,
         ):
             async for chunk in reply.aiter_bytes():

@@ -6,7 +6,6 @@ speed would be worth nothing.
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -20,6 +19,7 @@ from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 from addons.edge.audit_key import SigningKey, make_key
 from scripts.devenv.bench_decision import nothing_to_collect
+from scripts.devenv.bench_report import case_report
 from scripts.devenv.bench_scenarios import WrongAnswers
 
 AIMS_US = {"event": 10, "checkpoint": 200, "verify": 20}
@@ -42,7 +42,11 @@ def measure(rounds: int) -> dict[str, Any]:
             written = _written(lines, taken["event"])
             _timed(partial(_read, written), EVENTS, taken["verify"])
             _checkpoints(key, taken["checkpoint"])
-    return {"events": EVENTS, "event_bytes": len(lines[0]), "cases": [_report(name, taken[name]) for name in taken]}
+    return {
+        "events": EVENTS,
+        "event_bytes": len(lines[0]),
+        "cases": [case_report(name, TITLES[name], taken[name], AIMS_US[name]) for name in taken],
+    }
 
 
 def _event(number: int) -> bytes:
@@ -106,15 +110,3 @@ def _timed(work: Callable[[], object], count: int, taken: list[float]) -> None:
     began = time.perf_counter()
     work()
     taken.append((time.perf_counter() - began) / count * 1e6)
-
-
-def _report(name: str, times: Sequence[float]) -> dict[str, Any]:
-    median = round(statistics.median(times), 1)
-    return {
-        "name": name,
-        "title": TITLES[name],
-        "us": median,
-        "us_range": [round(min(times), 1), round(max(times), 1)],
-        "aim_us": AIMS_US[name],
-        "met": median <= AIMS_US[name],
-    }

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -27,6 +26,7 @@ from addons.core.claims import RejectedToken
 from addons.core.identity_provider import IdentityProvider
 from addons.edge.oidc import Verifier
 from scripts.devenv.bench_decision import nothing_to_collect
+from scripts.devenv.bench_report import case_report
 from scripts.devenv.bench_scenarios import WrongAnswers
 
 AIMS_US = {"seen": 20, "new": 200}
@@ -44,7 +44,10 @@ def measure(rounds: int) -> dict[str, Any]:
         )
         with nothing_to_collect():
             taken = asyncio.run(_rounds(provider, key, rounds))
-    return {"tokens": TOKENS, "cases": [_report(name, times) for name, times in taken.items()]}
+    return {
+        "tokens": TOKENS,
+        "cases": [case_report(name, TITLES[name], times, AIMS_US[name]) for name, times in taken.items()],
+    }
 
 
 _RS256 = frozenset({"RS256"})
@@ -116,15 +119,3 @@ def _seen(verifier: Verifier, tokens: Sequence[str], now: float) -> float:
     if None in known:
         raise WrongAnswers("a token that was seen before was not known")
     return taken
-
-
-def _report(name: str, times: Sequence[float]) -> dict[str, Any]:
-    median = round(statistics.median(times), 1)
-    return {
-        "name": name,
-        "title": TITLES[name],
-        "us": median,
-        "us_range": [round(min(times), 1), round(max(times), 1)],
-        "aim_us": AIMS_US[name],
-        "met": median <= AIMS_US[name],
-    }

@@ -247,3 +247,16 @@ Each line is the median of the rounds; a factor or a difference is the median of
 With 20 requests in flight a gateway is saturated: its latency is 20 divided by its request rate, and a negative
 difference means that a request waits less. One connection shows what a gateway adds to a request that is alone.
 CPU and memory are the gateway's processes alone."""
+
+
+def case_report(name: str, title: str, times: Sequence[float], aim: float) -> dict[str, Any]:
+    """One figure in microseconds, and whether its median is as it should be."""
+    median = round(statistics.median(times), 1)
+    return {
+        "name": name,
+        "title": title,
+        "us": median,
+        "us_range": [round(min(times), 1), round(max(times), 1)],
+        "aim_us": aim,
+        "met": median <= aim,
+    }
