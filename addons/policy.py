@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from addons.core.access import AccessPolicy, AccessRules, check_unmask, compile_access, cross_check
@@ -41,16 +41,17 @@ class Policy:
     masker: Masker
     channels: tuple[Channel, ...] = ()
     """Where the console announces questions."""
+    single_use: frozenset[str] = field(init=False)
+    """The issuers each of whose tokens is for the place of its first use alone; every request looks at them."""
+
+    def __post_init__(self) -> None:
+        issuers = frozenset(each.issuer for each in self.trust.providers if each.single_use)
+        object.__setattr__(self, "single_use", issuers)
 
     @property
     def providers(self) -> Sequence[IdentityProvider]:
         """Whose tokens are accepted."""
         return self.trust.issuers
-
-    @property
-    def single_use(self) -> frozenset[str]:
-        """The issuers each of whose tokens is for the place of its first use alone."""
-        return frozenset(each.issuer for each in self.providers if each.single_use)
 
     def summary(self) -> str:
         """One line for people."""
