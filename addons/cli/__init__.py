@@ -32,6 +32,7 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "locks": ("addons.cli.locks:locks", "List what is locked."),
     "unlock": ("addons.cli.locks:unlock", "Lift a lock."),
     "sessions": ("addons.cli.sessions:app", "Find, show and replay what agents did."),
+    "index": ("addons.cli.index:index", "Bring the search index up to date."),
     "audit": ("addons.cli.audit:app", "Verify the audit log, and keep its key."),
     "watch": ("addons.cli.watch:watch", "Look at live traffic in mitmweb, which cannot touch it."),
     "explain": ("addons.cli.explain:explain", "Say what the rules make of a request, without sending it."),

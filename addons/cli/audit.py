@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,6 +19,7 @@ from addons.edge.audit_check import remove_session, verify_state
 from addons.edge.audit_key import read_public_key
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.bundle_read import verify_bundle
+from addons.edge.search_keeper import forget
 
 app = App(name="audit", help="Verify the audit log, and keep its key.")
 
@@ -95,8 +98,13 @@ def remove(session_id: str, *, conf: Path = _CONF) -> None:
     conf
         The gateway's configuration file.
     """
-    stored = session(operator(conf).state, session_id)
+    state = operator(conf).state
+    stored = session(state, session_id)
     count = remove_session(stored.folder, _ledger(conf))
+    try:
+        forget(state, stored.id)
+    except (OSError, sqlite3.Error) as error:
+        print(f"still in the search index, until it is next brought up to date: {error}", file=sys.stderr)
     print(f"removed {printable(stored.id)}: {count} records")
 
 

@@ -17,7 +17,8 @@ from addons.core.printable import printable
 from addons.core.session_search import Search, moment
 from addons.edge.archive import StoredSession, UnknownSession, search, session
 
-app = App(name="sessions", help="What agents did: list, show, audit, play, open, export.")
+app = App(name="sessions", help="What agents did: list, search, show, audit, play, open, export.")
+app.command("addons.cli.search:search", name="search")
 app.command("addons.cli.bundles:export", name="export")
 app.command("addons.cli.bundles:open_session", name="open")
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from typing import Any
 
 from addons.core.audit import timestamp
-from addons.core.typed import LineReader
 
 _AGO = re.compile(r"(\d{1,6})([smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]|\r")
-_PIECE = 64 * 1024
-_CARRIED = 4 * 1024
-"""Characters that are searched again with what follows them: a text, and the escapes in it, are shorter."""
-MAX_TEXT = 1000
+FACETS = ("verb", "resource", "namespace", "verdict", "rule")
+"""What one event must have all of."""
+Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,32 +43,45 @@ class Search:
         identity = about.get("identity")
         who = identity if isinstance(identity, dict) else {"sub": "unidentified"}
         names = [str(who.get(name) or "") for name in ("sub", "act", "owner")]
-        return _any(self.who, *names) and _any(self.connection, str(about.get("connection", "")))
+        return wanted(self.who, names) and wanted(self.connection, [str(about.get("connection", ""))])
+
+    @property
+    def patterns(self) -> tuple[Sequence[str], ...]:
+        """What is looked for in each of the `FACETS`."""
+        return self.verb, self.resource, self.namespace, self.verdict, self.rule
 
     def event(self, event: Mapping[str, Any]) -> bool:
         """True for an event that has all that is looked for."""
-        notes, ref = _mapping(event.get("annotations")), _mapping(event.get("objectRef"))
-        when = str(event.get("stageTimestamp", ""))
+        when, names = facets(event)
         return (
-            _any(self.verb, str(event.get("verb", "")))
-            and _any(self.resource, *_resource(ref))
-            and _any(self.namespace, str(ref.get("namespace", "")))
-            and _any(self.verdict, str(notes.get("chaperone.dev/decision", "")))
-            and _any(self.rule, str(notes.get("chaperone.dev/rule", "")))
+            all(map(wanted, self.patterns, names))
             and (not self.since or when >= self.since)
             and (not self.until or "" < when < self.until)
         )
 
 
-def _any(patterns: Sequence[str], *values: str) -> bool:
-    return not patterns or any(value and fnmatchcase(value, pattern) for value in values for pattern in patterns)
+def facets(event: Mapping[str, Any]) -> tuple[str, tuple[Names, ...]]:
+    """When an event was, and by which names it is found, for each of the `FACETS`."""
+    notes, ref = _mapping(event.get("annotations")), _mapping(event.get("objectRef"))
+    return str(event.get("stageTimestamp", "")), (
+        (str(event.get("verb", "")),),
+        _resource(ref),
+        (str(ref.get("namespace", "")),),
+        (str(notes.get("chaperone.dev/decision", "")),),
+        (str(notes.get("chaperone.dev/rule", "")),),
+    )
+
+
+def wanted(patterns: Sequence[str], names: Iterable[str]) -> bool:
+    """True if one of the patterns matches one of the names, or there is no pattern."""
+    return not patterns or any(name and fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _resource(ref: Mapping[str, Any]) -> tuple[str, ...]:
+def _resource(ref: Mapping[str, Any]) -> Names:
     """The names an object's kind goes by: `pods`, `pods/exec`, `deployments.apps`."""
     resource, sub, group = (str(ref.get(name, "")) for name in ("resource", "subresource", "apiGroup"))
     return resource, f"{resource}/{sub}" if sub else "", f"{resource}.{group}" if group else ""
@@ -90,38 +99,3 @@ def moment(text: str, now: float) -> str:
     except ValueError as error:
         raise ValueError(f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00Z, or how long ago: 2h") from error
     return timestamp((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
-
-
-def cast_has(text: str, lines: Iterable[str]) -> bool:
-    """True if a cast's command, what was typed, line by line, or what was printed holds a text, whatever its case.
-
-    Colours and the like do not count. Of a file that is no cast, or torn, what can be read counts.
-    """
-    wanted = text[:MAX_TEXT].casefold()
-    return any(wanted in piece.casefold() for piece in _texts(lines))
-
-
-def _texts(lines: Iterable[str]) -> Iterator[str]:
-    events = iter(lines)
-    header = _mapping(_parsed(next(events, "")))
-    yield str(header.get("command", ""))
-    reader = LineReader("tty" in header.get("tags", ()))
-    printed = ""
-    for line in events:
-        match _parsed(line):
-            case [_, "i", str(text)]:
-                yield from reader.feed(text.encode("utf-8", "replace"))
-            case [_, "o", str(text)]:
-                printed += text
-                if len(printed) >= _PIECE:
-                    yield _ESCAPES.sub("", printed)
-                    printed = printed[-_CARRIED:]
-    yield from reader.feed(b"", ends=True)
-    yield _ESCAPES.sub("", printed)
-
-
-def _parsed(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None

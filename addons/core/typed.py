@@ -28,6 +28,17 @@ class LineReader:
             self._line, self._bytes = "", b""
         return lines
 
+    @classmethod
+    def of(cls, tty: bool, line: str, escape: str, rest: bytes) -> LineReader:
+        """One that goes on from a `state`."""
+        reader = cls(tty)
+        reader._line, reader._escape, reader._bytes = line, escape, rest
+        return reader
+
+    def state(self) -> tuple[bool, str, str, bytes]:
+        """All that it knows."""
+        return self._tty, self._line, self._escape, self._bytes
+
     def _split(self, data: bytes) -> list[str]:
         *complete, self._bytes = (self._bytes + data).split(b"\n")
         while len(self._bytes) >= MAX_LINE:

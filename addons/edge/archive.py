@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from addons.core.audit import timestamp
+from addons.core.cast_text import cast_has
 from addons.core.guardrails.record import Record, TornRecord, read
-from addons.core.session_search import Search, cast_has
+from addons.core.session_search import Search
 from addons.edge.audit_log import AUDIT_FILE
 from addons.edge.recordings import DECISIONS_FILE, SESSION_FILE
 

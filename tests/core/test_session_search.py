@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from addons.core.session_search import Search, cast_has, moment
+from addons.core.session_search import Search, moment
 
 ABOUT = {"connection": "prod", "identity": {"sub": "agent-7", "act": "ci", "owner": None}}
 EVENT = {
@@ -96,42 +93,3 @@ def test_moments(text: str, expected: str) -> None:
 def test_what_is_no_moment(text: str) -> None:
     with pytest.raises(ValueError, match="is no time"):
         moment(text, 0)
-
-
-def cast(*events: Any, tty: bool = True) -> list[str]:
-    header = {"version": 3, "command": "sh -c date", "tags": ["tty" if tty else "no-tty"]}
-    return [json.dumps(line) + "\n" for line in (header, *events)]
-
-
-@pytest.mark.parametrize(
-    ("text", "events", "found"),
-    [
-        ("date", [], True),
-        ("DATE", [], True),
-        ("secret", [[0, "o", "the Sec"], [0, "o", "ret is"]], True),
-        ("secret", [[0, "o", "s\x1b[1me\x1b]0;t\x07c\x1b]8;;\x1b\\ret"]], True),
-        ("a\nb", [[0, "o", "a\r\nb"]], True),
-        ("rm -rf", [[0, "i", "rm -x\x7frf"]], True),
-        ("rm -rf", [[0, "i", "rm "], [0, "i", "-rf\r"], [0, "o", "x"]], True),
-        ("rm -x", [[0, "i", "rm -x\x7frf\r"]], False),
-        ("ls rm", [[0, "i", "ls "], [0, "o", "rm"]], False),
-        ("80x24", [[0, "r", "80x24"]], False),
-        ("note", [[0, "m", "note"]], False),
-        ("x", [[0, "o", 1], "torn", 1, [0, "x", "0"]], False),
-    ],
-)
-def test_what_a_cast_holds(text: str, events: list[Any], found: bool) -> None:
-    assert cast_has(text, cast(*events)) is found
-
-
-@pytest.mark.parametrize("lines", [[], ["torn {"], ["[]\n", "{\n", '[0, "o", "hidden"]\n']])
-def test_what_is_torn_or_no_cast_is_read_as_far_as_it_can_be(lines: list[str]) -> None:
-    assert cast_has("hidden", lines) is (len(lines) == 3)
-
-
-@given(st.integers(60_000, 72_000), st.integers(1, 9))
-def test_a_text_is_found_wherever_it_is_cut(place: int, piece: int) -> None:
-    printed = "a" * place + "needle" + "b" * 70_000
-    cut = place + piece
-    assert cast_has("needle", cast([0, "o", printed[:cut]], [0, "o", printed[cut:]]))
-    assert not cast_has("needles", cast([0, "o", printed[:cut]], [0, "o", printed[cut:]]))
