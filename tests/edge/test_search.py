@@ -102,7 +102,7 @@ def casts_by_files(state: Path, look_for: Search) -> set[tuple[str, str]]:
         (stored.id, cast.name)
         for stored in archive.sessions(state) if look_for.session(stored.about)
         for cast in stored.casts
-        if cast_has(look_for.text, cast.read_text(newline="\n").split("\n")[:-1])
+        if cast_has(look_for.text, cast.read_bytes().decode().split("\n")[:-1])
         and (not any(calls.patterns) or any(
             cast.name == f"exec-{each.get('auditID')}.cast" and calls.event(each) and "exec" in str(each["objectRef"])
             for each in stored.events()))
