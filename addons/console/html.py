@@ -11,7 +11,7 @@ from addons.console import pages
 from addons.core.printable import printable
 
 STYLE = (
-    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"
+    ":root{color-scheme:light dark;background:Canvas;color:CanvasText;font:16px/1.5 system-ui,sans-serif}"
     "body{max-width:60rem;margin:0 auto;padding:0 1rem 3rem;overflow-wrap:anywhere}"
     "header{display:flex;flex-wrap:wrap;gap:.5rem 1rem;align-items:center;padding:.75rem 0;border-bottom:1px solid}"
     "nav{flex:1 1 12rem}nav a{display:inline-block;padding:.25rem .5rem .25rem 0}nav a[aria-current]{font-weight:bold}"
