@@ -9,10 +9,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from scripts.devenv import processes
 from scripts.devenv.cluster import Cluster
@@ -28,6 +28,22 @@ KUBECTL_SECONDS = 60.0
 
 _FILE = "gateway.json"
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+# The person's own profile and proxies belong to their cluster, not to one whose STS is on loopback.
+_AWS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN")
+_FOREIGN = (*_AWS, *_PROXIES, *map(str.lower, _PROXIES))
+
+
+class Spawn(Protocol):
+    """How a process is started: as `processes.spawn` does."""
+
+    def __call__(
+        self,
+        name: str,
+        argv: Sequence[str | Path],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        without: Collection[str] = (),
+    ) -> Child: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,11 +166,13 @@ def start_gateway(
     extra_rules: Path | None = None,
     settings: Mapping[str, Any] | None = None,
     owner_pid: int | None = None,
+    spawn: Spawn = processes.spawn,
 ) -> GatewayEnv:
     """A gateway in front of `cluster`, ready; its files are in `folder`, which is made.
 
     `settings` override keys of mitm.conf, `extra_rules` is a further folder of rule files.  With `owner_pid`, it ends
-    when that process does.  Raises DevelopmentProblem with what the gateway said if it does not start.
+    when that process does.  `spawn` starts its processes.  Raises DevelopmentProblem with what the gateway said if it
+    does not start.
     """
     upstream = Upstream.of(cluster) if isinstance(cluster, Cluster) else cluster
     folder = folder.resolve()
@@ -162,10 +180,13 @@ def start_gateway(
     conf, workers = write_configuration(upstream, folder, extra_rules, settings or {})
     log = folder / "gateway.log"
     log.unlink(missing_ok=True)
-    child = processes.spawn("gateway", _command(conf, upstream.isolated), log, _environment(upstream))
+    command: list[str | Path] = [sys.executable, "-m", "addons.cli", "up", "--conf", conf]
+    child = spawn("gateway", command, log, _environment(upstream), _FOREIGN if upstream.isolated else ())
     record_children(folder, [child])
     if owner_pid is not None:
-        record_children(folder, [child, _spawn_watcher(folder, owner_pid)])
+        watch = [sys.executable, "-m", "scripts.devenv.gateway_env", str(folder), str(owner_pid)]
+        watcher = spawn("watcher", watch, folder / "watcher.log", {"PYTHONPATH": str(REPOSITORY)})
+        record_children(folder, [child, watcher])
     try:
         ready = _wait_until_ready(child, workers)
     except BaseException:
@@ -205,21 +226,9 @@ def stop_gateway(folder: Path) -> bool:
     return bool(running)
 
 
-def _command(conf: Path, isolated: bool) -> Sequence[str | Path]:
-    # The person's own profile and proxies belong to their cluster, not to one whose STS is on loopback.
-    foreign = ["AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", *_PROXIES, *map(str.lower, _PROXIES)]
-    without = ["/usr/bin/env", *(part for name in foreign for part in ("-u", name))] if isolated else []
-    return [*without, sys.executable, "-m", "addons.cli", "up", "--conf", conf]
-
-
 def _environment(upstream: Upstream) -> dict[str, str]:
     none = {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull} if upstream.isolated else {}
     return {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1", **none, **upstream.env}
-
-
-def _spawn_watcher(folder: Path, owner_pid: int) -> Child:
-    command = [sys.executable, "-m", "scripts.devenv.gateway_env", str(folder), str(owner_pid)]
-    return processes.spawn("watcher", command, folder / "watcher.log", {"PYTHONPATH": str(REPOSITORY)})
 
 
 def _wait_until_ready(child: Child, workers: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,19 +33,33 @@ class Child:
     log: str
 
 
-def spawn(name: str, argv: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> Child:
-    """Starts `argv` in a session of its own (a terminal's Ctrl-C must not reach it), output going to `log`."""
+def spawn(
+    name: str,
+    argv: Sequence[str | Path],
+    log: Path,
+    env: Mapping[str, str] | None = None,
+    without: Collection[str] = (),
+) -> Child:
+    """Starts `argv` in a session of its own (a terminal's Ctrl-C must not reach it), output going to `log`.
+
+    Its environment is this process's without some variables, and with those of `env`.
+    """
     with log.open("ab") as output:
         process = subprocess.Popen(
             [str(part) for part in argv],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=None if env is None else {**os.environ, **env},
+            env=environment(env or {}, without),
             start_new_session=True,
         )
     _started.append(process)
     return Child(name=name, pid=process.pid, started=start_time(process.pid) or "", log=str(log))
+
+
+def environment(env: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
+    """This process's, changed."""
+    return {**{name: value for name, value in os.environ.items() if name not in without}, **env}
 
 
 def start_time(pid: int) -> str | None:

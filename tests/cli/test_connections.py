@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ import pytest
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_conf import Upstream, write_configuration
 from scripts.devenv.places import REPOSITORY
+from tests.support import forkserver
+from tests.support.forkserver import CHAPERONE
 from tests.support.kubernetes import Kubectl
 
 ACCOUNT = "system:serviceaccount:default:checked"
@@ -22,10 +23,9 @@ ACCOUNT = "system:serviceaccount:default:checked"
 
 def connections(conf: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    return subprocess.run(
-        [sys.executable, "-m", "addons.cli", "connections", *arguments, f"--conf={conf}"],
-        capture_output=True, text=True, timeout=90, check=False, cwd=REPOSITORY, env=inherited | env,
-    )  # fmt: skip
+    return forkserver.run(
+        [*CHAPERONE, "connections", *arguments, f"--conf={conf}"], cwd=REPOSITORY, env=inherited | env
+    )
 
 
 def checked(upstream: Upstream, folder: Path, *names: str) -> tuple[int, list[dict[str, Any]]]:

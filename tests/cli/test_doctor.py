@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,8 @@ import pytest
 from addons.edge.authority import CERTIFICATE_FILE, KEY_FILE
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_conf import Upstream, write_configuration
+from tests.support import forkserver
+from tests.support.forkserver import CHAPERONE
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,9 +25,8 @@ def doctor(conf: Path, env: dict[str, str], *more: str) -> subprocess.CompletedP
 
 
 def run(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "addons.cli", *arguments],
-        capture_output=True, text=True, cwd=ROOT, timeout=90, check=False,
+    return forkserver.run(
+        [*CHAPERONE, *arguments], cwd=ROOT,
         env={name: value for name, value in os.environ.items() if not name.startswith("AWS_")} | env,
     )  # fmt: skip
 

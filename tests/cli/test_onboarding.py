@@ -25,6 +25,8 @@ from scripts.devenv import processes
 from scripts.devenv.bench_arms import LOOPBACK
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.places import REPOSITORY
+from tests.support import forkserver
+from tests.support.forkserver import CHAPERONE
 from tests.support.issuer import wait_for_port
 
 AWS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
@@ -33,10 +35,7 @@ ROLE = "arn:aws:iam::123456789012:role/agent-view"
 
 def add(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
-    command = [sys.executable, "-m", "addons.cli", "connections", "add", *map(str, arguments)]
-    return subprocess.run(
-        command, capture_output=True, text=True, timeout=90, check=False, cwd=REPOSITORY, env=inherited | env
-    )
+    return forkserver.run([*CHAPERONE, "connections", "add", *arguments], cwd=REPOSITORY, env=inherited | env)
 
 
 @pytest.fixture(scope="module")

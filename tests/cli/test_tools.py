@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import forkserver
+from tests.support.forkserver import CHAPERONE
+
 ROOT = Path(__file__).parents[2]
 
 
 def chaperone(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "addons.cli", *arguments],
-        input=stdin, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False,
-    )  # fmt: skip
+    return forkserver.run([*CHAPERONE, *arguments], stdin=stdin, cwd=ROOT)
 
 
 def test_explain_for_people() -> None:
@@ -64,6 +63,7 @@ def test_explain_batch_says_which_line_was_no_question() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.alone
 @pytest.mark.alone
 def test_explain_batch_is_fast() -> None:
     line = json.dumps({"id": 1, "method": "GET", "target": "/api/v1/namespaces/a/pods"})
