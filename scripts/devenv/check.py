@@ -1,24 +1,27 @@
 """`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
-measures time runs alone; then the end-to-end tests, which mostly wait, run beside all others, and those of the ways
-around a gateway after these, on a cluster of their own.
+measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that two runners take
+from, so that both have work until the end. What tests write is kept in memory where there is room for it: a gateway
+has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
 """
 
 import argparse
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from scripts.devenv import tools
-from scripts.devenv.places import REPOSITORY
+from scripts.devenv.places import REPOSITORY, cache
 
 # Percent of the lines and branches of the pure core that tests must run.
 CORE_COVERAGE = 100
@@ -30,6 +33,10 @@ _END_TO_END = "tests/e2e"
 _BYPASSES = f"{_END_TO_END}/bypasses"
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
 """They judge what the tests of their own run have left behind."""
+RUNNERS = 2
+_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 6 << 30
+"""What tests may need; where less memory is free, they write to the disk."""
 NEWS_SECONDS = 30.0
 """Between two reports of how far the tests are."""
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
@@ -37,15 +44,16 @@ _PERCENT = re.compile(r"\[ *(\d+)%\]")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One command; `name` is what the summary calls it, `then` what follows it if it succeeds."""
+    """One command; `name` is what the summary calls it."""
 
     name: str
     command: Sequence[str]
-    then: "Stage | None" = None
+    on_disk: bool = False
+    """What it measures depends on where it writes."""
 
 
 type Stages = Sequence[Stage]
-"""Run side by side."""
+"""Run side by side, in this order by RUNNERS runners."""
 
 
 def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
@@ -54,19 +62,35 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     first: list[Stages] = [
         [Stage("ruff check", [_PYTHON, "-m", "ruff", "check", "."])],
         [Stage("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."])],
-        [Stage("mypy --strict", [_PYTHON, "-m", "mypy"])],
+        # Its cache outlives this clone.
+        [Stage("mypy --strict", [_PYTHON, "-m", "mypy", f"--cache-dir={cache() / 'mypy'}"])],
         [Stage("cluster build", [_PYTHON, "-m", "scripts.devenv.build"])],
     ]
     if pytest_arguments:
         return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
-    bypasses = Stage("tests of bypasses", [*_PYTEST, _BYPASSES, *_EVIDENCE])
+    one, other = halves(REPOSITORY)
     others = [*_PYTEST, *coverage, "-m", "not alone", f"--ignore={_END_TO_END}"]
-    end_to_end = [*_PYTEST, _END_TO_END, f"--ignore={_BYPASSES}"]
     return [
         *first,
-        [Stage("tests of time", [*_PYTEST, "-m", "alone"])],
-        [Stage("tests", others, bypasses), Stage("end-to-end tests", end_to_end)],
+        [Stage("tests of time", [*_PYTEST, "-m", "alone"], on_disk=True)],
+        [
+            Stage("end-to-end tests", [*_PYTEST, *one, *_EVIDENCE]),
+            Stage("tests", others),
+            Stage("more end-to-end tests", [*_PYTEST, *other, *_EVIDENCE]),
+            Stage("tests of bypasses", [*_PYTEST, _BYPASSES, *_EVIDENCE]),
+        ],
     ]
+
+
+def halves(repository: Path) -> tuple[list[str], list[str]]:
+    """The files of the end-to-end tests in two parts of about the same size; those of the evidence are in neither."""
+    files = {
+        str(path.relative_to(repository)): path.stat().st_size for path in (repository / _END_TO_END).glob("test_*.py")
+    }
+    parts: tuple[list[str], list[str]] = ([], [])
+    for name in sorted(files.keys() - set(_EVIDENCE), key=lambda name: (-files[name], name)):
+        min(parts, key=lambda part: sum(files[each] for each in part)).append(name)
+    return parts
 
 
 def main() -> int:
@@ -78,11 +102,36 @@ def main() -> int:
     options = parser.parse_args()
     build = _start_build()
     try:
-        return run(stages(options.fail_under, options.pytest_arguments))
+        with _fast_files() as folder:
+            return run(stages(options.fail_under, options.pytest_arguments), folder)
     finally:
         if build is not None and build.poll() is None:
             build.terminate()
             build.wait()
+
+
+@contextmanager
+def _fast_files() -> Iterator[Path | None]:
+    """A folder in memory, removed afterwards; None where there is none with enough room that programs can run from."""
+    if not has_room(_MEMORY):
+        yield None
+        return
+    folder = Path(tempfile.mkdtemp(prefix="check-", dir=_MEMORY))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def has_room(memory: Path) -> bool:
+    """Whether tests can write there."""
+    try:
+        found, free = os.statvfs(memory), Path("/proc/meminfo").read_text()
+    except OSError:
+        return False
+    available = re.search(r"^MemAvailable: *(\d+) kB$", free, re.MULTILINE)
+    enough = available is not None and min(found.f_bavail * found.f_frsize, int(available[1]) << 10) >= ROOM_BYTES
+    return enough and not found.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
 
 
 def _start_build() -> subprocess.Popen[bytes] | None:
@@ -92,12 +141,12 @@ def _start_build() -> subprocess.Popen[bytes] | None:
     return subprocess.Popen([_PYTHON, "-m", "scripts.devenv.build"])
 
 
-def run(all_stages: Sequence[Stages]) -> int:
+def run(all_stages: Sequence[Stages], folder: Path | None = None) -> int:
+    """The exit code of the first stage that failed, or 0. `folder` is for the stages' temporary files."""
     summary: list[str] = []
     for together in all_stages:
         _say(f"{' beside '.join(stage.name for stage in together)} …")
-        only = together[0] if len(together) == 1 and together[0].then is None else None
-        code = _alone(only, summary) if only is not None else _side_by_side(together, summary)
+        code = _alone(together[0], folder, summary) if len(together) == 1 else _side_by_side(together, folder, summary)
         if code != 0:
             _say(f"{' · '.join(summary)} · stopped here")
             return code
@@ -105,20 +154,25 @@ def run(all_stages: Sequence[Stages]) -> int:
     return 0
 
 
-def _alone(stage: Stage, summary: list[str]) -> int:
+def _alone(stage: Stage, folder: Path | None, summary: list[str]) -> int:
     began = time.monotonic()
-    code = subprocess.run(stage.command, cwd=REPOSITORY, check=False).returncode
+    code = subprocess.run(stage.command, cwd=REPOSITORY, check=False, env=_env(stage, folder)).returncode
     summary.append(_outcome(stage, code, time.monotonic() - began))
     return code
 
 
-def _side_by_side(together: Stages, summary: list[str]) -> int:
-    """Each one's output is shown whole when it has ended; until then, from time to time, how far they are."""
+def _side_by_side(together: Stages, folder: Path | None, summary: list[str]) -> int:
+    """Each one's output is shown whole when it has ended; until then, from time to time, how far they are.
+
+    After a failure none is begun, but those that run go on.
+    """
     with ExitStack() as ending:
-        running = [ending.enter_context(_Running(stage)) for stage in together]
+        waiting, running = list(together), list[_Running]()
         news = time.monotonic()
         codes: list[int] = []
-        while running:
+        while running or (waiting and not any(codes)):
+            while waiting and not any(codes) and len(running) < RUNNERS:
+                running.append(ending.enter_context(_Running(waiting.pop(0), folder)))
             time.sleep(0.2)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
@@ -126,8 +180,6 @@ def _side_by_side(together: Stages, summary: list[str]) -> int:
                 sys.stdout.write(one.output())
                 sys.stdout.flush()
                 summary.append(_outcome(one.stage, codes[-1], one.seconds))
-                if one.stage.then is not None and codes[-1] == 0:
-                    running.append(ending.enter_context(_Running(one.stage.then)))
             if running and time.monotonic() - news > NEWS_SECONDS:
                 news = time.monotonic()
                 _say(" · ".join(one.progress() for one in running))
@@ -137,11 +189,13 @@ def _side_by_side(together: Stages, summary: list[str]) -> int:
 class _Running:
     """A stage that writes to a file of its own. Leaving the context ends it."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, folder: Path | None) -> None:
         self.stage, self._began = stage, time.monotonic()
         self._file = Path(tempfile.mkstemp(prefix="chaperone-check-")[1])
         with self._file.open("wb") as output:
-            self.process = subprocess.Popen(stage.command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                stage.command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, env=_env(stage, folder)
+            )
 
     @property
     def seconds(self) -> float:
@@ -162,6 +216,10 @@ class _Running:
             self.process.terminate()
             self.process.wait()
         self._file.unlink()
+
+
+def _env(stage: Stage, folder: Path | None) -> dict[str, str]:
+    return {**os.environ, **({} if folder is None or stage.on_disk else {"TMPDIR": str(folder)})}
 
 
 def _outcome(stage: Stage, code: int, seconds: float) -> str:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +19,10 @@ def python(name: str, code: str) -> Stage:
     return Stage(name, [sys.executable, "-c", code])
 
 
+EVIDENCE = ("tests/e2e/test_evidence_audit.py", "tests/e2e/test_evidence_files.py")
 FINE = python("fine", "print('fine [ 50%]')")
 BAD = python("bad", "print('bad words'); raise SystemExit(3)")
+LATER = python("later", "import time; time.sleep(2)")
 ENDLESS = python("endless", "import time; print('[ 7%]', flush=True); time.sleep(600)")
 
 
@@ -27,19 +32,17 @@ ENDLESS = python("endless", "import time; print('[ 7%]', flush=True); time.sleep
         ([[FINE], [FINE, FINE]], 0, ["fine ok", "fine ok", "fine ok"]),
         ([[BAD], [FINE]], 3, ["bad FAILED (exit 3)", "stopped here"]),
         ([[FINE, BAD], [FINE]], 3, ["fine ok", "bad FAILED (exit 3)", "stopped here"]),
-        ([[replace(FINE, then=FINE), FINE]], 0, ["fine ok", "fine ok", "fine ok"]),
-        ([[replace(FINE, then=BAD), FINE], [FINE]], 3, ["fine ok", "fine ok", "bad FAILED (exit 3)", "stopped here"]),
-        ([[replace(BAD, then=FINE)]], 3, ["bad FAILED (exit 3)", "stopped here"]),
-        ([[replace(FINE, then=FINE)]], 0, ["fine ok", "fine ok"]),
+        ([[FINE, FINE, FINE]], 0, ["fine ok", "fine ok", "fine ok"]),
+        ([[FINE, FINE, BAD], [FINE]], 3, ["fine ok", "fine ok", "bad FAILED (exit 3)", "stopped here"]),
+        ([[BAD, LATER, FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
     ],
     ids=[
         "all fine",
         "one alone fails",
         "one of two fails",
-        "one follows",
-        "what follows fails",
-        "none follows",
-        "alone",
+        "three of them",
+        "the last of them fails",
+        "none is begun after a failure",
     ],
 )
 def test_every_stage_counts(
@@ -72,12 +75,32 @@ def test_progress_is_told_and_the_other_ends_with_the_check(
 def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     *_, alone, together = check.stages(100, [])
     assert [stage.command[-2:] for stage in alone] == [["-m", "alone"]]
-    others, end_to_end = together
+    others, *end_to_end = sorted(together, key=lambda stage: "--ignore=tests/e2e" not in stage.command)
     assert {"not alone", "--ignore=tests/e2e", "--cov-fail-under=100"} <= set(others.command)
-    assert end_to_end.command[-2:] == ["tests/e2e", "--ignore=tests/e2e/bypasses"]
-    assert others.then is not None
-    assert "tests/e2e/bypasses" in others.then.command
-    assert all((REPOSITORY / path).exists() for path in others.then.command if path.startswith("tests/"))
+    run = Counter(word for stage in end_to_end for word in stage.command if word.startswith("tests/"))
+    files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests" / "e2e").glob("test_*.py")}
+    assert run.keys() == files | {"tests/e2e/bypasses"}
+    assert {file for file, times in run.items() if times != 1} == set(EVIDENCE)
+    assert [run[file] for file in EVIDENCE] == [len(end_to_end)] * 2, "each part's own"
+
+
+def test_the_parts_take_about_as_long() -> None:
+    sizes = [sum((REPOSITORY / file).stat().st_size for file in part) for part in check.halves(REPOSITORY)]
+    assert max(sizes) < 1.1 * min(sizes)
+
+
+def test_what_tests_write_goes_where_they_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    told = python("told", "import tempfile; print(tempfile.gettempdir())")
+    assert check.run([[told], [told, told]], tmp_path) == 0
+    assert capfd.readouterr().out.split() == [str(tmp_path)] * 3
+    assert check.run([[replace(told, on_disk=True)]], tmp_path) == 0
+    assert capfd.readouterr().out.split() == [tempfile.gettempdir()]
+
+
+def test_memory_is_used_only_where_there_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not check.has_room(tmp_path / "nowhere")
+    monkeypatch.setattr(check, "ROOM_BYTES", 1 << 60)
+    assert not check.has_room(tmp_path)
 
 
 def test_with_arguments_pytest_runs_once() -> None:
