@@ -1,4 +1,7 @@
-"""What the commands for people need of a configured gateway: its store, its evidence, and who is asking."""
+"""What the commands for people need of a configured gateway: its store, its evidence, and who is asking.
+
+The libraries for either are imported when it is asked for: a command that lists sessions needs no database.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,14 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from addons.core.claims import RejectedToken
-from addons.core.identity import Identity
 from addons.core.problem import InvalidConfiguration
-from addons.core.session_token import Binding, bound_to
-from addons.core.trust import compile_trust
-from addons.edge.oidc import Verifier
-from addons.edge.rulefiles import read_rules
-from addons.edge.schema import approvals_url
-from addons.edge.store import Store
 from addons.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from addons.core.identity import Identity
+    from addons.edge.store import Store
 
 TOKEN_VARIABLE = "CHAPERONE_TOKEN"
 
@@ -39,10 +39,19 @@ class Operator:
 
     def open_store(self) -> Store:
         """The approvals. Raises StoreUnavailable."""
+        from addons.edge.schema import approvals_url
+        from addons.edge.store import Store
+
         return Store(approvals_url(self.state), self.settings.approval_seconds)
 
     def verify(self, token: str) -> Identity:
         """Who a token speaks for, by the same rules agents are judged by. Raises RejectedToken, KeysUnavailable."""
+        from addons.core.claims import RejectedToken
+        from addons.core.session_token import Binding, bound_to
+        from addons.core.trust import compile_trust
+        from addons.edge.oidc import Verifier
+        from addons.edge.rulefiles import read_rules
+
         documents, problems = read_rules(self.settings.rules)
         trust, found = compile_trust(documents)
         if problems or found:

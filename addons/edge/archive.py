@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from addons.core.audit import timestamp
 from addons.core.cast_text import cast_has
-from addons.core.guardrails.record import Record, TornRecord, read
 from addons.core.session_search import Search
 from addons.edge.audit_log import AUDIT_FILE
 from addons.edge.recordings import DECISIONS_FILE, SESSION_FILE
+
+if TYPE_CHECKING:
+    from addons.core.guardrails.record import Record
 
 
 class UnknownSession(LookupError):
@@ -80,6 +82,9 @@ def decisions(path: Path) -> Iterator[Record]:
 
     Raises UnreadableRecord for a format that is not known here.
     """
+    # Only here: most commands that read the evidence do not need the rule language.
+    from addons.core.guardrails.record import TornRecord, read
+
     file = path / DECISIONS_FILE if path.is_dir() else path
     if path.is_dir() and not file.exists():
         return
