@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def bypasses() -> dict[str, tuple[str, list[Bypass]]]:
     }
 
 
+@cache
 def tests_by_id() -> dict[str, list[str]]:
     """The test files of each id that a test's name begins with; end-to-end tests first."""
     found: dict[str, set[str]] = {}

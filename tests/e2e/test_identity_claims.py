@@ -42,9 +42,11 @@ def test_who_it_is_and_its_groups_are_what_the_claims_give(mapped: GatewayEnv, a
     agent = as_user(mapped, "pod-of-ci", "interns", **account("ci"))
     known = json.loads(agent("auth", "whoami", "-o", "json"))["status"]["userInfo"]["username"]
     assert "serviceaccount-ci-deployer" in known
-    [event] = [event for event in gateway_events(mapped) if "selfsubjectreviews" in event["requestURI"]]
-    assert event["user"]["username"] == f"{mapped.issuer}#serviceaccount:ci:deployer"
-    assert event["user"]["groups"] == ["agents-view"]
+    events = [event for event in gateway_events(mapped) if "selfsubjectreviews" in event["requestURI"]]
+    assert events, "several, if it was told to try again"
+    for event in events:
+        assert event["user"]["username"] == f"{mapped.issuer}#serviceaccount:ci:deployer"
+        assert event["user"]["groups"] == ["agents-view"]
 
 
 def test_the_token_s_own_groups_do_not_count(mapped: GatewayEnv, as_user: Callable[..., Agent]) -> None:
