@@ -10,17 +10,18 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from scripts.devenv import tools
+from scripts.devenv import processes, tools
 from scripts.devenv.places import REPOSITORY, cache
 
 # Percent of the lines and branches of the pure core that tests must run.
@@ -35,6 +36,7 @@ _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "fil
 """They judge what the tests of their own run have left behind."""
 RUNNERS = 2
 _MEMORY = Path("/dev/shm")
+_PREFIX = "check-"
 ROOM_BYTES = 6 << 30
 """What tests may need; where less memory is free, they write to the disk."""
 NEWS_SECONDS = 30.0
@@ -100,31 +102,39 @@ def main() -> int:
     parser.add_argument("--fail-under", type=int, default=CORE_COVERAGE, metavar="PERCENT", help=about)
     parser.add_argument("pytest_arguments", nargs="*", metavar="-- PYTEST ARGUMENT", help="passed on to pytest")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left running
     build = _start_build()
     try:
-        with _fast_files() as folder:
-            return run(stages(options.fail_under, options.pytest_arguments), folder)
+        return _checked(stages(options.fail_under, options.pytest_arguments))
     finally:
         if build is not None and build.poll() is None:
             build.terminate()
             build.wait()
 
 
-@contextmanager
-def _fast_files() -> Iterator[Path | None]:
-    """A folder in memory, removed afterwards; None where there is none with enough room that programs can run from."""
-    if not has_room(_MEMORY):
-        yield None
-        return
-    folder = Path(tempfile.mkdtemp(prefix="check-", dir=_MEMORY))
+def _checked(all_stages: Sequence[Stages]) -> int:
+    folder, code = folder_in(_MEMORY), 0
     try:
-        yield folder
+        code = run(all_stages, folder)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder is not None and code == 0:
+            shutil.rmtree(folder, ignore_errors=True)
+    if folder is not None and code != 0:
+        _say(f"what the tests wrote is in {folder}, in memory, until the next check")
+    return code
+
+
+def folder_in(memory: Path) -> Path | None:
+    """A new folder there; None where there is not enough room. What checks that ended have left is removed before."""
+    for old in memory.glob(f"{_PREFIX}*-*"):
+        pid = old.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and processes.start_time(int(pid)) is None and old.stat().st_uid == os.getuid():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory)) if has_room(memory) else None
 
 
 def has_room(memory: Path) -> bool:
-    """Whether tests can write there."""
+    """Whether tests can write there, and run what they wrote."""
     try:
         found, free = os.statvfs(memory), Path("/proc/meminfo").read_text()
     except OSError:

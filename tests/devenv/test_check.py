@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -101,6 +103,20 @@ def test_memory_is_used_only_where_there_is_enough(monkeypatch: pytest.MonkeyPat
     assert not check.has_room(tmp_path / "nowhere")
     monkeypatch.setattr(check, "ROOM_BYTES", 1 << 60)
     assert not check.has_room(tmp_path)
+
+
+def test_what_a_check_left_in_memory_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(check, "ROOM_BYTES", 0)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    left, others, running = (
+        tmp_path / name for name in (f"check-{ended.pid}-a", "check-book-a", f"check-{os.getpid()}-a")
+    )
+    for each in (left, others, running):
+        (each / "pytest").mkdir(parents=True)
+    new = check.folder_in(tmp_path)
+    assert new is not None and new.is_dir()
+    assert {*tmp_path.iterdir()} == {others, running, new}
 
 
 def test_with_arguments_pytest_runs_once() -> None:
