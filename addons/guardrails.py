@@ -14,6 +14,7 @@ from addons.call_out import Ask, with_answers
 from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Judged, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.announce import refusal_of, server_refusal, unanswered, warnings_of
 from addons.core.guardrails.effective import objects
+from addons.core.guardrails.outcome import stricter
 from addons.core.session_events import Reached
 from addons.exchange import Exchange, Scrub, exchange_of, need
 from addons.refusal import refuse, settled
@@ -63,7 +64,7 @@ class Guardrails:
         decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
         reached = [Reached(port) for port in request.ports]  # those the request does not name are judged as they open
         judged = rules.judge_events(reached, facts, connection.thresholds, connection.profile)
-        exchange.decision = decision if judged is None or judged[0].verdict <= decision.verdict else judged[0]
+        exchange.decision = stricter(decision, judged[0] if judged is not None else None)
         exchange.warnings.extend(warnings_of(exchange.decision))
         if refusal := refusal_of(exchange.decision, request):
             refuse(flow, refusal)

@@ -16,6 +16,7 @@ from typing import Any
 
 import orjson
 
+from addons.core import alert
 from addons.core.approval import Approval
 from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
@@ -26,10 +27,12 @@ from addons.core.redaction import scrub_target, scrub_text
 from addons.core.refusal import Refusal
 
 MAX_TEXT = 16384
+MAX_NAME = 253
 _CONTROL = re.compile(rb"\x7f|\xc2[\x80-\x9f]")  # DEL and C1, in UTF-8
 POLICY_DIGITS = 12
 """Of a policy's version, where people read it."""
 _PREFIX = "chaperone.dev/"
+_TRACEPARENT_LENGTH = 55
 
 
 class Stage(StrEnum):
@@ -56,6 +59,8 @@ class Call:
     intent: str = ""
     identity: Identity | None = None
     request: KubeRequest | None = None
+    object_name: str = ""
+    """Of the object that a create is about: its request line does not name it."""
     command: Command | None = None
     decision: Decision | None = None
     grant: Grant | None = None
@@ -66,6 +71,8 @@ class Call:
     """The audit id of the call that this one is the second try of."""
     policy: str = ""
     """Version of the rules it was judged by."""
+    traceparent: str = ""
+    """What the caller says of its own trace (W3C Trace Context); "" unless somebody wants traces."""
 
 
 def event(
@@ -89,7 +96,7 @@ def event(
         "userAgent": scrub_text(call.user_agent)[:MAX_TEXT],
     }
     if request is not None and request.is_resource_request:
-        record["objectRef"] = _object_ref(request)
+        record["objectRef"] = _object_ref(request, call.object_name)
     if code or message:
         record["responseStatus"] = _status(call.refusal, code, message)
     record["requestReceivedTimestamp"] = timestamp(call.received_at)
@@ -131,11 +138,12 @@ def _user(identity: Identity | None) -> dict[str, Any]:
     return user
 
 
-def _object_ref(request: KubeRequest) -> dict[str, str]:
+def _object_ref(request: KubeRequest, object_name: str) -> dict[str, str]:
+    """As the API server completes it: https://pkg.go.dev/k8s.io/apiserver/pkg/audit#LogRequestObject."""
     fields = {
         "resource": request.resource,
         "namespace": request.namespace,
-        "name": request.name,
+        "name": request.name or object_name[:MAX_NAME],
         "apiGroup": request.api_group,
         "apiVersion": request.api_version,
         "subresource": request.subresource,
@@ -159,6 +167,7 @@ def _status(refusal: Refusal | None, code: int, message: str) -> dict[str, Any]:
 def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
     values: dict[str, str] = {"connection": call.connection, "session": call.session, "intent": call.intent}
     values["policy"], values["retry-of"] = call.policy[:POLICY_DIGITS], call.retry_of
+    values["traceparent"] = scrub_text(call.traceparent)[:_TRACEPARENT_LENGTH] if call.traceparent else ""
     if (decision := call.decision) is not None:
         values["decision"] = decision.verdict.word
         values["risk"] = str(decision.risk)
@@ -166,6 +175,7 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
         values["reason"] = decision.reason
         values["observed"] = "" if decision.observed is None else decision.observed.word
         values["shadow"] = ",".join(match.rule for match in decision.matches if match.shadow)
+        values["alert"] = alert.annotation(decision.matches, call.session, call.request)
     if (refusal := call.refusal) is not None:
         values.update(decision="refuse", rule=refusal.rule, reason=refusal.why)
         if decision is not None and decision.verdict is Verdict.DENY:

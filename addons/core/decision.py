@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Literal
 
 
 class Verdict(IntEnum):
@@ -37,6 +38,18 @@ class Thresholds:
         return Verdict.WARN if risk >= self.warn else Verdict.ALLOW
 
 
+Severity = Literal["low", "medium", "high", "critical"]
+"""Of an alert, least first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """That somebody should be told of a match: once per session, and in it once for each of `per`."""
+
+    severity: Severity
+    per: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """One rule that matched. `shadow` matches are reported and never decide."""
@@ -54,6 +67,7 @@ class Match:
     """The rule names its verdict, whatever the thresholds."""
     unevaluable: bool = False
     """Nobody knows whether the rule matches; its verdict is a denial."""
+    alert: Alert | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

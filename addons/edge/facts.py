@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mitmproxy.http import HTTPFlow
 
 from addons.core.audit import Call
@@ -32,6 +34,7 @@ def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
     """What the audit events of an exchange say."""
     request = flow.request
     command, connection, session = exchange.command, exchange.connection, exchange.session
+    policy = exchange.policy
     return Call(
         id=exchange.id,
         received_at=exchange.received_at,
@@ -44,6 +47,7 @@ def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
         intent=session.intent if session is not None else exchange.intent,
         identity=exchange.identity,
         request=exchange.request,
+        object_name=_object_name(exchange),
         command=command,
         decision=exchange.decision,
         grant=exchange.grant,
@@ -51,8 +55,24 @@ def call_of(flow: HTTPFlow, exchange: Exchange) -> Call:
         refusal=exchange.refusal,
         masked=exchange.masked,
         retry_of=exchange.retry_of,
-        policy=exchange.policy.version if exchange.policy is not None else "",
+        policy=policy.version if policy is not None else "",
+        traceparent=request.headers.get("traceparent", "") if policy is not None and policy.traced else "",
     )
+
+
+def _object_name(exchange: Exchange) -> str:
+    """The name of what is created, "" for everything else and where only the server knows it."""
+    request = exchange.request
+    if request is None or request.verb != "create" or request.name:
+        return ""
+    content = exchange.body_object
+    if content is None and exchange.judged is not None:
+        content = exchange.judged.facts.object
+    metadata = content.get("metadata") if content is not None else None
+    if not isinstance(metadata, Mapping) or metadata.get("generateName"):
+        return ""  # a dry run makes up another name than the request will
+    name = metadata.get("name")
+    return name if isinstance(name, str) else ""
 
 
 def outcome_of(flow: HTTPFlow, exchange: Exchange) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from addons.core.approval import Approval, State
 from addons.core.audit import MAX_TEXT, Call, Stage, event, line, timestamp
 from addons.core.command import Command
-from addons.core.decision import Decision, Match, Verdict
+from addons.core.decision import Alert, Decision, Match, Verdict
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
@@ -97,6 +97,27 @@ def test_the_whole_event() -> None:
 
 def test_the_second_try_of_a_session_names_the_first() -> None:
     assert _event(replace(CALL, retry_of="id-1"))["annotations"]["chaperone.dev/retry-of"] == "id-1"
+
+
+def test_a_match_that_somebody_is_told_of() -> None:
+    match = Match(rule="exec", verdict=Verdict.WARN, risk=60, reason="runs code", alert=Alert(severity="high"))
+    told = _event(replace(CALL, decision=Decision(verdict=Verdict.WARN, matches=(match,))))
+    (alert,) = json.loads(told["annotations"]["chaperone.dev/alert"])
+    assert alert | {"key": ""} == {"rule": "exec", "severity": "high", "key": "", "reason": "runs code"}
+
+
+def test_an_object_that_is_created_is_named() -> None:
+    request = replace(REQUEST, verb="create", subresource="", name="")
+    assert "name" not in _event(replace(CALL, request=request))["objectRef"]
+    assert _event(replace(CALL, request=request, object_name="web"))["objectRef"]["name"] == "web"
+    assert len(_event(replace(CALL, request=request, object_name="x" * 999))["objectRef"]["name"]) == 253
+
+
+def test_what_a_caller_says_of_its_trace() -> None:
+    assert "chaperone.dev/traceparent" not in _event(CALL)["annotations"]
+    parent = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert _event(replace(CALL, traceparent=parent))["annotations"]["chaperone.dev/traceparent"] == parent
+    assert len(_event(replace(CALL, traceparent="x" * 999))["annotations"]["chaperone.dev/traceparent"]) == 55
 
 
 def test_what_was_only_observed_says_what_it_would_have_been() -> None:

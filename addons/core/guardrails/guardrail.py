@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from addons.core.connection import resolve_path
-from addons.core.decision import Match, Thresholds, Verdict
+from addons.core.decision import Alert, Match, Thresholds, Verdict
 from addons.core.documents import Document, validate
 from addons.core.guardrails.answer import NOT_ASKED, Webhook
 from addons.core.guardrails.cel import Condition, InvalidExpression, Unevaluable, compile_condition
@@ -44,6 +44,7 @@ class Guardrail:
     hint: str
     retry_after_seconds: int | None
     shadow: bool
+    alert: Alert | None
     file: str
     line: int
 
@@ -86,6 +87,7 @@ class Guardrail:
             shadow=self.shadow,
             retry_after_seconds=self.retry_after_seconds,
             fixed=self.verdict is not None,
+            alert=self.alert,
         )
 
     def unevaluable(self, error: Unevaluable) -> Match:
@@ -99,6 +101,7 @@ class Guardrail:
             covers=self.covers,
             shadow=self.shadow,
             unevaluable=True,
+            alert=self.alert,
         )
 
     def _named_by_object(self, request: KubeRequest) -> bool:
@@ -135,6 +138,7 @@ def _guardrail(document: Document, spec: GuardrailSpec, condition: Condition | N
         hint=spec.hint,
         retry_after_seconds=spec.retry_after_seconds,
         shadow=spec.mode == "shadow",
+        alert=Alert(severity=spec.alert.severity, per=tuple(spec.alert.per)) if spec.alert is not None else None,
         file=document.file,
         line=document.line,
     )

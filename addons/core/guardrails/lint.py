@@ -33,6 +33,8 @@ def mistakes(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
     yield from list(_connect(spec.match)) or _apply(spec.match)
     yield from _sessions(spec.match)
     yield from _webhook(spec)
+    if spec.alert is not None and spec.match.each != "request":
+        yield ("spec", "alert"), "alert: is about requests, not about what happens in the session that one opens"
     expected = {test.expect for test in spec.tests}
     for outcome in ("match", "no-match"):
         if outcome not in expected:

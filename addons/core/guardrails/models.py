@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from addons.core.decision import Severity
 from addons.core.documents import SpecModel
 from addons.core.guardrails.answer import Answer
 from addons.core.guardrails.rate import Rate, rate_of_one
@@ -145,6 +146,15 @@ class ExampleSpec(SpecModel):
     webhook: AnswerFacts | None = Field(default=None, description="what the service says; needed when it is asked")
 
 
+class AlertSpec(SpecModel):
+    """Tell somebody of a match, whatever the verdict: a pipeline with `send: alerts` does, once per session."""
+
+    severity: Severity = Field(description="how urgent")
+    per: list[Literal["namespace", "resource", "name"]] = Field(
+        default=[], description="once per session for each of these of the request, instead of once per session"
+    )
+
+
 class GuardrailSpec(SpecModel):
     """What a rule is about, when it matches, how grave that is, and what to tell the agent."""
 
@@ -167,6 +177,7 @@ class GuardrailSpec(SpecModel):
     )
     reason: Text = Field(description="why, in words an agent understands")
     hint: Text = Field(description="what the agent should do instead")
+    alert: AlertSpec | None = Field(default=None, description="somebody is told of a match")
     mode: Literal["enforce", "shadow"] = Field(
         default="enforce", description="`shadow` reports a match in a `Warning` header and decides nothing"
     )

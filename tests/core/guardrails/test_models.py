@@ -64,6 +64,16 @@ CONNECT = "apiGroups: [''], resources: [pods/exec], verbs: [get, create]"
             "tests.1.request: String should match",
             id="request",
         ),
+        pytest.param(rule(body="risk: 1\n  alert: {severity: dire}"), 8, "alert.severity: Input should be", id="alert"),
+        pytest.param(
+            rule(
+                match="apiGroups: [''], resources: [pods/exec], verbs: [connect], each: line",
+                body="risk: 1\n  alert: {severity: low}",
+            ),
+            8,
+            "alert: is about requests, not about what happens in the session",
+            id="alert in a session",
+        ),
         pytest.param(rule(name="r").replace("Guardrail", "Masking"), 2, "kind must be Guardrail here", id="kind"),
     ],
 )

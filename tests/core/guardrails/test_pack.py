@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from addons.core.decision import Verdict
 from addons.core.documents import Document, parse_documents
 from addons.core.guardrails import GuardrailSet, compile_guardrails
 from addons.core.guardrails.catalogue import EntrySpec, compile_catalogue, coverage, uncatalogued
@@ -186,3 +187,15 @@ def test_no_shape_of_a_custom_resource_stops_a_rule(
     named = "" if method == "POST" else "/n"
     what = asked(f"{method} /apis/{target}{named}", object=content, old_object=old if named else None)
     assert unevaluable(pack, what) == []
+
+
+def test_whom_the_rules_tell(pack: GuardrailSet) -> None:
+    """Somebody is told of what no ordinary work does: of denials, and never of what asks or warns."""
+    told = {name: rule.alert for name, rule in pack.rules.items() if rule.alert is not None}
+    assert len(told) == 30
+    assert {alert.severity for alert in told.values()} == {"high", "critical"}
+    assert {alert.per for alert in told.values()} == {()}
+    for name in told:
+        rule = pack.rules[name]
+        assert rule.verdict is Verdict.DENY or (rule.verdict is None and rule.risk >= 90), name
+    assert {"exec-reads-credentials", "no-cluster-admin-bindings", "no-lists-of-all-secrets"} <= told.keys()

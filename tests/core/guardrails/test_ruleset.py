@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from addons.core.decision import Decision, Thresholds, Verdict
+from addons.core.decision import Alert, Decision, Thresholds, Verdict
 from addons.core.guardrails import Facts, GuardrailSet, Needs
 from addons.core.guardrails import ruleset as module
 from addons.core.guardrails.selftest import request_of
@@ -211,3 +211,15 @@ def test_facts_need_only_a_request() -> None:
     what = Facts(request=request_of(CREATE))
     rules = loaded(rule())
     assert rules.judge(rules.candidates(what.request, ""), what, Thresholds()).rule == "r"
+
+
+def test_an_alert_goes_with_every_match_of_its_rule() -> None:
+    body = "when: object.bad\n  risk: 60\n  alert: {severity: high, per: [namespace]}"
+    rules = loaded(rule("told", body=body), rule("plain"))
+    alert = Alert(severity="high", per=("namespace",))
+    found = {
+        match.rule: match.alert for match in judged(rules, "POST /api/v1/namespaces/a/pods", {"bad": True}).matches
+    }
+    assert found == {"told": alert, "plain": None}
+    unknown = judged(rules, "POST /api/v1/namespaces/a/pods", {})
+    assert {match.rule: match.alert for match in unknown.matches}["told"] == alert
