@@ -19,6 +19,7 @@ from addons.core.identity_provider import IdentityProvider
 from addons.core.kinds import KINDS
 from addons.core.masking import Masker, compile_masking
 from addons.core.notify.channel import Channel, compile_notifications
+from addons.core.pipelines.pipeline import Pipeline, compile_pipelines
 from addons.core.problem import InvalidConfiguration, Problem
 from addons.core.trust import Trust, compile_trust
 from addons.edge.own_credential import check_kubeconfigs
@@ -41,6 +42,8 @@ class Policy:
     masker: Masker
     channels: tuple[Channel, ...] = ()
     """Where the console announces questions."""
+    traced: bool = False
+    """Whether some pipeline sends traces, so that what a caller says of its own is recorded."""
     single_use: frozenset[str] = field(init=False)
     """The issuers each of whose tokens is for the place of its first use alone; every request looks at them."""
 
@@ -81,7 +84,7 @@ def load_policy(
     documents, found = parse_files(files)
     problems += found
     compiled, found = _compile(documents, fingerprint_key, now)
-    connections, trust, rules, guardrails, masker, channels = compiled
+    connections, trust, rules, guardrails, masker, channels, pipelines = compiled
     _raise(problems + found + _missing(folders, documents) + moved(documents, connections, known))
     return Policy(
         version=version_of(files),
@@ -91,6 +94,7 @@ def load_policy(
         guardrails=guardrails,
         masker=masker,
         channels=channels,
+        traced=any(pipeline.send == "traces" for pipeline in pipelines),
     )
 
 
@@ -102,7 +106,9 @@ def check_policy(
     return documents, _ordered(problems + _compile(documents, fingerprint_key, now)[1])
 
 
-_Compiled = tuple[Mapping[str, Connection], Trust, AccessRules, GuardrailSet, Masker, tuple[Channel, ...]]
+_Compiled = tuple[
+    Mapping[str, Connection], Trust, AccessRules, GuardrailSet, Masker, tuple[Channel, ...], tuple[Pipeline, ...]
+]
 
 
 def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) -> tuple[_Compiled, list[Problem]]:
@@ -116,7 +122,8 @@ def _compile(documents: Sequence[Document], key: bytes, now: datetime.datetime) 
     guardrails, masker, found = _judgement(documents, key)
     problems += check_webhook_cas(documents, guardrails.rules, now) + check_unmask(rules, masker.names) + found
     channels, found = compile_notifications(documents, connections, trust.vouchers, console=trust.console is not None)
-    return (connections, trust, rules, guardrails, masker, channels), problems + found
+    pipelines, mistakes = compile_pipelines(documents, connections)
+    return (connections, trust, rules, guardrails, masker, channels, pipelines), problems + found + mistakes
 
 
 def _judgement(documents: Sequence[Document], key: bytes) -> tuple[GuardrailSet, Masker, list[Problem]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from addons.edge.exposition import CONTENT_TYPE, exposition
 from addons.edge.health import HealthListener, Page
+from addons.edge.pipeline_status import read_statuses
 from addons.edge.reload import Reload
 from addons.edge.reports import Reports
 from addons.parts import Parts
@@ -27,7 +28,8 @@ def reporting(
     reports = Reports(Path(parts.settings.state), worker, lambda: _report(parts, reload, about, started_at))
 
     async def metrics() -> Page:
-        return Page(200, exposition(await reports.all()), CONTENT_TYPE)
+        pipelines = await asyncio.to_thread(read_statuses, Path(parts.settings.state))
+        return Page(200, exposition(await reports.all(), pipelines, time.time()), CONTENT_TYPE)
 
     health.register("/metrics", metrics)
     keeping = asyncio.ensure_future(reports.keep())

@@ -43,6 +43,7 @@ LARGER_ADDONS = {
     "addons/http1.py": "stricter forms of mitmproxy's own functions, not an addon",
     "addons/master.py": "the mitmproxy master, not an addon",
     "addons/refusal.py": "fail-closed dispatch for every kind of event, not an addon",
+    "addons/shipping.py": "what `chaperone ship` runs, not an addon",
     "addons/speed.py": "faster forms of mitmproxy's own functions, not an addon",
     "addons/tls.py": "two TLS ends",
     "addons/upgrade_layer.py": "a protocol layer of mitmproxy's, not an addon",

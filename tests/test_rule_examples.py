@@ -11,6 +11,7 @@ from addons.core.guardrails import compile_guardrails
 from addons.core.guardrails.freeze import compile_windows
 from addons.core.identity import Identity
 from addons.core.identity_provider import compile_identity
+from addons.core.pipelines.pipeline import compile_pipelines
 from addons.core.refusal import Refusal
 from addons.core.session import Session
 
@@ -50,6 +51,14 @@ def test_the_freeze_windows_load() -> None:
     windows, mistakes = compile_windows(documents)
     assert problems + mistakes == []
     assert [window.name for window in windows] == ["year-end", "nights-and-weekends"]
+
+
+def test_the_pipelines_load() -> None:
+    for name, pipelines in (("siem", ["siem", "on-call"]), ("otel", ["otel-logs", "otel-traces"])):
+        found, problems = parse_documents((RULES / "pipelines" / f"{name}.yaml.example").read_text(), "p")
+        compiled, mistakes = compile_pipelines(found, ["prod"])
+        assert problems + mistakes == []
+        assert [pipeline.name for pipeline in compiled] == pipelines
 
 
 def test_the_examples_load() -> None:

@@ -17,6 +17,7 @@ app = App(
 _COMMANDS = {  # imported when used; the help is here so that the overview needs none of them, and yields to their own
     "up": ("addons.cli.up:up", "Start the gateway."),
     "console": ("addons.cli.console:console", "Start the console: session tokens, SAML sign-in."),
+    "ship": ("addons.cli.ship:ship", "Send the audit log, alerts and traces elsewhere, and follow it."),
     "doctor": ("addons.cli.doctor:doctor", "Find what is wrong with a set-up."),
     "status": ("addons.cli.status:status", "Say whether the gateway is up, and which rules are in force."),
     "approvals": ("addons.cli.approvals:app", "See, grant and deny what waits for a human."),

@@ -39,9 +39,10 @@ class Operator:
 
     def open_store(self) -> Store:
         """The approvals. Raises StoreUnavailable."""
-        from addons.stores import open_store
+        from addons.edge.schema import approvals_url
+        from addons.edge.store import Store
 
-        return open_store(self.settings)
+        return Store(approvals_url(self.state), self.settings.approval_seconds)
 
     def verify(self, token: str) -> Identity:
         """Who a token speaks for, by the same rules agents are judged by. Raises RejectedToken, KeysUnavailable."""

@@ -12,6 +12,7 @@ import httpx
 from cyclopts import Parameter
 
 from addons.core.printable import printable
+from addons.edge.pipeline_status import is_silent, read_statuses
 from addons.edge.reports import is_stale, read_reports, reports_folder
 from addons.settings import load_settings
 
@@ -37,6 +38,8 @@ def status(
     answer = assess(reports, settings.workers, time.time())
     if answer["up"]:
         answer["missing"] = _missing(reports[0]["health"])
+    answer["pipelines"], trouble = assess_pipelines(read_statuses(Path(settings.state)), time.time())
+    answer["trouble"] += trouble
     answer["ok"] = answer["up"] and not (answer["missing"] or answer["trouble"])
     print(json.dumps(answer, indent=2) if output == "json" else _text(answer))
     return 0 if answer["ok"] else 1
@@ -57,6 +60,18 @@ def assess(reports: list[dict[str, Any]], expected: int, now: float) -> dict[str
         "trouble": trouble,
         "workers": [{name: report[name] for name in _SHOWN} for report in live],
     }
+
+
+def assess_pipelines(statuses: list[dict[str, Any]], now: float) -> tuple[list[dict[str, Any]], list[str]]:
+    """What the pipelines say at `now` (Unix seconds), and what of it needs attention."""
+    trouble = []
+    for each in statuses:
+        if is_silent(each, now):
+            trouble.append(f"pipeline {each['pipeline']} is not shipped: start `chaperone ship`")
+        elif each["failing_since"]:
+            since = _at(each["failing_since"])
+            trouble.append(f"pipeline {each['pipeline']} cannot send since {since}: {each['error']}")
+    return statuses, trouble
 
 
 _SHOWN = ("worker", "pid", "started_at", "proxy", "health", "policy", "loaded_at", "summary", "reload", "connections")
@@ -84,6 +99,10 @@ def _text(answer: dict[str, Any]) -> str:
         if (reload := report["reload"]) is not None:
             outcome = "failed: the rules before stay in force" if reload["problems"] else "loaded"
             lines.append(f"  last reload {_at(reload['at'])}: {outcome}")
+    lines += [
+        f"pipeline {each['pipeline']}: {each['send']} to {each['to']}, {each['sent']} sent, {each['behind']} B behind"
+        for each in answer["pipelines"]
+    ]
     lines += [
         f"connection {each['name']}: {each['host']}, profile {each['profile']}"
         for each in answer["workers"][0]["connections"]

@@ -27,9 +27,9 @@ from addons.core.session import Session
 from addons.core.session_token import Binding, bound_to
 from addons.edge.lock_store import locks
 from addons.edge.notify_secrets import UnusableSecret, read_secrets
-from addons.edge.notify_senders import NotSent
 from addons.edge.notify_store import use_signature
 from addons.edge.oidc import KeysUnavailable
+from addons.edge.post import NotSent
 from addons.edge.revocation_store import revoked
 from addons.edge.store import Store, UnknownApproval
 

@@ -18,8 +18,8 @@ from addons.core.notify import event, signature, slack
 from addons.core.notify.channel import Channel, Slack, Webhook
 from addons.core.notify.event import Event
 from addons.core.notify.outbox import Stage, given_up, retry_at
-from addons.edge.notify_senders import NotSent
 from addons.edge.notify_store import Delivery, done, postpone, take
+from addons.edge.post import NotSent
 from addons.edge.store import StoreUnavailable
 
 log = structlog.get_logger()

@@ -17,6 +17,8 @@ from addons.core.identity_provider import IdentityProviderSpec
 from addons.core.masking.models import DetectorSpec, MaskingSpec
 from addons.core.notify import channel
 from addons.core.notify.channel import NotificationSpec
+from addons.core.pipelines import pipeline
+from addons.core.pipelines.models import PipelineSpec
 from addons.core.saml_provider import SamlProviderSpec
 
 KINDS: Mapping[str, type[SpecModel]] = {
@@ -31,5 +33,6 @@ KINDS: Mapping[str, type[SpecModel]] = {
     "Masking": MaskingSpec,
     "Detector": DetectorSpec,
     channel.KIND: NotificationSpec,
+    pipeline.KIND: PipelineSpec,
 }
 """In the order a request meets them."""

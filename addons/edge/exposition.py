@@ -5,7 +5,7 @@ Each series carries its worker, so that whichever worker answers a scrape tells 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -14,16 +14,49 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from addons.edge.meters import BOUNDS
+from addons.edge.pipeline_status import is_silent
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 _LIMITS = [*map(str, BOUNDS), "+Inf"]
 
 
-def exposition(reports: Sequence[Mapping[str, Any]]) -> bytes:
-    """The page, from what each worker reports."""
+def exposition(
+    reports: Sequence[Mapping[str, Any]], pipelines: Sequence[Mapping[str, Any]] = (), now: float = 0.0
+) -> bytes:
+    """The page, from what each worker and each pipeline reports; `now` is Unix seconds."""
     registry = CollectorRegistry()
     registry.register(_Workers(reports))
+    if pipelines:
+        registry.register(_Pipelines(pipelines, now))
     return generate_latest(registry)
+
+
+class _Pipelines(Collector):
+    def __init__(self, pipelines: Sequence[Mapping[str, Any]], now: float) -> None:
+        self._pipelines, self._now = pipelines, now
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._counter("sent", "Events, alerts or traces that were taken", "sent")
+        yield self._counter("left_out", "What a receiver never took", "left_out")
+        yield self._gauge("up", "1 while somebody runs it", lambda each: not is_silent(each, self._now))
+        yield self._gauge("failing", "1 while nothing can be sent", lambda each: each["failing_since"] > 0)
+        yield self._gauge("behind_bytes", "Audit log that was not looked at", lambda each: each["behind"])
+        yield self._gauge("behind_seconds", "Age of what waits longest", self._age)
+
+    def _age(self, each: Mapping[str, Any]) -> float:
+        return max(0.0, self._now - each["oldest_at"]) if each["oldest_at"] else 0.0
+
+    def _counter(self, name: str, text: str, key: str) -> Metric:
+        family = CounterMetricFamily(f"chaperone_pipeline_{name}", text, labels=("pipeline",))
+        for each in self._pipelines:
+            family.add_metric((each["pipeline"],), each[key])
+        return family
+
+    def _gauge(self, name: str, text: str, value: Callable[[Mapping[str, Any]], float]) -> Metric:
+        family = GaugeMetricFamily(f"chaperone_pipeline_{name}", text, labels=("pipeline",))
+        for each in self._pipelines:
+            family.add_metric((each["pipeline"],), float(value(each)))
+        return family
 
 
 class _Workers(Collector):

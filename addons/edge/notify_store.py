@@ -58,15 +58,9 @@ def postpone(store: Database, delivery: Delivery, due_at: float) -> None:
 
 def use_signature(store: Database, signature: str, now: float, until: float) -> bool:
     """True the first time; what is past is forgotten."""
-
-    def use(connection: sa.Connection) -> bool:
+    with store.writing() as connection:
         connection.execute(SIGNATURES.delete().where(SIGNATURES.c.until <= now))
-        known = connection.execute(sa.select(SIGNATURES.c.signature).where(SIGNATURES.c.signature == signature)).first()
-        if known is None:
-            connection.execute(SIGNATURES.insert().values(signature=signature, until=until))
-        return known is None
-
-    return store.alone("used signatures", use)
+    return _inserted(store, SIGNATURES, {"signature": signature, "until": until})
 
 
 def _new(channel: Channel, now: float) -> sa.Select[Any]:

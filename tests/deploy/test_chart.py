@@ -33,6 +33,7 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "csi": {"ca": {"source": "csi", "csi": CSI}},
     "kubeconfigs": {"kubeconfigs": {"existingSecret": "own.kubeconfigs"}},
     "console": {"console": {"tlsSecret": "console-tls", "port": 8443}},
+    "pipelines": {"pipelines": {"enabled": True, "existingSecret": "siem"}},
     "everything": {
         "kubeconfigs": {"existingSecret": "chaperone-kubeconfigs"},
         "config": {"workers": 4, "hold_seconds": 5, "log_level": "warning"},
@@ -244,6 +245,22 @@ def test_the_console_is_a_process_of_its_own_beside_the_gateway(render: Render, 
     [port] = [each for each in objects["Service"]["spec"]["ports"] if each["name"] == "console"]
     assert port == {"name": "console", "port": 443, "targetPort": "console"}
     assert "console" not in {each["name"] for each in render()["Deployment"]["spec"]["template"]["spec"]["containers"]}
+
+
+def test_pipelines_are_shipped_by_a_process_of_its_own(render: Render) -> None:
+    pod = render("gw", pipelines={"enabled": True, "existingSecret": "siem"})["Deployment"]["spec"]["template"]["spec"]
+    gateway, ship = pod["containers"]
+    assert (ship["command"], ship["args"]) == (["chaperone", "ship"], ["--conf", "/etc/chaperone/mitm.conf"])
+    assert gateway["securityContext"] == ship["securityContext"]
+    mounted = {each["name"]: each["mountPath"] for each in ship["volumeMounts"]}
+    assert mounted.keys() == {"config", "rules", "pipelines", "state", "tmp"}, "no certificate, no credential"
+    assert mounted["pipelines"] == "/etc/chaperone/pipelines"
+    assert {"name": "pipelines", "secret": {"secretName": "siem", "defaultMode": 0o440}} in pod["volumes"]
+    assert "pipelines" not in {each["name"] for each in gateway["volumeMounts"]}
+    without = render("gw", pipelines={"enabled": False, "existingSecret": "siem"})["Deployment"]["spec"]["template"][
+        "spec"
+    ]
+    assert "pipelines" not in {each["name"] for each in without["volumes"]}
 
 
 @pytest.mark.parametrize(

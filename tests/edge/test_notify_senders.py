@@ -13,9 +13,10 @@ import pytest
 from addons.core.documents import Document
 from addons.core.notify import signature
 from addons.core.notify.channel import Channel, Slack, Webhook
-from addons.edge import notify_senders
+from addons.edge import post
 from addons.edge.notify_secrets import UnusableSecret, check_secrets, read_secrets
-from addons.edge.notify_senders import NotSent, Senders
+from addons.edge.notify_senders import Senders
+from addons.edge.post import NotSent
 from tests.support.receiver import Receiver, receiver, slack_api
 
 NOW = 1_800_000_000.5
@@ -117,7 +118,7 @@ async def test_nobody_there_nobody_who_answers_and_no_secret(
     nobody = Webhook(url="http://127.0.0.1:1/", secret_file=place.secret_file, callback=False)
     with pytest.raises(NotSent, match="could not be reached: ConnectError"):
         await senders.webhook(nobody, {}, NOW)
-    monkeypatch.setattr(notify_senders, "SEND_SECONDS", 0.0)
+    monkeypatch.setattr(post, "SEND_SECONDS", 0.0)
     with pytest.raises(NotSent, match="no answer within"):
         await senders.webhook(place, {}, NOW)
     with pytest.raises(NotSent, match="cannot be read"):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from addons.cli.status import assess
+from addons.cli.status import assess, assess_pipelines
 from addons.edge.exposition import exposition
 from addons.edge.meters import Meters
 from addons.edge.reports import STALE_SECONDS, Reports, clear_reports, is_stale, read_reports, reports_folder
@@ -94,3 +94,38 @@ def test_what_needs_attention(reports: list[dict[str, Any]], up: bool, trouble: 
     answer = assess(reports, 2, COLLECTED_AT)
     assert (answer["up"], answer["trouble"]) == (up, trouble)
     assert "meters" not in str(answer)
+
+
+def pipeline(name: str, **changes: Any) -> dict[str, Any]:
+    values = {
+        "pipeline": name, "written_at": 1000.0, "sent": 5, "left_out": 1, "behind": 30, "oldest_at": 0.0,
+        "failing_since": 0.0, "error": "", "send": "events", "to": "file",
+    }  # fmt: skip
+    return {**values, **changes}
+
+
+PIPELINES = [
+    pipeline("fine"),
+    pipeline("late", oldest_at=940.0, failing_since=950.0, error="it is down"),
+    pipeline("silent", written_at=900.0),
+]
+
+
+def test_metrics_of_pipelines() -> None:
+    families = text_string_to_metric_families(exposition([], PIPELINES, 1001.0).decode())
+    samples = {(each.name, each.labels.get("pipeline")): each.value for family in families for each in family.samples}
+    assert samples["chaperone_pipeline_sent_total", "fine"] == 5
+    assert samples["chaperone_pipeline_left_out_total", "fine"] == 1
+    assert samples["chaperone_pipeline_behind_bytes", "fine"] == 30
+    assert [samples["chaperone_pipeline_behind_seconds", name] for name in ("fine", "late")] == [0.0, 61.0]
+    assert [samples["chaperone_pipeline_failing", name] for name in ("fine", "late")] == [0.0, 1.0]
+    assert [samples["chaperone_pipeline_up", name] for name in ("fine", "silent")] == [1.0, 0.0]
+
+
+def test_pipelines_that_need_attention() -> None:
+    shown, trouble = assess_pipelines(PIPELINES, 1001.0)
+    assert shown == PIPELINES
+    assert trouble == [
+        "pipeline late cannot send since 1970-01-01T00:15:50Z: it is down",
+        "pipeline silent is not shipped: start `chaperone ship`",
+    ]

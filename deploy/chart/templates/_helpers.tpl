@@ -27,6 +27,10 @@ helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
 /etc/chaperone/console
 {{- end }}
 
+{{- define "chaperone.pipelines" -}}
+/etc/chaperone/pipelines
+{{- end }}
+
 {{- define "chaperone.dns" -}}
 - to:
     - namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: kube-system}}
