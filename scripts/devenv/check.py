@@ -92,7 +92,7 @@ def halves(repository: Path) -> tuple[list[str], list[str]]:
     parts: tuple[list[str], list[str]] = ([], [])
     for name in sorted(files.keys() - set(_EVIDENCE), key=lambda name: (-files[name], name)):
         min(parts, key=lambda part: sum(files[each] for each in part)).append(name)
-    return parts
+    return sorted(parts[0]), sorted(parts[1])
 
 
 def main() -> int:
