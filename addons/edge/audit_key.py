@@ -5,6 +5,7 @@ A rotation lays the new key beside the old one first (`NEXT`), so that a crash i
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from addons.core.audit_chain import key_id
-from addons.edge.durable import sync_folder
+from addons.edge.durable import make_once, sync_folder
 
 KEY_FILE = "signing.key"
 NEXT = ".next"
@@ -60,11 +61,8 @@ def make_key(file: Path) -> SigningKey:
     key = Ed25519PrivateKey.generate()
     form = serialization.PrivateFormat.PKCS8
     pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as new:
-        new.write(pem)
-        new.flush()
-        os.fsync(new.fileno())
-    sync_folder(file.parent)
+    if not make_once(file, pem):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
     return SigningKey(key)
 
 

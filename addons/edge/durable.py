@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,29 @@ def make_folder(path: Path, description: bytes) -> None:
         partial.rename(path / "session.json")
         for folder in (path, path.parent, path.parent.parent):
             sync_folder(folder)
+
+
+def make_once(file: Path, content: bytes) -> bool:
+    """A file that only we can read, on disk, whole or not at all; False if there is one already, whoever made it.
+
+    Of processes that do it at once, one is first. What is there is never written over, nor is a link followed to
+    somewhere else. Raises OSError.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # mode 0600, whatever the umask
+    try:
+        try:
+            append(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.link(name, file)
+    except FileExistsError:
+        return False
+    finally:
+        Path(name).unlink()
+    sync_folder(file.parent)
+    return True
 
 
 def try_to_write(folder: Path) -> None:

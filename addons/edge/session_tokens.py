@@ -5,8 +5,6 @@ Session tokens are JSON Web Tokens of type `at+jwt` (RFC 9068), signed with ES25
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from addons.core.claims import RejectedToken
 from addons.core.console import ALGORITHM
 from addons.core.dpop import thumbprint
 from addons.core.token import decode_object
+from addons.edge.durable import make_once
 
 KEY_FILE = "console-key.pem"
 _JWS = PyJWS(options={"verify_signature": True, "enforce_minimum_key_length": True})
@@ -64,20 +63,8 @@ def _load(file: Path) -> ec.EllipticCurvePrivateKey:
 
 
 def _make(file: Path) -> None:
-    """Whoever comes first makes it; it is there whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Whoever comes first makes it."""
     pem = ec.generate_private_key(ec.SECP256R1()).private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f"{file.name}.")  # for its owner alone
-    partial = Path(name)
-    with os.fdopen(descriptor, "wb") as opened:
-        opened.write(pem)
-        opened.flush()
-        os.fsync(opened.fileno())
-    try:
-        os.link(partial, file)
-    except FileExistsError:
-        pass
-    finally:
-        partial.unlink()
+    make_once(file, pem)

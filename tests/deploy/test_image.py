@@ -135,6 +135,7 @@ def test_the_base_is_pinned_and_the_process_is_nobody() -> None:
     assert re.search(r"^ARG BASE=python:3\.\d+\.\d+-slim-\w+$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert re.fullmatch(r"[1-9]\d+:[1-9]\d+", words["USER"])
     assert words["ENTRYPOINT"] == '["chaperone", "up"]'
+    assert words["EXPOSE"] == "8080 8443", "for agents, in clear and in TLS"
     assert "/healthz" in words["HEALTHCHECK"]
 
 
