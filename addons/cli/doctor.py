@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import itertools
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +13,8 @@ from cyclopts import Parameter
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.edge.probes import Finding, examine, healthy
+from addons.edge.schema import STORE_FILE
+from addons.edge.store_probe import examine_store
 from addons.policy import load_policy
 from addons.settings import load_settings
 
@@ -39,7 +42,12 @@ def doctor(
     if output == "text":
         show(findings[0])
     certs, state = Path(settings.certs), Path(settings.state)
-    for finding in examine(certs, state, policy.providers, policy.connections.values(), now):
+    password_file = Path(settings.store_password_file) if settings.store_password_file else None
+    looks = itertools.chain(
+        examine(certs, state, policy.providers, policy.connections.values(), now),
+        map(examine_store, [state / STORE_FILE], [settings.store], [password_file]),  # when its turn comes
+    )
+    for finding in looks:
         findings.append(finding)
         if output == "text":
             show(finding)

@@ -19,6 +19,8 @@ from addons.core.notify.outbox import Stage
 from addons.core.single_use import Use
 
 SCHEMA_VERSION = 1
+STORE_FILE = "approvals.sqlite"
+"""In the state folder, where no PostgreSQL is configured."""
 METADATA = sa.MetaData()
 SCHEMA = sa.Table("chaperone_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
@@ -154,7 +156,7 @@ def prepare_sqlite(connection: Any, _: object) -> None:
 
 def approvals_url(state: Path) -> str:
     """The URL of the store in a state folder."""
-    return sqlite_url(state / "approvals.sqlite")
+    return sqlite_url(state / STORE_FILE)
 
 
 def sqlite_url(file: Path) -> str:
