@@ -20,7 +20,7 @@ from addons.core.approval import ForbiddenApprover, InvalidTransition
 from addons.core.refusal import Refusal
 from addons.core.session import Session
 from addons.edge.access_request_store import UnknownAccessRequest, access_requests, add_access_request, change
-from addons.edge.store import StoreUnavailable, TooManyPending, new_id
+from addons.edge.store import TooManyPending, new_id
 from addons.edge.store_thread import StoreThread
 from addons.exchange import Exchange, exchange_of, need
 from addons.refusal import STATUS_HEADERS, refuse, settled
@@ -46,8 +46,6 @@ class AccessRequests:
             answer = await self._answer(flow, exchange_of(flow), request_id.lstrip("/"))
         except _MISTAKES as error:
             answer = Refusal(code=403, rule="access-request", why=str(error))
-        except StoreUnavailable as error:
-            answer = Refusal(code=503, rule="access-request", why=str(error), retry_after_seconds=5)
         if isinstance(answer, Refusal):
             refuse(flow, answer)
         else:

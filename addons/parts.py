@@ -31,14 +31,13 @@ from addons.edge.policy_service import PolicyServices
 from addons.edge.possession import Possession
 from addons.edge.rates import RateTable
 from addons.edge.recordings import Recordings
-from addons.edge.schema import approvals_url
-from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
 from addons.edge.upstream import Upstream
 from addons.in_force import InForce
 from addons.policy import Policy
 from addons.scrub import scrubbed
 from addons.settings import Settings
+from addons.stores import open_store
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +79,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
     upstream = Upstream(policy.connections, credentials)
     verifier = Verifier(policy.providers, time.monotonic)
     connections = Connections(by_target(policy.connections))
-    store = StoreThread(Store(approvals_url(state), settings.approval_seconds))
+    store = StoreThread(open_store(settings))
     requested = Fresh(store, lambda opened: granted(opened, time.time()), time.monotonic)
     in_force = InForce(policy, time.time, connections, verifier, upstream, known)
     return Parts(

@@ -26,6 +26,7 @@ from addons.core.printable import printable
 from addons.core.redaction import scrub_text
 from addons.core.refusal import Refusal
 from addons.core.scope import spoken
+from addons.edge.database import StoreUnavailable
 from addons.exchange import Exchange, IncompleteExchange, exchange_of
 from addons.upgrade_hooks import Passing
 
@@ -42,6 +43,13 @@ _FAULT = Refusal(
     rule="gateway-fault",
     why="the gateway could not judge this request, so it was not forwarded",
     hint="tell the people who run the gateway the reference; it is in the gateway's log",
+)
+_NO_STORE = Refusal(
+    code=503,
+    rule="store-unavailable",
+    why="the gateway cannot reach its store of approvals, so it could not judge this request",
+    hint="try again; if it lasts, tell the people who run the gateway",
+    retry_after_seconds=5,
 )
 
 
@@ -87,7 +95,10 @@ async def run_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: 
             return
         except Exception as fault:  # the one broad except: whatever went wrong, the request stays here
             _fail_closed(event.name, args[0] if args else None, disconnect, fault)  # before anything else can go wrong
-            log.error("hook failed", hook=event.name, addon=_owner(function), exc_info=fault)
+            if isinstance(fault, StoreUnavailable):  # no fault of the gateway's
+                log.error("store unavailable: the request was refused", addon=_owner(function), error=str(fault))
+            else:
+                log.error("hook failed", hook=event.name, addon=_owner(function), exc_info=fault)
 
 
 def _owner(function: HookFunction) -> str:
@@ -98,7 +109,7 @@ def _fail_closed(name: str, subject: Any, disconnect: Disconnect, fault: Excepti
     """Refuse `subject`, whichever kind it is. An event of no known kind (start, configuration) ends the process."""
     match subject:
         case http.HTTPFlow() if name in ("http_connect", "requestheaders", "request"):
-            refuse(subject, _FAULT)
+            refuse(subject, _NO_STORE if isinstance(fault, StoreUnavailable) else _FAULT)
         case http.HTTPFlow() if name in ("responseheaders", "response"):
             _withhold(subject, disconnect)
         case Passing():

@@ -16,6 +16,7 @@ from mitmproxy.options import Options
 from mitmproxy.utils import human
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from addons.core import store_url
 from addons.core.documents import parse_mapping
 from addons.core.problem import InvalidConfiguration, Problem
 
@@ -34,6 +35,12 @@ def _size(text: str) -> str:
     if not human.parse_size(text):
         raise ValueError("must be a size such as 512k or 64m")
     return text
+
+
+def _store(url: str) -> str:
+    if url and (found := list(store_url.problems(url))):
+        raise ValueError("; ".join(found))
+    return url
 
 
 Size = Annotated[str, AfterValidator(_size)]
@@ -89,6 +96,10 @@ class Settings(BaseModel):
     """Folder of the interception CA; made there at the first start."""
     state: str = "state"
     """Folder of approvals and recordings."""
+    store: Annotated[str, AfterValidator(_store)] = ""
+    """PostgreSQL database of approvals, grants, locks and single uses; without one, a SQLite file in `state`."""
+    store_password_file: str = ""
+    """File with its password, read for every new connection."""
     audit_key: str = ""
     """File of the key that signs the audit log; without one, it is made in the folder `audit` of `state`."""
     hold_seconds: Annotated[int, Field(ge=0, le=600)] = 20
@@ -157,6 +168,8 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Sequence[str], str]]:
             yield (second, first), f"{second} must be another than {first}"
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         yield ("tls_certificate", "tls_key"), "tls_certificate and tls_key belong together"
+    if settings.store_password_file and not settings.store:
+        yield ("store_password_file",), "store is missing: whose password is it?"
     if settings.tls_names and settings.tls_certificate:
         yield ("tls_names",), "tls_names are for a certificate that the gateway makes; tls_certificate has its own"
     if settings.tls_listen_port is not None and not settings.tls_certificate and not settings.own_names:
@@ -189,5 +202,6 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "tls_certificate": _optional(folder, settings.tls_certificate),
             "tls_key": _optional(folder, settings.tls_key),
             "audit_key": _optional(folder, settings.audit_key),
+            "store_password_file": _optional(folder, settings.store_password_file),
         }
     )

@@ -14,7 +14,9 @@ from hypothesis import settings
 from scripts.devenv import streaming_kubelet, tools
 from scripts.devenv.cluster import Cluster, start, stop
 from scripts.devenv.old_kubectl import find_old_kubectl
+from tests.support import postgresql
 from tests.support.kubernetes import Kubectl
+from tests.support.stores import Place, in_postgresql, in_sqlite
 
 # How long one example takes is the machine's business: it may run much else at the same time.
 settings.register_profile("any-machine", deadline=None)
@@ -86,3 +88,18 @@ def namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
     ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
     yield ours
     kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[postgresql.Server]:
+    """A real server that tests share; each has a database of its own. Who stops it starts it again."""
+    with postgresql.server() as started:
+        yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
+    """Where a store can be: whoever uses this, is tested on both databases."""
+    if request.param == "sqlite":
+        return in_sqlite(tmp_path)
+    return in_postgresql(request.getfixturevalue("postgresql_server"))

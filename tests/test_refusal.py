@@ -27,7 +27,8 @@ from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.request_info import request_info
 from addons.core.wires import Lane, Message
-from addons.exchange import begin, exchange_of
+from addons.edge.database import StoreUnavailable
+from addons.exchange import begin, exchange_of, need
 from addons.refusal import refuse, run_hooks, settled
 from addons.upgrade_hooks import Passing, UpgradeMessageHook
 from tests.support.flows import begun, status
@@ -52,6 +53,18 @@ def live() -> http.HTTPFlow:
     flow = tflow.tflow()
     flow.live = True
     return flow
+
+
+async def test_without_the_store_it_says_so_and_not_where_it_is() -> None:
+    def away(*_: Any) -> None:
+        raise StoreUnavailable("connection to db.internal refused")
+
+    flow = live()
+    await run_hooks([away], HttpRequestHook(flow), lambda _: None)
+    assert flow.response is not None and flow.response.headers["retry-after"] == "5"
+    said = status(flow)
+    assert (said["code"], "store-unavailable" in said["message"]) == (503, True)
+    assert b"db.internal" not in need(flow.response.content, "content")
 
 
 @pytest.mark.parametrize("hook", [HttpConnectHook, HttpRequestHook])

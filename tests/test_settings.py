@@ -109,3 +109,13 @@ def test_unreadable_files(tmp_path: Path) -> None:
 def test_every_setting_is_documented() -> None:
     documented = (Path(__file__).parents[1] / "docs" / "configuration.md").read_text()
     assert [name for name in Settings.model_fields if f"`{name}`" not in documented] == []
+
+
+def test_where_the_store_is(tmp_path: Path) -> None:
+    file = tmp_path / "mitm.conf"
+    file.write_text("store: postgresql://chaperone@db.example.com/chaperone\nstore_password_file: secrets/store\n")
+    assert load_settings(file).store_password_file == str(tmp_path / "secrets" / "store")
+    (line,) = mistakes(tmp_path, "workers: 2\nstore: postgresql://a:hunter2@db/b\n")
+    assert line.startswith("2 store: Value error, has a password in it") and "hunter2" not in line
+    (line,) = mistakes(tmp_path, "store_password_file: x\n")
+    assert line == "1 store is missing: whose password is it?"

@@ -39,10 +39,9 @@ class Operator:
 
     def open_store(self) -> Store:
         """The approvals. Raises StoreUnavailable."""
-        from addons.edge.schema import approvals_url
-        from addons.edge.store import Store
+        from addons.stores import open_store
 
-        return Store(approvals_url(self.state), self.settings.approval_seconds)
+        return open_store(self.settings)
 
     def verify(self, token: str) -> Identity:
         """Who a token speaks for, by the same rules agents are judged by. Raises RejectedToken, KeysUnavailable."""

@@ -19,12 +19,11 @@ from addons.edge.notify_secrets import check_secrets
 from addons.edge.notify_senders import Senders
 from addons.edge.oidc import Verifier
 from addons.edge.possession import Possession
-from addons.edge.schema import approvals_url
 from addons.edge.session_tokens import KEY_FILE, Signer
-from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
 from addons.policy import Policy, load_policy
 from addons.settings import Settings
+from addons.stores import open_store
 
 SIGN_IN_SECONDS = 600
 CODE_SECONDS = 60
@@ -141,7 +140,7 @@ def make_parts(settings: Settings, policy: Policy) -> Parts:
         verifier=Verifier(policy.trust.providers, time.monotonic),
         signer=signer,
         key=fingerprint_key(state),
-        store=StoreThread(Store(approvals_url(state), settings.approval_seconds)),
+        store=StoreThread(open_store(settings)),
         state=state,
     )
 

@@ -31,10 +31,13 @@ def add_access_request(store: Database, request: AccessRequest) -> None:
     """Keeps a new request. Raises TooManyPending."""
     mine = (_COLUMNS.iss == request.iss, _COLUMNS.sub == request.sub, _COLUMNS.expires_at > request.asked_at)
     count = sa.select(sa.func.count()).where(_COLUMNS.state == State.PENDING, *mine)
-    with store.writing() as connection:
+
+    def add(connection: sa.Connection) -> None:
         if connection.execute(count).scalar_one() >= MAX_PENDING:
             raise TooManyPending(f"{MAX_PENDING} requests of this agent wait for an answer already")
         connection.execute(ACCESS_REQUESTS.insert().values(**_row(request), revision=0))
+
+    store.alone(f"access requests of {request.iss} {request.sub}", add)
 
 
 def granted(store: Database, now: float) -> list[AccessRequest]:

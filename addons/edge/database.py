@@ -1,21 +1,27 @@
 """The database of a gateway: opened, its tables made, its schema the one this version knows.
 
-SQLAlchemy 2 Core: a SQLite file by default, PostgreSQL by URL.
+SQLAlchemy 2 Core: a SQLite file by default, PostgreSQL by URL (`edge/postgresql.py`).
+
+Transactions have PostgreSQL's default isolation, READ COMMITTED: changes are conditional updates, and what must see all
+that others wrote (a count, a first use) is done `alone`. A PostgreSQL that is away when a process starts is no reason
+not to start: until it is there, whatever needs it is refused.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError, ProgrammingError, SQLAlchemyError
-from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from addons.core.approval import ForbiddenApprover
+from addons.edge.postgresql import RACES, Postgresql, hold
 from addons.edge.schema import METADATA, SCHEMA, SCHEMA_VERSION, prepare_sqlite, private_file
 
 _TRIES = 5
@@ -28,14 +34,19 @@ class StoreUnavailable(ConnectionError):
 class Database:
     """Every method blocks and may raise StoreUnavailable."""
 
-    def __init__(self, url: str) -> None:
-        """Opens the store and makes its tables; `url` is an SQLAlchemy URL (`sqlite:////absolute/path`)."""
+    def __init__(self, url: str, password_file: Path | None = None) -> None:
+        """Opens the store and makes its tables; `url` is `sqlite:////absolute/path`, or of `core/store_url.py`."""
+        self._preparing = threading.Lock()
+        self._prepared = False
+        self._server: Postgresql | None = None
         with translated():
+            if not url.startswith("sqlite:"):
+                self._server = Postgresql(url, password_file)
+                self._engine = self._server.engine
+                self._prepare_if_there()
+                return
             parsed = sa.make_url(url)
             self._engine = sa.create_engine(parsed)
-            if parsed.get_backend_name() != "sqlite":
-                self._prepare()
-                return
             file = Path(parsed.database or "")
             private_file(file)
             sa.event.listen(self._engine, "connect", prepare_sqlite)
@@ -46,53 +57,94 @@ class Database:
         """Closes every connection."""
         self._engine.dispose()
 
+    def break_off(self, for_good: bool = False) -> None:
+        """From another thread: whatever waits for a server fails now; `for_good`, whatever comes after it, too."""
+        if self._server is not None:
+            self._server.break_off(for_good)
+
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A connection. Inside of it, too, trouble with the database is StoreUnavailable."""
-        with translated(), self._engine.connect() as connection:
-            yield connection
+        with translated():
+            self._prepare_once()
+            with self._engine.connect() as connection:
+                yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """A connection whose changes are made together at the end, or not at all."""
-        with translated(), self._engine.begin() as connection:
-            yield connection
+        with translated():
+            self._prepare_once()
+            with self._engine.begin() as connection:
+                yield connection
+
+    def alone[T](self, about: str, act: Callable[[sa.Connection], T]) -> T:
+        """What `act` returns, in a transaction that sees all that others wrote about the same, who wait meanwhile.
+
+        Where another process was faster all the same, it is done again from the beginning.
+        """
+        with translated():
+            for _ in range(_TRIES):
+                self._prepare_once()
+                try:
+                    with self._engine.begin() as connection:
+                        hold(connection, about)
+                        return act(connection)
+                except DBAPIError as error:
+                    if not isinstance(error, IntegrityError) and getattr(error.orig, "sqlstate", "") not in RACES:
+                        raise
+        raise StoreUnavailable("the store kept refusing a change: others made the same at once")
 
     def check(self) -> None:
         """Returns if the store can be written to: writes what is there already."""
         with self.writing() as connection:
             connection.execute(SCHEMA.update().values(version=SCHEMA_VERSION))
 
+    def _prepare_if_there(self) -> None:
+        try:
+            self._prepare()
+        except OperationalError as error:
+            if not error.connection_invalidated and error.statement is not None:
+                raise  # it is there, and refuses
+
+    def _prepare_once(self) -> None:
+        if not self._prepared:
+            with self._preparing:
+                if not self._prepared:
+                    self._prepare()
+
     def _prepare(self) -> None:
-        """Workers start at once, and each may find a table that another makes at this very moment."""
-        for _ in range(_TRIES):
-            with suppress(IntegrityError, ProgrammingError):  # PostgreSQL looks and makes in two steps
-                self._make_missing_tables()
-                break
-        self._check_version()
-
-    def _make_missing_tables(self) -> None:
+        """Workers start at once: one makes the tables, and the others find them made."""
         with self._engine.begin() as connection:
-            for table in METADATA.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-                _add_columns(connection, table)
-                for index in table.indexes:
-                    connection.execute(CreateIndex(index, if_not_exists=True))
-
-    def _check_version(self) -> None:
-        # A new store belongs to whichever worker comes first; the others find it made.
-        with suppress(IntegrityError), self._engine.begin() as connection:
-            if connection.execute(sa.select(SCHEMA.c.version)).scalar() is None:
-                connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
-        with self._engine.connect() as connection:
+            hold(connection, "schema")
+            _make_missing(connection)
             version = connection.execute(sa.select(SCHEMA.c.version)).scalar()
-        if version != SCHEMA_VERSION:
-            raise StoreUnavailable(f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}")
+            if version is None:
+                connection.execute(SCHEMA.insert().values(version=SCHEMA_VERSION))
+            elif version != SCHEMA_VERSION:
+                raise StoreUnavailable(
+                    f"the store has schema {version}, this version of Chaperone needs {SCHEMA_VERSION}"
+                )
+        self._prepared = True
 
 
-def _add_columns(connection: sa.Connection, table: sa.Table) -> None:
+def _make_missing(connection: sa.Connection) -> None:
+    """Looks first: who may use tables that an administrator has made need not be allowed to make any."""
+    inspector = sa.inspect(connection)
+    there = set(inspector.get_table_names())
+    for table in METADATA.sorted_tables:
+        if table.name not in there:
+            table.create(connection)
+            continue
+        _add_columns(connection, table, {column["name"] for column in inspector.get_columns(table.name)})
+        indexes = {index["name"] for index in inspector.get_indexes(table.name)}
+        for index in table.indexes:
+            if index.name not in indexes:
+                index.create(connection)
+
+
+def _add_columns(connection: sa.Connection, table: sa.Table, known: set[str]) -> None:
     """What a store of an earlier version lacks; without a default for the rows that are there, it is another schema."""
-    known = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
     for column in table.columns:
         if column.name not in known and column.server_default is not None:
             definition = CreateColumn(column).compile(dialect=connection.dialect)
@@ -119,4 +171,5 @@ def translated() -> Iterator[None]:
         if isinstance(error, StoreUnavailable | ForbiddenApprover):  # who may not decide has found the store in order
             raise
         origin = getattr(error, "orig", None) or error
-        raise StoreUnavailable(f"the approval store cannot be used: {type(origin).__name__}: {origin}") from error
+        said = " ".join(str(origin).split())  # a server's error has lines
+        raise StoreUnavailable(f"the approval store cannot be used: {type(origin).__name__}: {said}") from error

@@ -14,31 +14,27 @@ import sqlalchemy as sa
 from addons.core.single_use import Use
 from addons.edge.database import Database
 from addons.edge.schema import TOKEN_USES
-from addons.edge.store import StoreUnavailable
 from addons.edge.store_thread import StoreThread
 
 _MOST = 8192
 _COLUMNS = TOKEN_USES.c
-_NAMES = [column.name for column in TOKEN_USES.columns]
-_ADD = sa.text(  # SQLite and PostgreSQL say it alike, and SQLAlchemy has no word for both
-    f"INSERT INTO {TOKEN_USES.name} ({', '.join(_NAMES)}) VALUES ({', '.join(f':{name}' for name in _NAMES)})"
-    " ON CONFLICT DO NOTHING"
-)
 
 
 def first_use(store: Database, use: Use, now: float) -> Use:
     """The first use of a token: this one, if there was none. Blocks; raises StoreUnavailable.
 
-    The writes come first: of two processes that use a token at once, the second waits, and reads what the first wrote.
+    Of two processes that use a token at once, the second waits, and reads what the first wrote.
     """
     query = sa.select(TOKEN_USES).where(_COLUMNS.iss == use.iss, _COLUMNS.jti == use.jti)
-    with store.writing() as connection:
+
+    def find(connection: sa.Connection) -> Use:
         connection.execute(TOKEN_USES.delete().where(_COLUMNS.expires_at <= now))
-        connection.execute(_ADD, asdict(use))
         row = connection.execute(query).mappings().first()
-    if row is None:
-        raise StoreUnavailable("the store does not keep where a token was first used")
-    return Use(**row)
+        if row is None:
+            connection.execute(TOKEN_USES.insert().values(**asdict(use)))
+        return use if row is None else Use(**row)
+
+    return store.alone("token uses", find)
 
 
 class FirstUses:

@@ -58,9 +58,15 @@ def postpone(store: Database, delivery: Delivery, due_at: float) -> None:
 
 def use_signature(store: Database, signature: str, now: float, until: float) -> bool:
     """True the first time; what is past is forgotten."""
-    with store.writing() as connection:
+
+    def use(connection: sa.Connection) -> bool:
         connection.execute(SIGNATURES.delete().where(SIGNATURES.c.until <= now))
-    return _inserted(store, SIGNATURES, {"signature": signature, "until": until})
+        known = connection.execute(sa.select(SIGNATURES.c.signature).where(SIGNATURES.c.signature == signature)).first()
+        if known is None:
+            connection.execute(SIGNATURES.insert().values(signature=signature, until=until))
+        return known is None
+
+    return store.alone("used signatures", use)
 
 
 def _new(channel: Channel, now: float) -> sa.Select[Any]:

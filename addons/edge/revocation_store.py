@@ -16,10 +16,13 @@ REASON = "its session token was revoked"
 
 def add_revocation(store: Database, session: str, by: str, now: float, until: float) -> None:
     """From now on the session is over, for every process that shares the store; what is past is forgotten."""
-    with store.writing() as connection:
+
+    def add(connection: sa.Connection) -> None:
         connection.execute(REVOCATIONS.delete().where(REVOCATIONS.c.until <= now))
         connection.execute(REVOCATIONS.delete().where(REVOCATIONS.c.session == session))
         connection.execute(REVOCATIONS.insert().values(session=session, revoked_by=by, revoked_at=now, until=until))
+
+    store.alone("revocations", add)
 
 
 def revoked(store: Database, now: float) -> list[Lock]:

@@ -25,6 +25,22 @@ METADATA = sa.MetaData()
 SCHEMA = sa.Table("chaperone_schema", METADATA, sa.Column("version", sa.Integer, primary_key=True))
 
 
+class Text(sa.TypeDecorator[str]):
+    """Whatever an agent or a person wrote; what PostgreSQL cannot hold (NUL, half a character) is shown as such.
+
+    Of any length: SQLite does not heed a limit, so one would be an error of one database alone.
+    """
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:
+        """The value as it is written and searched for."""
+        if value is None:
+            return None
+        return value.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace").decode("utf-8")
+
+
 def _states(states: type[StrEnum]) -> sa.Enum:
     return sa.Enum(states, native_enum=False, length=16, values_callable=lambda each: [state.value for state in each])
 
@@ -35,70 +51,70 @@ _ADDED = {"requester_groups": "[]"}
 
 
 def _asked(name: str) -> sa.Column[Any]:
-    kind = sa.Integer if name == "risk" else sa.Text
+    kind = sa.Integer() if name == "risk" else Text()
     return sa.Column(name, kind, nullable=False, server_default=_ADDED.get(name))
 
 
 APPROVALS = sa.Table(
     "approvals",
     METADATA,
-    sa.Column("id", sa.String(16), primary_key=True),
-    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("id", Text(), primary_key=True),
+    sa.Column("digest", Text(), nullable=False),
     sa.Column("state", _states(State), nullable=False),
     sa.Column("asked_at", sa.Double, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
     sa.Column("answered_at", sa.Double),
-    sa.Column("approver", sa.Text, nullable=False),
-    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("approver", Text(), nullable=False),
+    sa.Column("note", Text(), nullable=False),
     *(_asked(field.name) for field in fields(Ask)),
-    sa.Column("owner_key", sa.Text, nullable=False),  # requester_owner, case-folded as core.approval.names() is
+    sa.Column("owner_key", Text(), nullable=False),  # requester_owner, case-folded as core.approval.names() is
 )
 LOCKS = sa.Table(
     "locks",
     METADATA,
     *(
-        sa.Column(field.name, sa.Double if field.name == "made_at" else sa.Text, nullable=False)
+        sa.Column(field.name, sa.Double if field.name == "made_at" else Text(), nullable=False)
         for field in fields(Lock)
     ),
-    sa.Column("lifted_by", sa.Text),
+    sa.Column("lifted_by", Text()),
     sa.Column("lifted_at", sa.Double),
     sa.PrimaryKeyConstraint("id"),
 )
 ACCESS_REQUESTS = sa.Table(
     "access_requests",
     METADATA,
-    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("id", Text(), primary_key=True),
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("state", _states(AccessState), nullable=False),
-    sa.Column("iss", sa.Text, nullable=False),
-    sa.Column("sub", sa.Text, nullable=False),
+    sa.Column("iss", Text(), nullable=False),
+    sa.Column("sub", Text(), nullable=False),
     sa.Column("asked_at", sa.Double, nullable=False),
     sa.Column("expires_at", sa.Double, nullable=False),
-    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("request", Text(), nullable=False),
 )
 REVOCATIONS = sa.Table(
     "revocations",
     METADATA,
-    sa.Column("session", sa.String(255), primary_key=True),
-    sa.Column("revoked_by", sa.Text, nullable=False),
+    sa.Column("session", Text(), primary_key=True),
+    sa.Column("revoked_by", Text(), nullable=False),
     sa.Column("revoked_at", sa.Double, nullable=False),
     sa.Column("until", sa.Double, nullable=False),
 )
 NOTIFICATIONS = sa.Table(
     "notifications",
     METADATA,
-    sa.Column("approval", sa.String(16), nullable=False),
-    sa.Column("channel", sa.String(64), nullable=False),
+    sa.Column("approval", Text(), nullable=False),
+    sa.Column("channel", Text(), nullable=False),
     sa.Column("stage", _states(Stage), nullable=False),
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("due_at", sa.Double, nullable=False),
-    sa.Column("message", sa.Text, nullable=False),  # what the channel calls the message it was sent
+    sa.Column("message", Text(), nullable=False),  # what the channel calls the message it was sent
     sa.PrimaryKeyConstraint("approval", "channel"),
 )
 SIGNATURES = sa.Table(
     "used_signatures",
     METADATA,
-    sa.Column("signature", sa.String(128), primary_key=True),
+    sa.Column("signature", Text(), primary_key=True),
     sa.Column("until", sa.Double, nullable=False),
 )
 sa.Index("notifications_by_stage", NOTIFICATIONS.c.channel, NOTIFICATIONS.c.stage)
@@ -107,7 +123,7 @@ TOKEN_USES = sa.Table(
     "token_uses",
     METADATA,
     *(
-        sa.Column(field.name, sa.Double if field.name == "expires_at" else sa.Text, nullable=False)
+        sa.Column(field.name, sa.Double if field.name == "expires_at" else Text(), nullable=False)
         for field in fields(Use)
     ),
     sa.PrimaryKeyConstraint("iss", "jti"),
@@ -150,7 +166,7 @@ def private_file(file: Path) -> None:
 
 def prepare_sqlite(connection: Any, _: object) -> None:
     """Readers and one writer at a time, a consumed approval stays consumed after power loss, and writers wait."""
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=FULL"):
+    for pragma in ("busy_timeout=4000", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 

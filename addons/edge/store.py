@@ -1,8 +1,8 @@
 """Approvals that survive restarts and are shared by all workers, replicas and front ends.
 
-SQLAlchemy 2 Core: a SQLite file by default, PostgreSQL by URL. Every change of state is one conditional UPDATE, so that
-two processes which race for the same approval cannot both win. Who may answer and which states follow which is decided
-in `core/approval.py`; the conditions here repeat it so that nothing can change between the check and the write.
+Every change of state is one conditional UPDATE, so that two processes which race for the same approval cannot both win.
+Who may answer and which states follow which is decided in `core/approval.py`; the conditions here repeat it so that
+nothing can change between the check and the write.
 
 `Store` blocks and is for threads and the command line; the gateway's event loop uses `edge/store_thread.py`.
 """
@@ -12,15 +12,15 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import IntegrityError
 
 from addons.core import approval as core
 from addons.core.approval import Approval, Ask, Case, ForbiddenApprover, InvalidTransition, State
 from addons.core.identity import Identity
-from addons.edge.database import Database, translated
+from addons.edge.database import Database
 from addons.edge.database import StoreUnavailable as StoreUnavailable
 from addons.edge.schema import (
     APPROVALS,
@@ -46,9 +46,11 @@ class TooManyPending(RuntimeError):
 class Store(Database):
     """Approvals in a database. Every method blocks and may raise StoreUnavailable. Times are Unix seconds."""
 
-    def __init__(self, url: str, approval_seconds: float = core.APPROVAL_SECONDS) -> None:
-        """Opens the store and makes its tables; `url` is an SQLAlchemy URL (`sqlite:////absolute/path`)."""
-        super().__init__(url)
+    def __init__(
+        self, url: str, approval_seconds: float = core.APPROVAL_SECONDS, password_file: Path | None = None
+    ) -> None:
+        """Opens the store and makes its tables; for `url` and `password_file` see Database."""
+        super().__init__(url, password_file)
         self._seconds = approval_seconds
 
     @property
@@ -62,14 +64,8 @@ class Store(Database):
         Otherwise the open question or a recent denial for the same digest, and if there is none a new question.
         Raises TooManyPending.
         """
-        with translated():
-            for _ in range(3):  # another process may ask the same at the same moment, or an id may exist
-                try:
-                    with self._engine.begin() as connection:
-                        return _claim(connection, digest, ask, now, self._seconds)
-                except IntegrityError:
-                    continue
-        raise StoreUnavailable("the store kept refusing a new approval")
+        about = f"approvals of {ask.requester_iss} {ask.requester_sub}"
+        return self.alone(about, lambda connection: _claim(connection, digest, ask, now, self._seconds))
 
     def standing(self, digest: str, now: float) -> Case | None:
         """What `claim` would find, without asking for or using up anything."""
@@ -168,7 +164,6 @@ def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:
-    """The write comes first: it takes SQLite's write lock before anything is read that the rest relies on."""
     table = APPROVALS.c
     connection.execute(
         APPROVALS.update().where(table.digest == digest, LIVE, table.expires_at <= now).values(state=State.EXPIRED)

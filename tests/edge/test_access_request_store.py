@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -17,14 +16,14 @@ from addons.core.approval import ForbiddenApprover
 from addons.edge import access_request_store as requests
 from addons.edge.access_request_store import UnknownAccessRequest, add_access_request, change
 from addons.edge.schema import ACCESS_REQUESTS
-from addons.edge.store import Store, StoreUnavailable, TooManyPending, sqlite_url
+from addons.edge.store import Store, StoreUnavailable, TooManyPending
 from tests.core.test_access_request import ALICE, ASKED, BOB, NOW
+from tests.support.stores import Place
 
 
 @pytest.fixture
-def stores(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
-    url = sqlite_url(tmp_path / "store.sqlite")
-    with closing(Store(url)) as one, closing(Store(url)) as other:
+def stores(place: Place) -> Iterator[tuple[Store, Store]]:
+    with closing(place.open()) as one, closing(place.open()) as other:
         yield one, other
 
 

@@ -15,28 +15,24 @@ import pytest
 from addons.core.single_use import Use
 from addons.edge.first_use import FirstUses, first_use
 from addons.edge.schema import TOKEN_USES
-from addons.edge.store import Store, StoreUnavailable, sqlite_url
+from addons.edge.store import Store, StoreUnavailable
 from addons.edge.store_thread import StoreThread
 from tests.support.issuer import Clock
+from tests.support.stores import Place, in_sqlite
 
 HERE = Use(iss="https://idp", jti="j1", address="10.0.0.1", connection="prod", expires_at=2000.0)
 THERE = replace(HERE, address="10.0.0.2")
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "store.sqlite"
-
-
-@pytest.fixture
-def stores(file: Path) -> Iterator[tuple[Store, Store]]:
-    with closing(Store(sqlite_url(file))) as one, closing(Store(sqlite_url(file))) as other:
+def stores(place: Place) -> Iterator[tuple[Store, Store]]:
+    with closing(place.open()) as one, closing(place.open()) as other:
         yield one, other
 
 
 @pytest.fixture
-async def workers(file: Path, clock: Clock) -> AsyncIterator[list[FirstUses]]:
-    threads = [StoreThread(Store(sqlite_url(file))) for _ in range(2)]
+async def workers(place: Place, clock: Clock) -> AsyncIterator[list[FirstUses]]:
+    threads = [StoreThread(place.open()) for _ in range(2)]
     yield [FirstUses(thread, clock) for thread in threads]
     for thread in threads:
         thread.close()
@@ -66,12 +62,11 @@ def test_of_a_crowd_one_is_the_first(stores: tuple[Store, Store]) -> None:
     assert len(set(found)) == 1
 
 
-async def test_a_worker_asks_once_and_learns_from_the_others(workers: list[FirstUses], file: Path) -> None:
+async def test_a_worker_asks_once_and_learns_from_the_others(workers: list[FirstUses], place: Place) -> None:
     here, there = workers
     assert here.known(HERE) is None
     assert await here.find(HERE) == await there.find(THERE) == HERE
-    with closing(sqlite3.connect(file)) as store:
-        store.execute("DROP TABLE token_uses")
+    place.execute("DROP TABLE token_uses")
     assert here.known(HERE) == here.known(THERE) == there.known(THERE) == HERE
 
 
@@ -90,23 +85,26 @@ async def test_what_is_remembered_is_bounded(workers: list[FirstUses], monkeypat
     assert await workers[0].find(replace(uses[0], address="10.0.0.9")) == uses[0], "the store still knows"
 
 
-async def test_without_the_store_nothing_is_known(workers: list[FirstUses], file: Path) -> None:
-    with closing(sqlite3.connect(file)) as store:
-        store.execute("DROP TABLE token_uses")
-    with pytest.raises(StoreUnavailable, match="no such table"):
+async def test_without_the_store_nothing_is_known(workers: list[FirstUses], place: Place) -> None:
+    place.execute("DROP TABLE token_uses")
+    with pytest.raises(StoreUnavailable, match=r"no such table|does not exist"):
         await workers[0].find(HERE)
     assert workers[0].known(HERE) is None
 
 
 @pytest.mark.alone
-async def test_the_event_loop_goes_on_while_the_store_is_locked(workers: list[FirstUses], file: Path) -> None:
-    with closing(sqlite3.connect(file, isolation_level=None)) as store:
+async def test_the_event_loop_goes_on_while_the_store_is_locked(tmp_path: Path, clock: Clock) -> None:
+    place = in_sqlite(tmp_path)
+    with (
+        closing(StoreThread(place.open())) as thread,
+        closing(sqlite3.connect(place.file, isolation_level=None)) as store,
+    ):
         store.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(workers[0].find(HERE))
+        waiting = asyncio.ensure_future(FirstUses(thread, clock).find(HERE))
         turns = 0
         while turns < 20:
             await asyncio.sleep(0.005)
             turns += 1
         assert not waiting.done()
         store.execute("ROLLBACK")
-    assert await waiting == HERE
+        assert await waiting == HERE

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,9 @@ from addons.core.lock import Lock
 from addons.edge import locks as edge_locks
 from addons.edge.lock_store import UnknownLock, add_lock, lift, locks
 from addons.edge.locks import FRESH_SECONDS, Locks
-from addons.edge.store import Store, StoreUnavailable, new_id, sqlite_url
+from addons.edge.store import Store, StoreUnavailable, new_id
 from addons.edge.store_thread import StoreThread
+from tests.support.stores import Place
 
 LOCK = Lock(id=new_id(), subject="agent", reason="INC-1", made_by="oncall", made_at=1.0)
 
@@ -22,16 +22,16 @@ LOCK = Lock(id=new_id(), subject="agent", reason="INC-1", made_by="oncall", made
 class World:
     """Another process's store, a worker's locks, and a clock."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, place: Place) -> None:
         self.now = 100.0
-        self.store = Store(sqlite_url(file))
-        self.thread = StoreThread(Store(sqlite_url(file)))
+        self.store = place.open()
+        self.thread = StoreThread(place.open())
         self.locks = Locks(self.thread, lambda: self.now)
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path / "store.sqlite")
+def world(place: Place) -> Iterator[World]:
+    made = World(place)
     with closing(made.store), closing(made.thread):
         yield made
 

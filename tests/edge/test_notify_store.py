@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,8 @@ from addons.core.identity import Identity
 from addons.core.notify.channel import Channel, Webhook
 from addons.core.notify.outbox import LEASE_SECONDS, Stage
 from addons.edge.notify_store import Delivery, done, postpone, take, use_signature
-from addons.edge.store import Store, sqlite_url
+from addons.edge.store import Store
+from tests.support.stores import Place
 
 NOW = 1_000_000.0
 BOB = Identity(iss="https://idp", sub="bob", aud=("gw",), exp=NOW + 60)
@@ -33,13 +32,8 @@ TEST_ONLY = replace(PAGER, name="test-only", connections=("test",))
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "approvals.sqlite"
-
-
-@pytest.fixture
-def store(file: Path) -> Iterator[Store]:
-    opened = Store(sqlite_url(file))
+def store(place: Place) -> Iterator[Store]:
+    opened = place.open()
     yield opened
     opened.close()
 
@@ -73,11 +67,11 @@ def test_no_more_than_wanted_oldest_first(store: Store) -> None:
     assert [each for each, _, _ in taken(store, NOW + 5, most=2)] == questions[2:]
 
 
-def test_processes_that_race_share_the_work(file: Path) -> None:
-    first = Store(sqlite_url(file))
+def test_processes_that_race_share_the_work(place: Place) -> None:
+    first = place.open()
     for number in range(20):
         asked(first, str(number))
-    stores = [Store(sqlite_url(file)) for _ in range(4)]
+    stores = [place.open() for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         found = [each for many in pool.map(lambda each: taken(each, most=50), stores) for each in many]
     assert len(found) == len(set(found)) == 20
@@ -89,10 +83,10 @@ def test_processes_that_race_share_the_work(file: Path) -> None:
         each.close()
 
 
-def test_who_dies_loses_nothing_and_who_has_sent_repeats_nothing(store: Store, file: Path) -> None:
+def test_who_dies_loses_nothing_and_who_has_sent_repeats_nothing(store: Store, place: Place) -> None:
     question = asked(store)
     assert taken(store) == [(question, Stage.ASKING, 1)]
-    other = Store(sqlite_url(file))
+    other = place.open()
     assert taken(other, NOW + LEASE_SECONDS - 1) == []
     (delivery,) = take(other, PAGER, 10, NOW + LEASE_SECONDS)
     assert delivery.tries == 2
@@ -152,8 +146,8 @@ def test_what_is_over_before_it_was_told_of(store: Store) -> None:
     assert taken(store, NOW + 5) == [(question, Stage.CLOSING, 1)]
 
 
-def test_a_signature_counts_once_for_all_processes(store: Store, file: Path) -> None:
-    other = Store(sqlite_url(file))
+def test_a_signature_counts_once_for_all_processes(store: Store, place: Place) -> None:
+    other = place.open()
     assert use_signature(store, "v1=a", NOW, NOW + 600)
     assert not use_signature(other, "v1=a", NOW + 1, NOW + 601)
     assert use_signature(other, "v1=b", NOW + 1, NOW + 601)
@@ -161,13 +155,11 @@ def test_a_signature_counts_once_for_all_processes(store: Store, file: Path) -> 
     other.close()
 
 
-def test_a_store_of_an_earlier_version_gets_what_it_lacks(store: Store, file: Path) -> None:
+def test_a_store_of_an_earlier_version_gets_what_it_lacks(store: Store, place: Place) -> None:
     question = asked(store)
     store.close()
-    with sqlite3.connect(file) as connection:
-        connection.execute("ALTER TABLE approvals DROP COLUMN requester_groups")
-    connection.close()
-    opened = Store(sqlite_url(file))
+    place.execute("ALTER TABLE approvals DROP COLUMN requester_groups")
+    opened = place.open()
     assert opened.get(question).ask == replace(ASK, requester_groups=())
     assert opened.get(asked(opened, "new")).ask == ASK
     opened.close()

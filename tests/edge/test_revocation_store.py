@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -16,14 +16,15 @@ from addons.edge.lock_store import locks
 from addons.edge.locks import Locks
 from addons.edge.revocation_store import REASON, add_revocation, revoked
 from addons.edge.schema import REVOCATIONS
-from addons.edge.store import Store, sqlite_url
+from addons.edge.store import Store
 from addons.edge.store_thread import StoreThread
 from tests.core.test_session_token import identity, token_of
+from tests.support.stores import Place
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with closing(Store(sqlite_url(tmp_path / "store.sqlite"))) as made:
+def store(place: Place) -> Iterator[Store]:
+    with closing(place.open()) as made:
         yield made
 
 
@@ -51,11 +52,11 @@ def test_again_is_the_same_and_what_is_past_is_forgotten(store: Store) -> None:
         assert connection.execute(sa.select(REVOCATIONS.c.session)).scalars().all() == ["c"]
 
 
-async def test_workers_stop_the_session_and_no_other(tmp_path: Path, store: Store) -> None:
+async def test_workers_stop_the_session_and_no_other(place: Place, store: Store) -> None:
     now = time.time()
     add_revocation(store, "t1", "ann", now, now + 60)
     add_revocation(store, "old", "ann", now, now)
-    with closing(StoreThread(Store(sqlite_url(tmp_path / "store.sqlite")))) as thread:
+    with closing(StoreThread(place.open())) as thread:
         known = await Locks(thread, time.monotonic).read()
     assert [each.session for each in known] == ["t1"]
     first = token_of(identity())
@@ -64,3 +65,12 @@ async def test_workers_stop_the_session_and_no_other(tmp_path: Path, store: Stor
         for each in (first, token_of(first, token_id="t2"), token_of(identity(), token_id="t2"), identity())
     ]
     assert refused == [True, True, False, False]
+
+
+def test_one_session_that_many_revoke_at_once_is_revoked(place: Place) -> None:
+    stores = [place.open() for _ in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: add_revocation(stores[number % 4], "a", "ann", number, 100), range(40)))
+    assert [each.session for each in revoked(stores[0], 50)] == ["a"]
+    for each in stores:
+        each.close()

@@ -8,7 +8,7 @@ import resource
 import sqlite3
 import stat
 from collections.abc import Iterator
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from addons.core.approval import (
 )
 from addons.core.identity import Identity
 from addons.edge import store as edge_store
+from addons.edge.schema import METADATA
 from addons.edge.store import Store, StoreUnavailable, TooManyPending, UnknownApproval, sqlite_url
 from addons.edge.store_thread import StoreThread
+from tests.support.stores import Place, in_sqlite
 
 NOW = 1_000_000.0
 ALICE = Identity(iss="https://idp", sub="alice", aud=("gw",), exp=NOW + 60)
@@ -40,15 +42,18 @@ ASK = Ask(
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "state" / "chaperone.db"
+def store(place: Place) -> Iterator[Store]:
+    opened = place.open()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
-def store(file: Path) -> Iterator[Store]:
-    opened = Store(sqlite_url(file))
-    yield opened
-    opened.close()
+def file(tmp_path: Path) -> Path:
+    """Of a store in SQLite."""
+    sqlite = in_sqlite(tmp_path)
+    sqlite.open().close()
+    return sqlite.file
 
 
 def test_what_was_asked_comes_back(store: Store) -> None:
@@ -67,7 +72,8 @@ def test_the_newest_questions_are_without_their_differences(store: Store) -> Non
     assert store.newest(NOW + 9e9, 9) == []
 
 
-def test_whether_it_can_be_written_is_tried(store: Store, file: Path) -> None:
+def test_whether_it_can_be_written_is_tried(file: Path) -> None:
+    store = Store(sqlite_url(file))
     store.check()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
@@ -77,6 +83,7 @@ def test_whether_it_can_be_written_is_tried(store: Store, file: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     store.check()
+    store.close()
 
 
 def test_identical_requests_share_one_question(store: Store) -> None:
@@ -162,10 +169,10 @@ def test_a_stranger_of_the_same_name_at_another_issuer_may(store: Store) -> None
     assert store.decide(approval, State.GRANTED, replace(ALICE, iss="https://other", sub="agent"), "", NOW)
 
 
-def test_two_answers_at_once(store: Store, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_answers_at_once(store: Store, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second human's answer lands between the first one's check and write."""
     approval = store.claim("d", ASK, NOW).approval.id
-    other = Store(sqlite_url(file))
+    other = place.open()
 
     def check(*args: object) -> None:
         monkeypatch.undo()
@@ -198,67 +205,78 @@ def test_b82_an_agent_cannot_bury_the_inbox(store: Store, monkeypatch: pytest.Mo
     assert store.claim("a", ASK, NOW)
 
 
-def test_only_the_owner_can_read_the_files(store: Store, file: Path) -> None:
+def test_only_the_owner_can_read_the_files(file: Path) -> None:
+    store = Store(sqlite_url(file))
     store.claim("d", ASK, NOW)
     assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in file.parent.iterdir()}
     assert set(modes.values()) == {0o600}
     assert file.name in modes
+    store.close()
 
 
-def test_it_survives_a_restart(store: Store, file: Path) -> None:
+def test_it_survives_a_restart(store: Store, place: Place) -> None:
     approval = store.claim("d", ASK, NOW).approval
     store.close()
-    again = Store(sqlite_url(file))
+    again = place.open()
     assert again.get(approval.id).approval == approval
     again.close()
 
 
-def test_another_schema_is_refused(store: Store, file: Path) -> None:
+def test_another_schema_is_refused(store: Store, place: Place) -> None:
     store.close()
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        connection.execute("update chaperone_schema set version = 99")
+    place.execute("update chaperone_schema set version = 99")
     with pytest.raises(StoreUnavailable, match="schema 99"):
-        Store(sqlite_url(file))
+        place.open()
 
 
 @pytest.mark.parametrize(
     "url",
-    ["sqlite:////proc/nowhere/x.db", "sqlite:////proc/version", "nosuchdatabase://x", "not a url"],
+    ["sqlite:////proc/nowhere/x.db", "sqlite:////proc/version", "sqlite:not a url"],
 )
 def test_a_store_that_cannot_be_opened_says_so(url: str) -> None:
     with pytest.raises(StoreUnavailable, match="approval store cannot be used"):
         Store(url)
 
 
-def test_the_configured_time_is_the_limit(file: Path) -> None:
-    store = Store(sqlite_url(file), approval_seconds=30)
+def test_the_configured_time_is_the_limit(place: Place) -> None:
+    store = place.open(approval_seconds=30)
     approval = store.claim("d", ASK, NOW).approval
     assert approval.expires_at == NOW + 30
     assert store.decide(approval.id, State.GRANTED, ALICE, "", NOW + 29).approval.expires_at == NOW + 59
     store.close()
 
 
-def test_a_damaged_store_is_unavailable(store: Store, file: Path) -> None:
-    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
-        connection.execute("drop table approvals")
-    with pytest.raises(StoreUnavailable, match="no such table"):
+def test_a_damaged_store_is_unavailable(store: Store, place: Place) -> None:
+    place.execute("drop table approvals")
+    with pytest.raises(StoreUnavailable, match=r"no such table|does not exist"):
         store.claim("d", ASK, NOW)
 
 
-def _race(url: str, approval: str, start: object, wins: object) -> None:
-    store = Store(url)
+def test_what_a_database_cannot_hold_is_shown_as_such(store: Store) -> None:
+    """NUL and halves of characters: an agent chooses what its commands and objects are called."""
+    strange = replace(ASK, argv=("a\0b", "\ud800"), target="/x\0y", diff="+ \ud800\0", name="n" * 10_000)
+    kept = store.get(store.claim("d", strange, NOW).approval.id).ask
+    assert (kept.argv, kept.target, kept.diff) == (strange.argv, "/x␀y", "+ ?␀")
+    assert kept.name == strange.name
+    with pytest.raises(UnknownApproval):
+        store.get("a\0\ud800")
+
+
+def _race(place: Place, approval: str, start: object, wins: object) -> None:
+    store = place.open()
     start.wait()  # type: ignore[attr-defined]
     wins.put((store.consume(approval, NOW), store.claim("d", ASK, NOW).approval.id))  # type: ignore[attr-defined]
     store.close()
 
 
-def test_processes_race_and_one_wins(store: Store, file: Path) -> None:
+def test_processes_race_and_one_wins(store: Store, place: Place) -> None:
     approval = store.claim("d", ASK, NOW).approval.id
     store.decide(approval, State.GRANTED, ALICE, "", NOW)
     context = multiprocessing.get_context("spawn")
     start, wins = context.Barrier(4), context.Queue()
-    racers = [context.Process(target=_race, args=(sqlite_url(file), approval, start, wins)) for _ in range(4)]
+    alike = replace(place, server=replace(place.server, process=None)) if place.server else place  # it can be pickled
+    racers = [context.Process(target=_race, args=(alike, approval, start, wins)) for _ in range(4)]
     for racer in racers:
         racer.start()
     results = [wins.get(timeout=60) for _ in racers]
@@ -269,8 +287,8 @@ def test_processes_race_and_one_wins(store: Store, file: Path) -> None:
     assert results[0][1] != approval
 
 
-async def test_the_event_loop_is_never_blocked(store: Store, file: Path) -> None:
-    thread = StoreThread(store)
+async def test_the_event_loop_is_never_blocked(file: Path) -> None:
+    thread = StoreThread(Store(sqlite_url(file)))
     blocker = sqlite3.connect(file, isolation_level=None)
     blocker.execute("begin immediate")
     waiting = asyncio.create_task(thread.call(Store.claim, "d", ASK, NOW))
@@ -282,19 +300,39 @@ async def test_the_event_loop_is_never_blocked(store: Store, file: Path) -> None
     thread.close()
 
 
-def _open(url: str, start: Any) -> None:
+def test_a_hundred_questions_at_once_are_no_more_than_are_allowed(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is of all processes together, though each counts for itself."""
+    monkeypatch.setattr(edge_store, "MAX_PENDING", 5)
+    stores = [place.open() for _ in range(4)]
+
+    def ask(number: int) -> bool:
+        try:
+            return stores[number % 4].claim(f"d{number}", ASK, NOW).approval.state is State.PENDING
+        except TooManyPending:
+            return False
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(ask, range(40))) == 5
+    for store in stores:
+        store.close()
+
+
+def _open(place: Place, start: Any) -> None:
     start.wait()
-    Store(url).close()
+    place.open().close()
 
 
-def test_workers_that_start_at_once_share_a_new_store(tmp_path: Path) -> None:
+def test_workers_that_start_at_once_share_a_new_store(place: Place) -> None:
     context = multiprocessing.get_context("fork")
-    for number in range(5):
+    for _ in range(3):
         start = context.Barrier(6)
-        url = sqlite_url(tmp_path / f"{number}.sqlite")
-        workers = [context.Process(target=_open, args=(url, start)) for _ in range(6)]
+        workers = [context.Process(target=_open, args=(place, start)) for _ in range(6)]
         for worker in workers:
             worker.start()
         for worker in workers:
             worker.join()
         assert [worker.exitcode for worker in workers] == [0] * 6
+        for table in reversed(METADATA.sorted_tables):
+            place.execute(f"DROP TABLE {table.name}")
