@@ -30,6 +30,7 @@ from tests.e2e.leaks import core
 from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer
 from tests.e2e.secret_objects import secret
+from tests.support import forkserver
 from tests.support.kubernetes import Kubectl
 
 RULES = Path(__file__).parent / "rules"
@@ -68,6 +69,7 @@ class Gateways:
             extra_rules=rules,
             settings=settings,
             owner_pid=os.getpid(),
+            spawn=forkserver.spawn,
         )
         self.started.append(gateway)
         return gateway

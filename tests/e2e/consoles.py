@@ -14,12 +14,13 @@ import httpx
 import yaml
 
 from addons.core.token_exchange import EXCHANGE, JWT
-from scripts.devenv import processes, saml_idp
+from scripts.devenv import saml_idp
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import Child
 from scripts.devenv.saml_idp import SamlIdp
 from tests.e2e.agent import eventually
+from tests.support import forkserver
 
 PROVIDER = "people-and-agents"
 """The gateway's OpenID provider, by name."""
@@ -76,7 +77,7 @@ def start_console(gateway: GatewayEnv, folder: Path, **spec: Any) -> Console:
     url = f"http://127.0.0.1:{settings['console_port']}"
     _write_rules(gateway.rules, {"url": url, **spec}, idp)
     eventually("the rules in force", lambda: "policy loaded" in gateway.log.read_text(), 20)
-    child = processes.spawn(
+    child = forkserver.spawn(
         "console",
         [sys.executable, "-m", "addons.cli", "console", "--conf", gateway.conf],
         folder / "console.log",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +17,8 @@ from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import SOON, eventually
 from tests.e2e.records import approvals
+from tests.support import forkserver
+from tests.support.forkserver import CHAPERONE
 
 COMMAND_SECONDS = 60
 
@@ -26,11 +27,8 @@ def chaperone(
     gateway: GatewayEnv, *arguments: str, token: str = "", conf: Path | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The product's command about one gateway, or another configuration, by somebody with this token."""
-    return subprocess.run(
-        [sys.executable, "-m", "addons.cli", *arguments, f"--conf={conf or gateway.conf}"],
-        capture_output=True,
-        text=True,
-        check=False,
+    return forkserver.run(
+        [*CHAPERONE, *arguments, f"--conf={conf or gateway.conf}"],
         timeout=COMMAND_SECONDS,
         env={"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": str(gateway.folder), "CHAPERONE_TOKEN": token},
     )

@@ -6,7 +6,6 @@ import base64
 import json
 import shlex
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,8 @@ from tests.e2e.conftest import Gateways
 from tests.e2e.people import chaperone
 from tests.e2e.raw import Answer, request, tunnel
 from tests.e2e.records import gateway_events
+from tests.support import forkserver
+from tests.support.forkserver import CHAPERONE
 from tests.support.proxy import everything
 
 ROLE = "arn:aws:iam::123456789012:role/agent-view"
@@ -71,9 +72,7 @@ def asks(agent: Agent, command: str, role: str = ROLE) -> subprocess.CompletedPr
     document["clusters"][0]["cluster"] |= {"certificate-authority-data": ca}
     kubeconfig.write_text(json.dumps(document))
     env = {"PATH": "", "PYTHONPATH": str(REPOSITORY), "KUBECONFIG": str(kubeconfig), "HOME": str(agent.gateway.folder)}
-    return subprocess.run(
-        [sys.executable, "-m", "addons.cli", *words], capture_output=True, text=True, check=False, timeout=60, env=env
-    )
+    return forkserver.run([*CHAPERONE, *words], env=env)
 
 
 def hinted(agent: Agent) -> str:

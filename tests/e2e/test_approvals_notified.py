@@ -29,6 +29,7 @@ from tests.e2e.conftest import HOLD_SECONDS, Gateways
 from tests.e2e.consoles import PROVIDER, json_documents
 from tests.e2e.people import Person, pending
 from tests.e2e.records import approvals
+from tests.support import forkserver
 from tests.support.kubernetes import Kubectl
 from tests.support.receiver import Receiver, Sent, receiver, slack_api
 
@@ -102,7 +103,7 @@ def notified(gateways: Gateways, tmp_path_factory: pytest.TempPathFactory) -> It
     folder, url = tmp_path_factory.mktemp("notified"), f"http://127.0.0.1:{port}"
     with receiver() as pager, receiver(slack_api) as slack:
         write_rules(gateway, url, pager.url, slack.url)
-        child = processes.spawn(
+        child = forkserver.spawn(
             "console",
             [sys.executable, "-m", "addons.cli", "console", "--conf", gateway.conf],
             folder / "console.log",
@@ -293,7 +294,7 @@ def test_a_restarted_console_repeats_nothing(agent: Agent, notified: Notified, o
         conf.write_text(text.replace(notified.url.rpartition(":")[2], str(port)))
         command: list[str | Path] = [sys.executable, "-m", "addons.cli", "console", "--conf", conf]
         log = notified.gateway.folder / "second.log"
-        child = processes.spawn("second", command, log, {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1"})
+        child = forkserver.spawn("second", command, log, {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1"})
         eventually("the second console", lambda: '"ready"' in log.read_text(), 30)
         time.sleep(1)
         oncall.approves(notified.gateway, question["id"])
