@@ -27,4 +27,4 @@ def console(*, conf: Path = Path("mitm.conf"), check: bool = False) -> int:
     if check:
         print(f"{conf}: no problems; {policy.trust.console}")
         return 0
-    return asyncio.run(serve.run(settings, policy, found))
+    return asyncio.run(serve.run(settings, policy, found, conf))

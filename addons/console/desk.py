@@ -9,7 +9,7 @@ import structlog
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from addons.console import html, openid, pages, sign_in, views
+from addons.console import html, live, openid, pages, search, sign_in, timeline, views
 from addons.console.gate import Endpoint, Refused, Visit, as_page, check_origin, gated, shown
 from addons.console.parts import Parts
 from addons.console.people import Page
@@ -38,6 +38,9 @@ def routes(parts: Parts) -> list[tuple[str, str, Endpoint]]:
     """Paths, methods and what answers. None that is read changes anything but who is signed in."""
     return [
         *_ways_in(parts),
+        *live.routes(parts),
+        *search.routes(parts),
+        *timeline.routes(parts),
         ("/sign-out", "POST", gated(parts, _sign_out, Role.NONE)),
         ("/", "GET", gated(parts, _inbox)),
         ("/approvals/{id}", "GET", gated(parts, _approval)),

@@ -14,6 +14,7 @@ import structlog
 import uvicorn
 
 from addons.console.app import make_app
+from addons.console.indexing import indexing
 from addons.console.notifier import Notifier
 from addons.console.parts import Parts, load, make_parts
 from addons.core.identity_provider import LOOPBACK
@@ -30,15 +31,15 @@ _CLIENTS = 1000
 _DRAIN_SECONDS = 5
 
 
-async def run(settings: Settings, policy: Policy, found: Signature) -> int:
-    """Serve until SIGINT or SIGTERM; the exit status. Raises InvalidConfiguration."""
+async def run(settings: Settings, policy: Policy, found: Signature, conf: Path) -> int:
+    """Serve until SIGINT or SIGTERM; the exit status. `conf` is their file. Raises InvalidConfiguration."""
     configure_logs(settings.log_format, settings.log_level)
     parts = make_parts(settings, policy)
     server = uvicorn.Server(_configuration(settings, parts))
     try:
         for issuer in await parts.verifier.prepare():
             log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
-        async with _notifying(parts):
+        async with _notifying(parts), indexing(conf):
             with _reloading(settings, parts, found):
                 log.info("ready", url=parts.console.url, host=settings.console_host, port=settings.console_port)
                 await server.serve()

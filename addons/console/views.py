@@ -19,7 +19,14 @@ from addons.edge.archive import StoredSession
 REFRESH_SECONDS = 5
 MOST_SESSIONS = 100
 MOST_LISTED = 200
-_PLACES = (("/", "Inbox"), ("/grants", "Access"), ("/sessions", "Sessions"), ("/locks", "Locks"))
+_PLACES = (
+    ("/", "Inbox"),
+    ("/grants", "Access"),
+    ("/live", "Live"),
+    ("/sessions", "Sessions"),
+    ("/search", "Search"),
+    ("/locks", "Locks"),
+)
 
 
 def frame(visit: Visit, title: str, *content: str, refresh: str = "") -> str:
@@ -101,7 +108,8 @@ def locks(visit: Visit, found: Iterable[Lock]) -> str:
 
 def _session(visit: Visit, stored: StoredSession) -> str:
     about = {name: view.clipped(str(stored.about.get(name, ""))) for name in ("connection", "intent")}
-    what = html.paragraph(f"{view.clipped(stored.user)} on {about['connection']}: {about['intent']}")
+    name = f"{view.clipped(stored.user)} on {about['connection']}: {about['intent']}"
+    what = f"<p>{html.link(f'{visit.base}/sessions/{stored.id}', name)}</p>"
     when = html.paragraph(f"{stored.id}, last at {timestamp(stored.changed_at)}")
     label = f"Lock session {stored.id}, because"
     kill = visit.sent(f"/sessions/{stored.id}", "Lock", label, required=True) if visit.role is Role.ADMIN else ""

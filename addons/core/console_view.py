@@ -5,8 +5,9 @@ Nothing is left out without a word: what is shortened in a list says how long it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from addons.core import access_request, approval
 from addons.core.access_request import AccessRequest
@@ -111,6 +112,31 @@ def request_facts(request: AccessRequest, now: float) -> Facts:
         ("approved by", ", ".join(request.approved_by)),
         ("asked", timestamp(request.asked_at)),
         ("expires in", duration(request.expires_at - now)),
+    )
+
+
+def session_user(about: Mapping[str, Any]) -> str:
+    """Whose session it was, by what is written beside it."""
+    identity = about.get("identity")
+    return str(identity.get("sub", "unidentified")) if isinstance(identity, dict) else "unidentified"
+
+
+def session_facts(session_id: str, about: Mapping[str, Any], changed_at: float) -> Facts:
+    """All that is known of a session; what is empty is left out."""
+    identity = about.get("identity")
+    who = identity if isinstance(identity, dict) else {}
+    groups, started = who.get("groups"), about.get("started_at")
+    return _told(
+        ("session", session_id),
+        ("who", session_user(about)),
+        ("issuer", str(who.get("iss") or "")),
+        ("acting", str(who.get("act") or "")),
+        ("owner", str(who.get("owner") or "")),
+        ("groups", ", ".join(map(str, groups)) if isinstance(groups, list) else ""),
+        ("intent", str(about.get("intent") or "")),
+        ("connection", str(about.get("connection") or "")),
+        ("began", timestamp(started) if isinstance(started, int | float) and 0 < started < 1e11 else ""),
+        ("last at", timestamp(changed_at)),
     )
 
 

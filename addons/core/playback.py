@@ -29,7 +29,7 @@ def playback(lines: Iterable[str], raw: bool, speed: float = 1.0) -> Iterator[tu
         except ValueError:
             return  # torn by a crash: nothing follows
         wait = min(interval / speed, MAX_WAIT_SECONDS) if speed > 0 else 0.0
-        yield wait, _shown(code, text, raw)
+        yield wait, shown(code, text, raw)
 
 
 def typed_lines(lines: Iterable[str]) -> list[str]:
@@ -50,7 +50,8 @@ def typed_lines(lines: Iterable[str]) -> list[str]:
     return typed + reader.feed(b"", ends=True)
 
 
-def _shown(code: str, text: str, raw: bool) -> str:
+def shown(code: str, text: str, raw: bool) -> str:
+    """What is printed of an event, "" for nothing; unless `raw`, it is safe."""
     if code == "o":
         return text if raw else printable_lines(text.replace("\r\n", "\n"))
     if code == "x":

@@ -15,7 +15,7 @@ from addons.core.audit import timestamp
 from addons.core.cast_text import cast_has
 from addons.core.session_search import Search
 from addons.edge.audit_log import AUDIT_FILE
-from addons.edge.recordings import DECISIONS_FILE, SESSION_FILE
+from addons.edge.recordings import DECISIONS_FILE, SAFE_NAME, SESSION_FILE
 
 if TYPE_CHECKING:
     from addons.core.guardrails.record import Record
@@ -123,6 +123,14 @@ def session(state: Path, session_id: str) -> StoredSession:
         what = "more than one session begins" if found else "there is no session"
         raise UnknownSession(f"{what} {session_id!r}; list them with: chaperone sessions list")
     return (exact or found)[0]
+
+
+def stored_session(state: Path, session_id: str) -> StoredSession:
+    """The session of just this id. Raises UnknownSession."""
+    folder = state / "sessions" / session_id
+    if not SAFE_NAME.fullmatch(session_id) or not (folder / SESSION_FILE).is_file():
+        raise UnknownSession(f"there is no session {session_id!r}")
+    return _stored(folder)
 
 
 def _stored(folder: Path) -> StoredSession:

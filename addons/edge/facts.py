@@ -94,6 +94,8 @@ def summary_of(exchange: Exchange, over: bool) -> dict[str, str | int | bool]:
     summary: dict[str, str | int | bool] = {"audit_id": exchange.id, "masked": exchange.masked, "over": over}
     if (identity := exchange.identity) is not None:
         summary["user"] = identity.username
+    if (session := exchange.session) is not None:
+        summary |= {"session": session.id, "connection": session.connection, "intent": session.intent}
     if (request := exchange.request) is not None:
         summary |= {"verb": request.verb, "resource": request.resource, "subresource": request.subresource}
         summary |= {"namespace": request.namespace, "name": request.name}

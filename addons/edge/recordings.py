@@ -33,7 +33,7 @@ from addons.edge.journal import Entry, Journal, RecordUnavailable
 DECISIONS_FILE = "decisions.jsonl"
 SESSION_FILE = "session.json"
 _MAX_KNOWN_FOLDERS = 4096
-_SAFE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
+SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 
 OnError = Callable[[RecordUnavailable], None]
 
@@ -117,7 +117,7 @@ def forward_name(exchange_id: str) -> str:
 
 
 def _safe(name: str) -> str:
-    if not _SAFE.fullmatch(name):
+    if not SAFE_NAME.fullmatch(name):
         raise ValueError(f"{name!r} cannot be the name of a file")
     return name
 

@@ -105,3 +105,15 @@ def test_no_line_of_a_difference_is_lost() -> None:
 )
 def test_times_in_words(seconds: float, text: str) -> None:
     assert view.duration(seconds) == text
+
+
+def test_a_session() -> None:
+    identity = {"sub": "agent", "iss": "https://idp", "act": "bot", "owner": None, "groups": ["g", 1]}
+    about = {"identity": identity, "connection": "prod", "intent": "INC-1", "started_at": 1.5}
+    facts = dict(view.session_facts("s1", about, 2.0))
+    assert facts == {
+        "session": "s1", "who": "agent", "issuer": "https://idp", "acting": "bot", "groups": "g, 1", "intent": "INC-1",
+        "connection": "prod", "began": "1970-01-01T00:00:01.500000Z", "last at": "1970-01-01T00:00:02.000000Z",
+    }  # fmt: skip
+    for odd in ({}, {"identity": "x", "started_at": "x"}, {"identity": {"groups": 5}, "started_at": 1e300}):
+        assert dict(view.session_facts("s1", odd, 2.0)).keys() == {"session", "who", "last at"}
