@@ -159,7 +159,24 @@ prepare_environment() {
   exec 9>&-
 }
 
+# Fetches asciinema-player, with which the console replays recordings, once per version.  Without it the console's pages
+# say so and show text, so a machine that reaches no npm registry is asked again only after an hour.
+prepare_player() {
+  local name version home
+  while read -r name version _; do
+    home="$CHAPERONE_CACHE/npm/$name-$version"
+    if [[ "$name" != asciinema-player || -d "$home" || -n "${CHAPERONE_FETCHING:-}" ]]; then continue; fi
+    if [[ -n "$(find "$home.failed" -mmin -60 2>/dev/null)" ]]; then continue; fi
+    say "fetching $name $version into $home (once per version)"
+    if ! CHAPERONE_FETCHING=1 "$PYTHON" -m scripts.devenv.player >/dev/null; then
+      say "the console will show recordings as text until it can be fetched"
+      mkdir -p "$CHAPERONE_CACHE/npm" && touch "$home.failed"
+    fi
+  done <"$REPO/scripts/devenv/locks/npm.lock"
+}
+
 prepare_environment
 # PYTHONSAFEPATH: the caller's working folder must not be able to provide modules.
 export PYTHONPATH="$REPO" PYTHONSAFEPATH=1 PATH="$(dirname "$PYTHON"):$PATH" CHAPERONE_CACHE
 unset PYTHONHOME
+prepare_player

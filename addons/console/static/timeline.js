@@ -13,12 +13,15 @@
     .filter(({ row, at }) => at >= 0 && row.querySelector("[data-seek]") !== null)
     .map(({ row, at }) => [at, row.dataset.what]);
   const player = AsciinemaPlayer.create({ url: box.dataset.src }, box, {
-    startAt: Number(box.dataset.at),
     preload: true,
     autoPlay: box.dataset.play === "yes",
     fit: "width",
     markers,
   });
+  const at = Number(box.dataset.at);
+  if (at > 0) {
+    player.seek(at); // it shows the terminal of that moment, and waits
+  }
   const list = document.querySelector(".scroll");
   let marked = null;
   const mark = (time) => {
