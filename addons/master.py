@@ -22,14 +22,14 @@ from mitmproxy.master import Master
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers.modes import HttpProxy
-from mitmproxy.proxy.mode_servers import ServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons.endings import end_all
 from addons.http1 import be_strict
+from addons.inline import Handler, Outermost
 from addons.protocol_errors import speak_status
-from addons.refusal import HookFunction, run_hooks
-from addons.speed import OneWrite, speed_up
+from addons.refusal import HookFunction, run_hooks, start_hooks
+from addons.speed import speed_up
 from addons.upgrade_layer import install
 
 _NO_HOOKS: tuple[HookFunction, ...] = ()
@@ -45,13 +45,20 @@ class StrictAddonManager(AddonManager):
         self._functions = {}
         self.add(*addons)  # type: ignore[no-untyped-call]
 
-    async def handle_lifecycle(self, event: Hook) -> None:
-        """Run an event of a connection or flow. Nothing here shows flows, so mitmproxy's `update` event is not sent."""
+    def start(self, event: Hook) -> Awaitable[None] | None:
+        """Run an event of a connection or flow up to where it has to wait; what is left to be awaited, if anything.
+
+        Nothing here shows flows, so mitmproxy's `update` event is not sent.
+        """
         functions = self._functions.get(event.name)
         if functions is None:
             functions = self._find(event)
-        if functions:
-            await run_hooks(functions, event, self.disconnect)
+        return start_hooks(functions, event, self.disconnect) if functions else None
+
+    async def handle_lifecycle(self, event: Hook) -> None:
+        """As `start`, to the end."""
+        if (rest := self.start(event)) is not None:
+            await rest
 
     async def trigger_event(self, event: Hook) -> None:
         """As `handle_lifecycle`; mitmproxy calls this for its own life cycle (running, done)."""
@@ -98,10 +105,15 @@ def acceptor(
     master: Master, outermost: Callable[[Context], Layer] = HttpProxy
 ) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
     """What handles a client's connection from its first byte to its last; `outermost` is its first layer."""
-    proxyserver = master.addons.get("proxyserver")
-    instance: ServerInstance[Any] = ServerInstance.make(ProxyMode.parse("regular"), proxyserver)
-    instance.make_top_layer = lambda context: OneWrite(outermost(context))  # type: ignore[method-assign, assignment, return-value]
-    return instance.handle_stream
+    proxyserver, mode = master.addons.get("proxyserver"), ProxyMode.parse("regular")
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handler = Handler(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
+        handler.layer = Outermost(outermost(handler.layer.context), handler.start)  # type: ignore[assignment]
+        with proxyserver.register_connection(handler.client.id, handler):
+            await handler.handle_client()
+
+    return accept
 
 
 async def serve(

@@ -8,7 +8,8 @@ record of a refused request must still be written.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -85,12 +86,32 @@ def what_of(flow: http.HTTPFlow, exchange: Exchange) -> str:
 
 async def run_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: Disconnect) -> None:
     """Run an event's hooks in order; an exception in one refuses what the event is about."""
-    args = event.args()
+    if (rest := start_hooks(functions, event, disconnect)) is not None:
+        await rest
+
+
+def start_hooks(functions: Sequence[HookFunction], event: Hook, disconnect: Disconnect) -> Awaitable[None] | None:
+    """As `run_hooks`, up to the first that has to wait: what is left to be awaited, or None. Most have none."""
+    hooks = _hooks(functions, event, disconnect)
+    try:
+        hooks.send(None)
+    except StopIteration:
+        return None
+    return hooks
+
+
+@types.coroutine
+def _hooks(functions: Sequence[HookFunction], event: Hook, disconnect: Disconnect) -> Generator[Any, Any, None]:
+    """Stops once by itself, before the first that has to wait: whoever goes on from there does it in a task."""
+    args, waits = event.args(), False
     for function in functions:
         try:
             result = function(*args)
             if result is not None and inspect.isawaitable(result):
-                await result
+                if not waits:
+                    waits = True
+                    yield
+                yield from result.__await__()
         except AddonHalt:
             return
         except Exception as fault:  # the one broad except: whatever went wrong, the request stays here

@@ -6,17 +6,12 @@ Only called for every event or every look-up of a header; a gateway spends a thi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 from functools import cache
 from typing import Any, cast
 
 from mitmproxy import http
 from mitmproxy.hooks import Hook
-from mitmproxy.proxy.commands import Command, SendData
-from mitmproxy.proxy.events import Event
-from mitmproxy.proxy.layer import Layer
-
-_JOINED_BYTES = 32 * 1024
 
 
 def speed_up() -> None:
@@ -28,40 +23,6 @@ def speed_up() -> None:
     http.Headers.get_all = get_all  # type: ignore[method-assign, assignment]
     http.Headers.get = get  # type: ignore[method-assign, assignment]
     http.Headers.__contains__ = contains  # type: ignore[method-assign, assignment]
-
-
-class OneWrite:
-    """Stands for the outermost layer of a connection: what goes to one peer in a row is written at once.
-
-    mitmproxy writes a reply's head, body and end each by itself, which is a system call and a TCP segment for each.
-    """
-
-    __slots__ = ("_layer", "context")
-
-    def __init__(self, layer: Layer) -> None:
-        self._layer, self.context = layer, layer.context
-
-    def handle_event(self, event: Event) -> Iterator[Command]:
-        """The layer's commands, in their order; neighbouring SendData of one connection as one."""
-        waiting: SendData | None = None
-        for command in self._layer.handle_event(event):
-            if waiting is not None:
-                if type(command) is SendData and _joins(waiting, command):
-                    waiting = SendData(waiting.connection, waiting.data + command.data)
-                    continue
-                yield waiting
-                waiting = None
-            if type(command) is SendData:
-                waiting = command
-            else:
-                yield command
-        if waiting is not None:
-            yield waiting
-
-
-def _joins(first: SendData, second: SendData) -> bool:
-    """Large pieces are not copied together: they fill their segments anyway."""
-    return first.connection is second.connection and len(first.data) + len(second.data) <= _JOINED_BYTES
 
 
 def get_all(headers: http.Headers, name: str | bytes) -> list[str]:

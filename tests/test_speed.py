@@ -6,21 +6,16 @@ import dataclasses
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
-from mitmproxy.connection import Connection
 from mitmproxy.coretypes.multidict import _MultiDict
 from mitmproxy.hooks import all_hooks
-from mitmproxy.proxy.commands import Command, Log, SendData
-from mitmproxy.proxy.events import Start
-from mitmproxy.test import tflow
 
-from addons.speed import OneWrite, _field_names, contains, get, get_all
+from addons.speed import _field_names, contains, get, get_all
 
 NAMES = st.sampled_from(["Accept", "accept", "ACCEPT", "X-É", "content-type", ""])
 VALUES = st.binary(max_size=8)
@@ -37,39 +32,6 @@ def test_headers(fields: list[tuple[bytes, bytes]], name: str, as_bytes: bool) -
     assert get(headers, key) == (", ".join(texts) if texts else None)
     assert get(headers, key, "default") == (", ".join(texts) if texts else "default")
     assert contains(headers, key) == bool(texts)
-
-
-COMMANDS = st.lists(st.tuples(st.sampled_from("ab"), st.binary(max_size=20_000)) | st.just(("log", b"")), max_size=12)
-
-
-@given(COMMANDS)
-def test_joined_writes_carry_the_same_bytes_in_the_same_order(plan: list[tuple[str, bytes]]) -> None:
-    peers: dict[str, Connection] = {"a": tflow.tclient_conn(), "b": tflow.tserver_conn()}
-    given_commands: list[Command] = [SendData(peers[to], data) if to in peers else Log("x") for to, data in plan]
-
-    class Inner:
-        context = None
-
-        def handle_event(self, _: object) -> list[Command]:
-            return given_commands
-
-    inner: Any = Inner()
-    joined = list(OneWrite(inner).handle_event(Start()))
-    assert _told(joined) == _told(given_commands)
-    assert len(joined) <= len(given_commands)
-
-
-def _told(commands: Sequence[Command]) -> list[tuple[str, bytes]]:
-    """What each peer gets between two other commands."""
-    told: list[tuple[str, bytes]] = []
-    for command in commands:
-        who = command.connection.id if isinstance(command, SendData) else "log"
-        data = command.data if isinstance(command, SendData) else b""
-        if told and who != "log" and told[-1][0] == who:
-            told[-1] = (who, told[-1][1] + data)
-        else:
-            told.append((who, data))
-    return told
 
 
 def test_what_is_no_name_is_not_contained() -> None:
