@@ -67,7 +67,7 @@ class Outermost:
                 if type(command) is SendData:
                     if waiting is None:
                         waiting = command
-                    elif _joins(waiting, command):
+                    elif joins(waiting, command):
                         waiting = SendData(waiting.connection, waiting.data + command.data)
                     else:
                         yield waiting
@@ -84,6 +84,6 @@ class Outermost:
             yield waiting
 
 
-def _joins(first: SendData, second: SendData) -> bool:
+def joins(first: SendData, second: SendData) -> bool:
     """Large pieces are not copied together: they fill their segments anyway."""
     return first.connection is second.connection and len(first.data) + len(second.data) <= _JOINED_BYTES

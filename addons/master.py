@@ -25,11 +25,13 @@ from mitmproxy.proxy.layers.modes import HttpProxy
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from addons.endings import end_all
+from addons.fast_layers import speed_up_layers
 from addons.http1 import be_strict
 from addons.inline import Handler, Outermost
 from addons.protocol_errors import speak_status
 from addons.refusal import HookFunction, run_hooks, start_hooks
 from addons.speed import speed_up
+from addons.splice import splice_tunnels
 from addons.upgrade_layer import install
 
 _NO_HOOKS: tuple[HookFunction, ...] = ()
@@ -85,6 +87,8 @@ def make_master(
     `values` are mitmproxy options; an unknown one raises KeyError. No body of a request is larger than `request_bytes`.
     """
     speed_up()
+    speed_up_layers()
+    splice_tunnels()
     be_strict(request_bytes)
     speak_status()
     end_all()

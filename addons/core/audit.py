@@ -114,7 +114,9 @@ def line(record: Mapping[str, Any]) -> bytes:
         written = orjson.dumps(record, default=_read_only, option=orjson.OPT_APPEND_NEWLINE)
     except orjson.JSONEncodeError:
         written = orjson.dumps(_printable(record), option=orjson.OPT_APPEND_NEWLINE)
-    return _CONTROL.sub(lambda found: b"\\u00%02x" % found[0][-1], written)
+    if b"\x7f" in written or b"\xc2" in written:  # looked for first: most events have neither
+        return _CONTROL.sub(lambda found: b"\\u00%02x" % found[0][-1], written)
+    return written
 
 
 def timestamp(seconds: float) -> str:

@@ -55,13 +55,19 @@ def with_bearer(fields: Fields, bearer: Bearer) -> Fields:
 
 def has_authorization(fields: Fields) -> bool:
     """True if there is any."""
-    return any(name.lower() == _NAME for name, _ in fields)
+    return any(len(name) == len(_NAME) and name.lower() == _NAME for name, _ in fields)
 
 
 def _take(fields: Fields, wanted: bytes) -> tuple[Fields, list[str]]:
-    values = [value.decode("utf-8", "surrogateescape") for name, value in fields if name.lower() == wanted]
+    length = len(wanted)
+    values = [
+        value.decode("utf-8", "surrogateescape")
+        for name, value in fields
+        if len(name) == length and name.lower() == wanted
+    ]
     return (_without(fields, wanted) if values else fields), values
 
 
 def _without(fields: Fields, unwanted: bytes) -> Fields:
-    return tuple(field for field in fields if field[0].lower() != unwanted)
+    length = len(unwanted)
+    return tuple([field for field in fields if len(field[0]) != length or field[0].lower() != unwanted])

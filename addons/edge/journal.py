@@ -58,8 +58,9 @@ class Journal:
     def __init__(self, max_queued_bytes: int = MAX_QUEUED_BYTES, chain: AuditLog | None = None) -> None:
         """`chain` is where chained entries get their place; it is the thread's from here."""
         self._max_queued_bytes, self._chain = max_queued_bytes, chain
-        self._queue: SimpleQueue[Entry | None] = SimpleQueue()
-        self._unhurried: list[Entry] = []
+        self._queue: SimpleQueue[list[Entry] | None] = SimpleQueue()
+        self._gathered: list[Entry] = []
+        self._hurried = False
         self._queued = 0
         self._waiters: list[asyncio.Future[None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -77,22 +78,19 @@ class Journal:
         if self._queued + entry.size > self._max_queued_bytes:
             raise RecordUnavailable(errno.ENOBUFS, "too much waits to be recorded")
         self._queued += entry.size
-        if entry.done is None and len(self._unhurried) < _MAX_BATCH:
-            self._put_off(entry)
-        else:
-            self._hand_over()
-            self._queue.put(entry)
-
-    def _put_off(self, entry: Entry) -> None:
-        """What nobody waits for goes with the next commit, or soon: each time the thread wakes, the loop waits."""
-        self._unhurried.append(entry)
-        if len(self._unhurried) == 1 and self._loop is not None:
+        self._gathered.append(entry)
+        if not self._hurried and (entry.done is not None or len(self._gathered) >= _MAX_BATCH):
+            self._hurried = True
+            self._loop.call_soon(self._hand_over)
+        elif len(self._gathered) == 1:
             self._loop.call_later(_UNHURRIED_SECONDS, self._hand_over)
 
     def _hand_over(self) -> None:
-        for entry in self._unhurried:
-            self._queue.put(entry)
-        self._unhurried.clear()
+        """What was gathered in a turn of the loop goes at once: each time the thread wakes, the loop waits."""
+        self._hurried = False
+        if self._gathered:
+            self._queue.put(self._gathered)
+            self._gathered = []
 
     async def commit(self, entry: Entry) -> None:
         """Returns once its data is on disk (fdatasync), and `before` written. Raises RecordUnavailable otherwise."""
@@ -151,15 +149,15 @@ class Journal:
         """What is queued now, nothing only when the chain is due; True when nothing will follow."""
         batch: list[Entry] = []
         try:
-            entry = self._queue.get(timeout=self._chain.due_in() if self._chain is not None else None)
+            entries = self._queue.get(timeout=self._chain.due_in() if self._chain is not None else None)
         except Empty:
             return batch, False
-        while entry is not None:
-            batch.append(entry)
-            if len(batch) == _MAX_BATCH:
+        while entries is not None:
+            batch += entries
+            if len(batch) >= _MAX_BATCH:
                 return batch, False
             try:
-                entry = self._queue.get_nowait()
+                entries = self._queue.get_nowait()
             except Empty:
                 return batch, False
         return batch, True
@@ -217,9 +215,9 @@ class Journal:
 
     def _abandon(self, batch: list[Entry]) -> None:
         """In the loop, where entries are queued: after this nothing can be added that nobody would write."""
+        self._hand_over()
         while not self._queue.empty():
-            if (entry := self._queue.get_nowait()) is not None:
-                batch.append(entry)
+            batch += self._queue.get_nowait() or []
         self._settle([(entry, RecordUnavailable(errno.EIO, "the writer stopped")) for entry in batch])
 
     def _report(self, outcomes: list[tuple[Entry, RecordUnavailable | None]]) -> None:

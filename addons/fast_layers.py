@@ -1,0 +1,124 @@
+"""What of mitmproxy's protocol layers is replaced because it is slow: each does exactly what the original does.
+
+Every event goes through a dozen layers, and every command back through them: what they do for each is a third of the
+time of a request. Left out are the traces of debugging, type checks that come to nothing for nearly every command, and
+reading from TLS what is not there. What is sent through TLS in a row is one record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from mitmproxy.proxy.commands import Command, OpenConnection, RequestWakeup, SendData
+from mitmproxy.proxy.events import Event
+from mitmproxy.proxy.layer import Layer, Paused
+from mitmproxy.proxy.layers.http import (
+    DropStream,
+    GetHttpConnection,
+    HttpLayer,
+    RegisterHttpConnection,
+    SendHttp,
+)
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._events import RequestHeaders
+from mitmproxy.proxy.layers.tls import TLSLayer
+from mitmproxy.proxy.tunnel import TunnelLayer, TunnelState
+from OpenSSL import SSL
+
+from addons.inline import joins
+
+_MAX_READ = 65535
+_layer: Any = Layer
+_http: Any = HttpLayer
+_tunnel: Any = TunnelLayer
+_tls: Any = TLSLayer
+_handle_event = _layer.handle_event
+
+
+def speed_up_layers() -> None:
+    """Replace them all, for the life of the process."""
+    _layer.handle_event = handle_event
+    _http.event_to_child = http_event_to_child
+    _tunnel.event_to_child = tunnel_event_to_child
+    _tls.tls_interact = tls_interact
+
+
+def handle_event(layer: Any, event: Event) -> Iterator[Command]:
+    """`Layer.handle_event`: a command that blocks pauses the layer, until the event with its reply."""
+    if layer._paused:
+        yield from _handle_event(layer, event)
+        return
+    generator = layer._handle_event(event)
+    for command in generator:
+        if command.blocking is True:
+            command.blocking = layer
+            layer._paused = Paused(command, generator)
+            yield command
+            return
+        yield command
+
+
+def http_event_to_child(http: Any, child: Any, event: Event) -> Iterator[Command]:
+    """`HttpLayer.event_to_child`: streams and connections exchange HTTP events; replies find whoever asked."""
+    for command in child.handle_event(event):
+        kind = type(command)
+        if kind is SendData:
+            yield command
+        elif kind is ReceiveHttp:
+            received = command.event
+            if isinstance(received, RequestHeaders):
+                yield from http.make_stream(received.stream_id)
+            if (stream := http.streams.get(received.stream_id)) is not None:
+                yield from http_event_to_child(http, stream, received)
+        elif kind is SendHttp:
+            yield from http_event_to_child(http, http.connections[command.connection], command.event)
+        else:
+            yield from _rare(http, child, command)
+
+
+def _rare(http: Any, child: Any, command: Command) -> Iterator[Command]:
+    if command.blocking or isinstance(command, RequestWakeup):
+        http.command_sources[command] = child
+    if isinstance(command, DropStream):
+        http.streams.pop(command.stream_id, None)
+    elif isinstance(command, GetHttpConnection):
+        yield from http.get_connection(command)
+    elif isinstance(command, RegisterHttpConnection):
+        yield from http.register_connection(command)
+    else:
+        if isinstance(command, OpenConnection):
+            http.connections[command.connection] = child
+        yield command
+
+
+def tunnel_event_to_child(tunnel: Any, event: Event) -> Iterator[Command]:
+    """`TunnelLayer.event_to_child`; what the child sends in a row goes through the tunnel at once."""
+    if tunnel.tunnel_state is TunnelState.ESTABLISHING and not tunnel.command_to_reply_to:
+        tunnel._event_queue.append(event)
+        return
+    waiting: SendData | None = None
+    for command in tunnel.child_layer.handle_event(event):
+        if waiting is not None:
+            if type(command) is SendData and joins(waiting, command):
+                waiting = SendData(waiting.connection, waiting.data + command.data)
+                continue
+            yield from tunnel._handle_command(waiting)
+            waiting = None
+        if type(command) is SendData and command.connection is tunnel.conn:
+            waiting = command
+        else:
+            yield from tunnel._handle_command(command)
+    if waiting is not None:
+        yield from tunnel._handle_command(waiting)
+
+
+def tls_interact(tls: Any) -> Iterator[Command]:
+    """`TLSLayer.tls_interact`: send what TLS has to say. A read that is not full has read it all (BIO_s_mem(3))."""
+    try:
+        while True:
+            yield SendData(tls.conn, data := tls.tls.bio_read(_MAX_READ))
+            if len(data) < _MAX_READ:
+                return
+    except SSL.WantReadError:
+        return
