@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
+from mitmproxy.connection import ConnectionState
 from mitmproxy.flow import Flow
 from mitmproxy.proxy.commands import Command, SendData, StartHook
 from mitmproxy.proxy.events import Event, HookCompleted
@@ -28,7 +29,8 @@ class Handler(ProxyConnectionHandler):
         rest = cast(Any, self.master.addons).start(hook)
         (data,) = hook.args()
         flow = data if isinstance(data, Flow) else None
-        if rest is None and (flow is None or not flow.intercepted):
+        # A hook that has ended the connection is no leave to go on: its end comes after that of the connection.
+        if rest is None and (flow is None or not flow.intercepted) and self.client.state is not ConnectionState.CLOSED:
             return True
         create_task(
             self._finish(hook, rest, flow), name=f"hook {hook.name}", keep_ref=True, client=self.client.peername

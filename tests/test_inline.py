@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Client, Connection, ConnectionState
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy.commands import Command, Log, SendData, StartHook
 from mitmproxy.proxy.events import Event, HookCompleted, Start
@@ -117,7 +117,7 @@ class Judge:
     def __init__(self) -> None:
         self.go, self.tasks = asyncio.Event(), list[asyncio.Task[Any] | None]()
 
-    def client_connected(self, _: object) -> None:
+    def client_connected(self, _: Client) -> None:
         self.tasks.append(asyncio.current_task())
 
     async def request(self, flow: HTTPFlow) -> None:
@@ -151,6 +151,20 @@ async def test_what_never_waits_is_over_without_a_task() -> None:
     assert running.start(ClientConnectedHook(tflow.tclient_conn()))
     assert judge.tasks == [asyncio.current_task()]
     assert ends == []
+
+
+async def test_nothing_goes_on_at_once_behind_a_hook_that_ended_the_connection() -> None:
+    """Its end is reported by a task, as mitmproxy does it: what it would lead to finds the connection closed."""
+
+    class Ends(Judge):
+        def client_connected(self, client: Client) -> None:
+            client.state = ConnectionState.CLOSED  # as `disconnect` does
+
+    running, ends = await handler(Ends())
+    over = ClientConnectedHook(running.client)
+    assert not running.start(over)
+    await asyncio.sleep(0)
+    assert [event.command for event in ends if isinstance(event, HookCompleted)] == [over]
 
 
 async def test_what_waits_has_a_task_of_its_own_from_its_first_step() -> None:
