@@ -9,16 +9,16 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from starlette.background import BackgroundTask
 
 from addons.console import answers, desk, pages, sign_in, tokens
-from addons.console.parts import Parts, Return, SignIn
+from addons.console.api.app import make_api
+from addons.console.parts import Parts, SignIn
 from addons.console.pending import TooManyPending
 from addons.console.people import Page
-from addons.console.web import SEE_OTHER, address, body, browser_of, known_browser, query, sent_to_sign_in
+from addons.console.web import SEE_OTHER, address, body, ended, kept_for, query, sent_to_sign_in
 from addons.core.console import ALGORITHM
 from addons.core.identity import Identity
 from addons.core.notify.callback import MAX_BODY
 from addons.core.notify.slack import escaped
 from addons.core.saml import service_provider_metadata
-from addons.core.saml_provider import SamlProvider
 from addons.core.token_exchange import MAX_FORM, OAuthError, form_of, metadata, parsed, token_request
 from addons.edge.saml import MAX_RESPONSE
 from addons.edge.store import StoreUnavailable
@@ -38,6 +38,7 @@ def make_app(parts: Parts) -> FastAPI:
     app.add_exception_handler(Exception, _failed)
     for path, method, handler in _routes(parts):
         app.add_api_route(path, handler, methods=[method], response_model=None)
+    app.mount("/api", make_api(parts))
     return app
 
 
@@ -61,7 +62,7 @@ def _routes(parts: Parts) -> list[tuple[str, str, _Handler]]:
 
     async def device_authorization(request: Request) -> Response:
         fields = form_of(await body(request, MAX_FORM))
-        return JSONResponse(sign_in.begin_device(parts, parsed(sign_in.DeviceAuthorization, fields)))
+        return JSONResponse(sign_in.begin_device(parts, parsed(sign_in.DeviceAuthorization, fields), address(request)))
 
     async def healthz(_: Request) -> Response:
         return Response("ok")
@@ -85,7 +86,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         asked = parsed(sign_in.AuthorizeRequest, query(request))
         back, providers = sign_in.checked(parts, asked), sign_in.providers_of(parts, asked.provider)
         if len(providers) == 1:
-            return _to_provider(parts, request, providers[0], back)
+            return sent_to_sign_in(parts, sign_in.begin(parts, providers[0], back))
         return HTMLResponse(pages.choose({each.name: _with_provider(request, each.name) for each in providers}))
 
     async def saml_metadata(_: Request) -> Response:
@@ -95,8 +96,12 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
     async def acs(request: Request) -> Response:
         fields = form_of(await body(request, 2 * MAX_RESPONSE))
         answer, state = fields.get("SAMLResponse", ""), fields.get("RelayState", "")
-        begun, who = sign_in.finish(parts, answer, state, known_browser(request))
-        return _go_on(parts, request, begun, who)
+
+        async def finish(_: Request) -> Response:
+            begun, who = sign_in.finish(parts, answer, state, kept_for(parts, request, state))
+            return _go_on(parts, request, begun, who)
+
+        return ended(parts, await _shown(finish)(request), state)
 
     async def device_page(request: Request) -> Response:
         names = [each.name for each in sign_in.providers_of(parts, "")]
@@ -109,7 +114,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         fields = form_of(await body(request, MAX_FORM))
         provider = sign_in.providers_of(parts, fields.get("provider", ""))[0]
         device_code = sign_in.device_of(parts, fields.get("user_code", ""))
-        return _to_provider(parts, request, provider, device_code)
+        return sent_to_sign_in(parts, sign_in.begin(parts, provider, device_code))
 
     return [
         ("/authorize", "GET", _shown(authorize)),
@@ -118,11 +123,6 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         ("/device", "GET", _shown(device_page)),
         ("/device", "POST", _shown(device)),
     ]
-
-
-def _to_provider(parts: Parts, request: Request, provider: SamlProvider, back: Return | str) -> Response:
-    browser = browser_of(request)
-    return sent_to_sign_in(parts, *sign_in.begin(parts, provider, back, browser), browser)
 
 
 def _go_on(parts: Parts, request: Request, begun: SignIn, who: Identity) -> Response:

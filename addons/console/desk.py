@@ -9,11 +9,15 @@ import structlog
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+<<<<<<< HEAD
 from addons.console import html, live, openid, pages, search, sign_in, timeline, views
+=======
+from addons.console import html, openid, pages, policy_pages, sign_in, views
+>>>>>>> df2f493 (console: a REST API, pages of what is in force, and sign-ins that nobody can use up; pages that read well)
 from addons.console.gate import Endpoint, Refused, Visit, as_page, check_origin, gated, shown
 from addons.console.parts import Parts
 from addons.console.people import Page
-from addons.console.web import SEE_OTHER, address, body, browser_of, known_browser, query, sent_to_sign_in
+from addons.console.web import SEE_OTHER, body, ended, kept_for, query, sent_to_sign_in
 from addons.core import access_request as requests
 from addons.core import console_view
 from addons.core.approval import State
@@ -50,6 +54,7 @@ def routes(parts: Parts) -> list[tuple[str, str, Endpoint]]:
         ("/grants/{id}", "POST", gated(parts, _decide_grant, Role.APPROVER)),
         ("/sessions", "GET", gated(parts, _sessions)),
         ("/sessions/{id}", "POST", gated(parts, _lock_session, Role.ADMIN)),
+        *policy_pages.routes(parts),
         ("/locks", "GET", gated(parts, _locks)),
         ("/locks/{id}", "POST", gated(parts, _lift, Role.ADMIN)),
     ]
@@ -74,7 +79,8 @@ def _ways_in(parts: Parts) -> list[tuple[str, str, Endpoint]]:
         return await as_page(parts, request, lambda: _begin(parts, request))
 
     async def callback(request: Request) -> Response:
-        return await as_page(parts, request, lambda: _callback(parts, request))
+        answer = await as_page(parts, request, lambda: _callback(parts, request))
+        return ended(parts, answer, request.query_params.get("state", ""))
 
     return [("/sign-in", "GET", page), ("/sign-in", "POST", begin), (openid.CALLBACK, "GET", callback)]
 
@@ -91,20 +97,17 @@ async def _sign_in_page(parts: Parts, request: Request) -> Response:
 
 async def _begin(parts: Parts, request: Request) -> Response:
     check_origin(parts, request)
-    if not parts.people.begun.allows(address(request), parts.now()):
-        raise Refused(429, "Too many sign-ins are begun from your address: try again in a minute.")
     fields = form_of(await body(request, MAX_FORM))
-    name, path, browser = fields.get("provider", ""), fields.get("next", "/"), browser_of(request)
+    name, path = fields.get("provider", ""), fields.get("next", "/")
     page = Page(path=path if _NEXT.fullmatch(path) else "/")
     if (provider := openid.provider_of(parts, name)) is not None:
-        return sent_to_sign_in(parts, await openid.begin(parts, provider, page, browser), {}, browser)
-    url, sent = sign_in.begin(parts, sign_in.providers_of(parts, name or " ")[0], page, browser)
-    return sent_to_sign_in(parts, url, sent, browser)
+        return sent_to_sign_in(parts, await openid.begin(parts, provider, page))
+    return sent_to_sign_in(parts, sign_in.begin(parts, sign_in.providers_of(parts, name or " ")[0], page))
 
 
 async def _callback(parts: Parts, request: Request) -> Response:
     state = query(request).get("state", "")
-    begun, identity = await openid.finish(parts, state, request.url.query, known_browser(request))
+    begun, identity = await openid.finish(parts, state, request.url.query, kept_for(parts, request, state))
     log.info("signed in", subject=identity.username, provider=begun.provider)
     return signed_in(parts, request, identity, begun.provider, begun.page)
 

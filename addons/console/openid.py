@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hmac
 import secrets
 
 import structlog
 
 from addons.console.parts import Parts
 from addons.console.people import OpenIdSignIn, Page
+from addons.console.web import NOT_BEGUN, Begun
 from addons.core.browser_session import check_id_token
 from addons.core.claims import RejectedToken
 from addons.core.console import SignInProvider
@@ -16,7 +16,6 @@ from addons.core.identity import Identity
 from addons.core.sign_in import Client, SignInFailed, believed, code_of
 from addons.core.token_exchange import OAuthError, form_of
 from addons.edge.oidc import KeysUnavailable
-from addons.edge.web_sign_in import redeemed, sent_to
 
 log = structlog.get_logger()
 
@@ -28,38 +27,43 @@ def provider_of(parts: Parts, name: str) -> SignInProvider | None:
     return next((each for each in parts.console.sign_in if each.identity_provider == name), None)
 
 
-async def begin(parts: Parts, provider: SignInProvider, page: Page, browser: str) -> str:
-    """Where a browser goes to sign in. Raises OAuthError, TooManyPending."""
+async def begin(parts: Parts, provider: SignInProvider, page: Page) -> Begun:
+    """A browser is sent to sign in. Raises OAuthError."""
     sign_in = OpenIdSignIn(
         provider=provider.identity_provider,
         page=page,
-        browser=browser,
         nonce=secrets.token_urlsafe(32),
         verifier=secrets.token_urlsafe(32),
     )
-    state = parts.people.sign_ins.add(sign_in)
+    state = secrets.token_urlsafe(32)
     try:
-        return await sent_to(_client(parts, provider), sign_in.attempt(state), parts.url(CALLBACK))
+        url = await parts.people.providers.sent_to(
+            _client(parts, provider), sign_in.attempt(state), parts.url(CALLBACK)
+        )
+        return Begun(url=url, fields={}, key=state, sealed=parts.people.sign_ins.seal(state, sign_in))
     except SignInFailed as error:
         raise _refused(sign_in, error) from None
 
 
-async def finish(parts: Parts, state: str, query: str, browser: str) -> tuple[OpenIdSignIn, Identity]:
-    """Who has signed in, with what was begun, once for each time. `query` is what came back. Raises OAuthError."""
-    sign_in = parts.people.sign_ins.take(state)
+async def finish(parts: Parts, state: str, query: str, sealed: str) -> tuple[OpenIdSignIn, Identity]:
+    """Who has signed in, with what the browser has kept, once for each time; `query` is what came back.
+
+    Raises OAuthError, TooManyPending.
+    """
+    sign_in = parts.people.sign_ins.open(state, sealed)
     if sign_in is None:
-        raise OAuthError("access_denied", "no sign-in is under way for this answer: begin again, from the console")
-    if not hmac.compare_digest(sign_in.browser.encode(), browser.encode()):
-        raise OAuthError("access_denied", "this browser has not begun the sign-in: begin again, from the console")
+        raise OAuthError("access_denied", NOT_BEGUN)
     provider = provider_of(parts, sign_in.provider)
     if provider is None:
         raise OAuthError("access_denied", "people do not sign in at this provider any more")
     try:
-        return sign_in, await _identity(parts, provider, sign_in, state, query)
+        identity = await _identity(parts, provider, sign_in, state, query)
     except (SignInFailed, RejectedToken) as error:
         raise _refused(sign_in, error) from None
     except KeysUnavailable as error:
         raise OAuthError("temporarily_unavailable", str(error), 503) from None
+    parts.people.sign_ins.use(state)
+    return sign_in, identity
 
 
 async def _identity(parts: Parts, provider: SignInProvider, sign_in: OpenIdSignIn, state: str, query: str) -> Identity:
@@ -67,7 +71,7 @@ async def _identity(parts: Parts, provider: SignInProvider, sign_in: OpenIdSignI
     if form_of(query.encode()).get("iss", client.issuer) != client.issuer:  # RFC 9207, section 2.4
         raise SignInFailed("this is the answer of another provider")
     code = code_of(f"?{query}", attempt)
-    answer = await redeemed(client, attempt, code, parts.url(CALLBACK))
+    answer = await parts.people.providers.redeemed(client, attempt, code, parts.url(CALLBACK))
     token = believed(answer, client, parts.now(), attempt.nonce).id_token
     identity = await parts.verifier.verify(token, parts.now())
     check_id_token(identity, client.client_id, attempt.nonce)

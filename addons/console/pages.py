@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from addons.console import style
+
 HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action *; frame-ancestors 'none';"
+    "Content-Security-Policy": f"default-src 'none'; style-src {style.SOURCE}; form-action *; frame-ancestors 'none';"
     " base-uri 'none'",
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -17,20 +19,15 @@ HEADERS: Mapping[str, str] = {
 With the referrer policy no-referrer, browsers would send the device form without its origin (`Origin: null`).
 """
 
-_STYLE = (
-    ":root{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}"
-    "body{max-width:34rem;margin:4rem auto;padding:0 1rem}"
-    "input,button{font:inherit;padding:.4rem .6rem}code{font-size:1.2em}"
-)
-
 
 def page(title: str, *paragraphs: str) -> str:
     """A page; the paragraphs are HTML."""
     body = "".join(f"<p>{each}</p>" for each in paragraphs)
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)} · Chaperone</title><style>{_STYLE}</style>"
-        f"<main><h1>{escape(title)}</h1>{body}</main></html>"
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(title)} · Chaperone</title><style>{style.STYLE}</style>"
+        f'<body class="narrow"><main><h1>{escape(title)}</h1>{body}</main></html>'
     )
 
 

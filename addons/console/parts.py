@@ -11,6 +11,7 @@ from pathlib import Path
 
 from addons.console.pending import Pending
 from addons.console.people import Page, People
+from addons.console.sealed import Sealed
 from addons.core.console import Console
 from addons.core.identity import Identity
 from addons.core.problem import InvalidConfiguration, Problem
@@ -52,14 +53,10 @@ class Device:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignIn:
-    """A sign-in under way at a SAML provider, for a browser, a device (its `device_code`) or the console's pages.
-
-    `browser` is a secret of the browser that began it: in another one, somebody would sign in for a stranger.
-    """
+    """A sign-in under way at a SAML provider, for a browser, a device (its `device_code`) or the console's pages."""
 
     provider: str
     back: Return | str | Page
-    browser: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,14 +76,14 @@ class Parts:
     senders: Senders = field(init=False, default_factory=Senders)
     people: People = field(init=False)
     possession: Possession = field(init=False)
-    sign_ins: Pending[SignIn] = field(init=False)
+    sign_ins: Sealed[SignIn] = field(init=False)
     codes: Pending[tuple[Return, Identity]] = field(init=False)
     devices: Pending[Device] = field(init=False)
     user_codes: Pending[str] = field(init=False)
 
     def __post_init__(self) -> None:
         self.possession = Possession(self.now)
-        self.sign_ins = Pending(SIGN_IN_SECONDS, self.now, lambda: f"_{secrets.token_hex(16)}")  # an xs:ID
+        self.sign_ins = Sealed(SignIn, SIGN_IN_SECONDS, self.now)
         self.codes = Pending(CODE_SECONDS, self.now)
         self.devices = Pending(SIGN_IN_SECONDS, self.now)
         self.user_codes = Pending(SIGN_IN_SECONDS, self.now, _user_code)

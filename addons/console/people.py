@@ -6,17 +6,20 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from addons.console.pending import Pending
+from addons.console.sealed import Sealed
 from addons.core.browser_session import SECRET_BYTES, BrowserSession
 from addons.core.identity import Identity
 from addons.core.sign_in import Attempt
 from addons.core.throttle import Throttle
+from addons.edge.connection_health import HealthBoard
+from addons.edge.rule_hits import HitCounts
+from addons.edge.web_sign_in import Providers
 
 MOST_SESSIONS = 2000
 MOST_EACH = 8
 """Browsers of one person; a further one ends the oldest."""
-SIGN_INS, FORMS = 120, 30
-"""Sign-ins that are begun from one address, and forms that are sent in one session, in a minute."""
+FORMS, CALLS = 30, 300
+"""Forms that are sent in one session, and changes and reads of one person's by the API, in a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +31,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenIdSignIn:
-    """A sign-in under way at an OpenID provider (its name); `browser` as in a SAML one."""
+    """A sign-in under way at an OpenID provider (its name)."""
 
     provider: str
     page: Page
-    browser: str
     nonce: str
     verifier: str
 
@@ -84,6 +86,9 @@ class People:
 
     def __init__(self, now: Callable[[], float], sign_in_seconds: float) -> None:
         self.sessions = Sessions(now)
-        self.sign_ins: Pending[OpenIdSignIn] = Pending(sign_in_seconds, now)
-        self.begun = Throttle(SIGN_INS, 60)
+        self.sign_ins = Sealed(OpenIdSignIn, sign_in_seconds, now)
+        self.providers = Providers(now)
         self.sent = Throttle(FORMS, 60)
+        self.asked = Throttle(CALLS, 60)
+        self.hits = HitCounts(now)
+        self.board = HealthBoard(now)

@@ -6,8 +6,8 @@ provider answers is believed once, for the request that it answers.
 
 from __future__ import annotations
 
-import hmac
 import re
+import secrets
 from base64 import b64encode
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from addons.console.parts import Device, Parts, Return, SignIn
 from addons.console.people import Page
+from addons.console.web import NOT_BEGUN, Begun
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
 from addons.core.saml import Expected, authn_request, identity_of
@@ -73,31 +74,33 @@ def providers_of(parts: Parts, name: str) -> list[SamlProvider]:
     return providers
 
 
-def begin(parts: Parts, provider: SamlProvider, back: Return | str | Page, browser: str) -> tuple[str, dict[str, str]]:
-    """Where a browser goes to sign in, and what it posts there, if it posts. Raises TooManyPending.
+def begin(parts: Parts, provider: SamlProvider, back: Return | str | Page) -> Begun:
+    """A browser is sent to sign in.
 
     Source: Bindings for SAML V2.0, sections 3.4 (HTTP-Redirect) and 3.5 (HTTP-POST).
     """
-    request_id = parts.sign_ins.add(SignIn(provider=provider.name, back=back, browser=browser))
+    request_id = f"_{secrets.token_hex(16)}"  # an xs:ID
+    sealed = parts.sign_ins.seal(request_id, SignIn(provider=provider.name, back=back))
     message = authn_request(_expected(parts, request_id), provider, parts.now())
     if provider.sso_binding == "post":
-        return provider.sso_url, {"SAMLRequest": b64encode(message).decode(), "RelayState": request_id}
+        fields = {"SAMLRequest": b64encode(message).decode(), "RelayState": request_id}
+        return Begun(url=provider.sso_url, fields=fields, key=request_id, sealed=sealed)
     query = urlencode({"SAMLRequest": redirect_parameter(message), "RelayState": request_id})
-    return f"{provider.sso_url}{'&' if '?' in provider.sso_url else '?'}{query}", {}
+    url = f"{provider.sso_url}{'&' if '?' in provider.sso_url else '?'}{query}"
+    return Begun(url=url, fields={}, key=request_id, sealed=sealed)
 
 
-def finish(parts: Parts, response: str, relay_state: str, browser: str) -> tuple[SignIn, Identity]:
-    """Who has signed in by a provider's response, with what was begun. Raises OAuthError."""
-    sign_in = parts.sign_ins.take(relay_state)
+def finish(parts: Parts, response: str, relay_state: str, sealed: str) -> tuple[SignIn, Identity]:
+    """Who has signed in by a provider's response, with what the browser has kept. Raises OAuthError, TooManyPending."""
+    sign_in = parts.sign_ins.open(relay_state, sealed)
     if sign_in is None:
-        raise OAuthError("access_denied", "no sign-in is under way for this answer: begin again, from the console")
-    if not hmac.compare_digest(sign_in.browser.encode(), browser.encode()):
-        raise OAuthError("access_denied", "this browser has not begun the sign-in: begin again, from the console")
+        raise OAuthError("access_denied", NOT_BEGUN)
     try:
         identity = _identity(parts, sign_in.provider, response, relay_state)
     except RejectedToken as error:
         log.warning("SAML response refused", provider=sign_in.provider, why=str(error))
         raise OAuthError("access_denied", f"the provider's answer is refused: {error}") from None
+    parts.sign_ins.use(relay_state)
     log.info("signed in", subject=identity.username, provider=sign_in.provider)
     return sign_in, identity
 
@@ -114,13 +117,13 @@ def go_on(parts: Parts, back: Return | str, identity: Identity) -> str:
     return ""
 
 
-def begin_device(parts: Parts, request: DeviceAuthorization) -> dict[str, Any]:
-    """What a device is told. Source: RFC 8628, section 3.2. Raises OAuthError, TooManyPending."""
+def begin_device(parts: Parts, request: DeviceAuthorization, address: str) -> dict[str, Any]:
+    """What a device at an address is told. Source: RFC 8628, section 3.2. Raises OAuthError."""
     if request.client_id != parts.console.audience:
         raise OAuthError("invalid_client", "the client is not known here")
     device = Device()
-    device_code = parts.devices.add(device)
-    device.user_code = parts.user_codes.add(device_code)
+    device_code = parts.devices.add(device, address)
+    device.user_code = parts.user_codes.add(device_code, address)
     page = parts.url("/device")
     return {
         "device_code": device_code,

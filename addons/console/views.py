@@ -22,9 +22,16 @@ MOST_LISTED = 200
 _PLACES = (
     ("/", "Inbox"),
     ("/grants", "Access"),
+<<<<<<< HEAD
     ("/live", "Live"),
     ("/sessions", "Sessions"),
     ("/search", "Search"),
+=======
+    ("/sessions", "Sessions"),
+    ("/identities", "Identities"),
+    ("/rules", "Rules"),
+    ("/connections", "Connections"),
+>>>>>>> df2f493 (console: a REST API, pages of what is in force, and sign-ins that nobody can use up; pages that read well)
     ("/locks", "Locks"),
 )
 
@@ -34,7 +41,10 @@ def frame(visit: Visit, title: str, *content: str, refresh: str = "") -> str:
     here = visit.request.url.path
     places = " ".join(html.link(f"{visit.base}{path}", name, current=path == here) for path, name in _PLACES)
     who = html.text(f"{visit.me.sub} ({visit.role.name.lower()})")
-    header = f'<header><nav aria-label="Pages">{places}</nav><span>{who}</span>{visit.sent("/sign-out", "Sign out")}'
+    brand = f'<a class="brand" href="{visit.base}/">Chaperone</a>'
+    header = (
+        f'<header>{brand}<nav aria-label="Pages">{places}</nav><span>{who}</span>{visit.sent("/sign-out", "Sign out")}'
+    )
     return html.document(title, content, f"{header}</header>", refresh)
 
 

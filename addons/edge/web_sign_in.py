@@ -6,7 +6,7 @@ Whatever the provider answers is only read here; who it is, the console's verifi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -16,26 +16,39 @@ from addons.core.sign_in import Attempt, Client, SignInFailed, authorization_url
 from addons.edge.jwks import machine_trust
 
 _TIMEOUT = 10.0
+_KNOWN_SECONDS = 60
 _MOST = 512 * 1024
 
 
-async def sent_to(client: Client, attempt: Attempt, redirect: str) -> str:
-    """The address at which somebody signs in. Raises SignInFailed."""
-    found = endpoint(await _configuration(client), client.issuer, "authorization_endpoint")
-    return authorization_url(found, client, attempt, redirect)
+class Providers:
+    """What providers say of themselves is asked once a minute: whoever begins sign-ins does not make others ask more.
 
+    `now` gives Unix seconds. Every method raises SignInFailed.
+    """
 
-async def redeemed(client: Client, attempt: Attempt, code: str, redirect: str) -> Mapping[str, Any]:
-    """What the token endpoint answers to a code. Raises SignInFailed."""
-    url = endpoint(await _configuration(client), client.issuer, "token_endpoint")
-    answer = await _asked(client, "POST", url, code_exchange(client, attempt, code, redirect))
-    if "error" in answer:
-        raise SignInFailed(f"the provider refused: {reason(answer)}")
-    return answer
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._known: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
+    async def sent_to(self, client: Client, attempt: Attempt, redirect: str) -> str:
+        """The address at which somebody signs in."""
+        found = endpoint(await self._configuration(client), client.issuer, "authorization_endpoint")
+        return authorization_url(found, client, attempt, redirect)
 
-async def _configuration(client: Client) -> Mapping[str, Any]:
-    return await _asked(client, "GET", f"{client.issuer.rstrip('/')}/.well-known/openid-configuration", None)
+    async def redeemed(self, client: Client, attempt: Attempt, code: str, redirect: str) -> Mapping[str, Any]:
+        """What the token endpoint answers to a code."""
+        url = endpoint(await self._configuration(client), client.issuer, "token_endpoint")
+        answer = await _asked(client, "POST", url, code_exchange(client, attempt, code, redirect))
+        if "error" in answer:
+            raise SignInFailed(f"the provider refused: {reason(answer)}")
+        return answer
+
+    async def _configuration(self, client: Client) -> Mapping[str, Any]:
+        until, known = self._known.get(client.issuer, (0.0, {}))
+        if self._now() >= until:
+            known = await _asked(client, "GET", f"{client.issuer.rstrip('/')}/.well-known/openid-configuration", None)
+            self._known[client.issuer] = self._now() + _KNOWN_SECONDS, known
+        return known
 
 
 async def _asked(client: Client, method: str, url: str, form: Mapping[str, str] | None) -> dict[str, Any]:

@@ -10,12 +10,12 @@ import pytest
 
 from addons.console import pages
 from addons.console import pending as console_pending
-from addons.console.pending import Pending, TooManyPending
+from addons.console.pending import Pending
 from addons.core.token_exchange import EXCHANGE, JWT, MAX_FORM
 from addons.edge.saml import MAX_RESPONSE
 from addons.edge.store import StoreUnavailable
 from tests.console.conftest import AUTHORIZE, CONSOLE, World, policy_of, write_rules
-from tests.console.test_sign_in import shown, waiting
+from tests.console.test_sign_in import shown
 from tests.console.test_tokens import refused
 from tests.support.issuer import Clock
 
@@ -68,7 +68,7 @@ async def test_faults_nobody_has_foreseen(world: World, monkeypatch: pytest.Monk
     def broken(*_: object) -> str:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(world.parts.sign_ins, "add", broken)
+    monkeypatch.setattr(world.parts.sign_ins, "seal", broken)
     found = await world.client.get("/authorize", params=AUTHORIZE)
     assert found.status_code == 500
     assert found.json() == {"error": "server_error", "error_description": "it did not work"}
@@ -84,12 +84,6 @@ async def test_faults_that_pass(world: World, monkeypatch: pytest.MonkeyPatch) -
     with monkeypatch.context() as patch:
         patch.setattr(world.parts.store, "call", away)
         refused(await world.post("/revoke", {"token": token}), "temporarily_unavailable", "away", 503)
-    monkeypatch.setattr(console_pending, "_MOST", 1)
-    await waiting(world)
-    refused(
-        await world.post("/device_authorization", {"client_id": "chaperone"}),
-        "temporarily_unavailable", "too many sign-ins", 503,
-    )  # fmt: skip
 
 
 async def test_what_it_says_of_itself_is_what_the_rules_say_now(world: World) -> None:
@@ -162,11 +156,23 @@ def test_what_is_waited_for_ends() -> None:
     assert (waiting_for.take(second), waiting_for.take(second)) == ("b", None)
 
 
-def test_a_short_code_that_is_in_use_is_not_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_code_that_is_in_use_is_not_given_twice() -> None:
     codes = iter(["A", "A", "B", "C"])
     waiting_for: Pending[int] = Pending(10, Clock(), lambda: next(codes))
     assert (waiting_for.add(1), waiting_for.add(2)) == ("A", "B")
     assert (waiting_for.find("A"), waiting_for.find("B")) == (1, 2)
-    monkeypatch.setattr(console_pending, "_MOST", 2)
-    with pytest.raises(TooManyPending):
-        waiting_for.add(3)
+
+
+def test_one_address_takes_no_room_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console_pending, "MOST", 4)
+    monkeypatch.setattr(console_pending, "MOST_EACH", 2)
+    clock = Clock()
+    kept: Pending[int] = Pending(10, clock)
+    other, *flood = kept.add(0, "a"), *(kept.add(number, "b") for number in range(1, 50))
+    assert kept.find(other) == 0, "however much another one begins"
+    assert [kept.find(key) for key in flood[-3:]] == [None, 48, 49]
+    for source in ("c", "d", "e"):
+        kept.add(9, source)
+    assert kept.find(other) is None, "where all room is used, the oldest goes"
+    clock.now += 10
+    assert (kept.find(flood[-1]), len(kept._kept), len(kept._from)) == (None, 0, 0)

@@ -7,8 +7,11 @@ checked in `test_pages.py`; approvals with a real cluster behind them in `tests/
 from __future__ import annotations
 
 import json
+import os
+import re
 import secrets
 import socket
+import struct
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,14 +19,14 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from addons.core.access_request import AccessRequest
 from addons.core.approval import Case, State
 from addons.core.lock import Lock
 from addons.edge.access_request_store import add_access_request
 from addons.edge.lock_store import add_lock, locks
-from tests.console.conftest import policy_of, write_rules
+from tests.console.conftest import REPOSITORY, policy_of, write_rules
 from tests.console.served import Served, served
 from tests.console.test_pages import ASK, HOSTILE, ROLES, with_roles
 from tests.support import browser as browsers
@@ -53,21 +56,56 @@ def console(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     sign_in = [{"identityProvider": "idp", "clientId": "chaperone"}]
     policy = policy_of(with_roles(rules, url=f"http://127.0.0.1:{port}", signIn=sign_in, roles=ROLES))
     state = folder / "state"
-    session = state / "sessions" / "20261129-0600-s1"
-    session.mkdir(parents=True)
-    about = {"connection": "prod", "intent": HOSTILE, "identity": {"sub": "agent-7"}}
-    (session / "session.json").write_text(json.dumps(about))
     with served(policy, port, state) as running:
-        request = AccessRequest(
-            id="r2345678", iss=AGENT, sub="agent-7", connection="prod", role="arn:aws:iam::123456789012:role/debug",
-            rule="on-request", intent=HOSTILE, seconds=3600, longest_seconds=7200, approvers=("approvers",),
-            asked_at=time.time(), expires_at=time.time() + 6000,
-        )  # fmt: skip
-        add_access_request(running.store, request)
-        add_lock(
-            running.store, Lock(id="lock2345", subject="rogue", reason=HOSTILE, made_by="ada", made_at=time.time())
-        )
         yield running
+
+
+@pytest.fixture(scope="module")
+def known(console: Served) -> dict[str, str]:
+    """What is on the pages in the documentation: a quiet afternoon. Ids by what they are of."""
+    record(console, "20261129-0600-release", "INC-42 the shop is slow", "release-bot", "prod")
+    record(console, "20261129-0612-triage", "nightly triage of failed jobs", "triage-bot", "staging")
+    record(console, "20261129-0617-release", "INC-42 the shop is slow", "release-bot", "prod")
+    about: dict[str, Any] = {
+        "requester_sub": "release-bot", "requester_owner": "carol@example.com", "requester_groups": ("agents",)
+    }  # fmt: skip
+    change: dict[str, Any] = {
+        "verb": "patch", "resource": "deployments/scale", "namespace": "shop", "name": "web", "argv": (), "risk": 55,
+        "method": "PATCH", "target": "/apis/apps/v1/namespaces/shop/deployments/web/scale", "command": "kubectl scale",
+        "rule": "scale-to-zero", "reason": "it stops every replica", "intent": "INC-42 the shop is slow",
+        "diff": "--- before\n+++ after\n  spec:\n-   replicas: 6\n+   replicas: 0",
+    }  # fmt: skip
+    now = time.time()
+    first = console.store.claim("k1", replace(ASK, **about, name="web-7d9f", namespace="shop"), now - 41)
+    scale = console.store.claim("k2", replace(ASK, **about, **change), now - 12)
+    wish(console, "q7m4wd2x", "INC-42 look at what the pods say", "triage-bot")
+    reason = "took 400 pods down on Friday"
+    add_lock(console.store, Lock(id="m3kd82qp", subject="cleanup-bot", reason=reason, made_by="ada", made_at=now - 900))
+    return {"exec": first.approval.id, "scale": scale.approval.id}
+
+
+@pytest.fixture(scope="module")
+def hostile(console: Served, known: dict[str, str]) -> None:
+    """And what an agent may make of it."""
+    record(console, "20261129-0700-s1", HOSTILE, "agent-7", "prod")
+    wish(console, "r2345678", HOSTILE, "agent-7")
+    add_lock(console.store, Lock(id="lock2345", subject="rogue", reason=HOSTILE, made_by="ada", made_at=time.time()))
+
+
+def record(console: Served, session: str, intent: str, sub: str, connection: str) -> None:
+    folder = console.state / "sessions" / session
+    folder.mkdir(parents=True)
+    about = {"connection": connection, "intent": intent, "identity": {"iss": AGENT, "sub": sub}}
+    (folder / "session.json").write_text(json.dumps(about))
+
+
+def wish(console: Served, request_id: str, intent: str, sub: str) -> None:
+    request = AccessRequest(
+        id=request_id, iss=AGENT, sub=sub, connection="prod", role="arn:aws:iam::123456789012:role/debug",
+        rule="on-request", intent=intent, seconds=3600, longest_seconds=7200, approvers=("approvers",),
+        asked_at=time.time() - 95, expires_at=time.time() + 6000,
+    )  # fmt: skip
+    add_access_request(console.store, request)
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +146,41 @@ def scheme(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def admin(signed_in: Callable[..., Page], scheme: str) -> Page:
+def admin(signed_in: Callable[..., Page], hostile: None, scheme: str) -> Page:
     return signed_in("ada", color_scheme=scheme)
+
+
+PICTURES: dict[str, tuple[str, str, ViewportSize]] = {
+    "console-inbox": ("/?still", "light", {"width": 1100, "height": 560}),
+    "console-approval": ("/approvals/{scale}", "light", {"width": 1100, "height": 980}),
+    "console-approval-phone": ("/approvals/{exec}", "dark", PHONE),
+    "console-sessions": ("/sessions", "dark", {"width": 1100, "height": 640}),
+}
+"""In docs/images, by name: the page, the colour scheme, and the size of the window."""
+IMAGES = REPOSITORY / "docs" / "images"
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_in_the_documentation(
+    console: Served, known: dict[str, str], signed_in: Callable[..., Page], name: str
+) -> None:
+    """They are made here: CHAPERONE_UPDATE_GOLDEN=1 writes them anew; look at them before they are committed."""
+    path, scheme, size = PICTURES[name]
+    page = signed_in("ada", color_scheme=scheme, viewport=size)
+    answer = page.goto(console.url + path.format(**known))
+    assert answer is not None and answer.status == 200
+    picture, file = page.screenshot(), IMAGES / f"{name}.png"
+    if os.environ.get("CHAPERONE_UPDATE_GOLDEN"):
+        IMAGES.mkdir(exist_ok=True)
+        file.write_bytes(picture)
+    shown = struct.unpack(">II", file.read_bytes()[16:24])
+    assert shown == struct.unpack(">II", picture[16:24]) == (size["width"], size["height"])
+
+
+def test_every_picture_is_made_here_and_small() -> None:
+    pages = " ".join(page.read_text() for page in (REPOSITORY / "docs").glob("*.md"))
+    assert set(re.findall(r"images/([a-z-]+)\.png", pages)) == {file.stem for file in IMAGES.iterdir()} == set(PICTURES)
+    assert sum(file.stat().st_size for file in IMAGES.iterdir()) < 600_000
 
 
 def test_somebody_signs_in_and_out(console: Served, signed_in: Callable[..., Page]) -> None:
@@ -146,10 +217,12 @@ def test_a_denial_needs_a_reason(signed_in: Callable[..., Page], console: Served
     assert console.store.get(case.approval.id).approval.state == State.PENDING
 
 
-def test_an_admin_locks_a_session_and_lifts_the_lock(console: Served, signed_in: Callable[..., Page]) -> None:
+def test_an_admin_locks_a_session_and_lifts_the_lock(
+    console: Served, hostile: None, signed_in: Callable[..., Page]
+) -> None:
     page = signed_in("ada")
     page.goto(f"{console.url}/sessions")
-    form = page.locator("form[action*='/sessions/20261129-0600-s1']").first
+    form = page.locator("form[action*='/sessions/20261129-0700-s1']").first
     form.locator("input[name=note]").fill("gone wild")
     form.get_by_role("button").click()
     page.wait_for_url(f"{console.url}/locks")

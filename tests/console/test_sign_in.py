@@ -15,6 +15,7 @@ import httpx
 import jwt
 import pytest
 
+from addons.console.sealed import cookie_name
 from addons.core.dpop import thumbprint
 from addons.core.saml import PROTOCOL
 from addons.policy import Policy
@@ -355,31 +356,51 @@ async def test_a_link_that_somebody_else_began_signs_nobody_in(world: World) -> 
     device = await waiting(world)
     state = relay_state(await typed(world, device["user_code"]))
     world.client.cookies.clear()
-    shown(await world.answered(state), "this browser has not begun the sign-in")
+    shown(await world.answered(state), "no sign-in is under way in this browser")
     refused(await world.poll(device["device_code"]), "authorization_pending")
-    state = await world.sent_to_provider()
-    world.client.cookies.set("chaperone-browser", "x" * 43)
-    shown(await world.answered(state), "this browser has not begun the sign-in")
-    state = await world.sent_to_provider()
-    world.client.cookies.clear()
+    state, another = await world.sent_to_provider(), await world.sent_to_provider()
+    names = [cookie_name(CONSOLE, each) for each in (state, another)]
+    mine, others = (world.client.cookies[name].encode() for name in names)
     fields = {"SAMLResponse": encoded(world.answer(state)), "RelayState": state}
-    answer = await world.client.post("/saml/acs", data=fields, headers=[(b"Cookie", b"chaperone-browser=\xe9")])
-    shown(answer, "this browser has not begun the sign-in")
+    for planted in (b"", b"x" * 43, b"\xe9", others, mine[:-4] + b"AAAA", mine[1:]):
+        world.client.cookies.clear()
+        cookie = [(b"Cookie", names[0].encode() + b"=" + planted)]
+        answer = await world.client.post("/saml/acs", data=fields, headers=cookie)
+        shown(answer, "no sign-in is under way in this browser")
 
 
 async def test_the_cookie_comes_along_from_the_provider_and_is_nobody_elses(world: World) -> None:
     first = await world.client.get("/authorize", params=AUTHORIZE)
-    cookie = first.headers["Set-Cookie"]
     assert re.fullmatch(
-        r"chaperone-browser=[A-Za-z0-9_-]{43}; HttpOnly; Max-Age=600; Path=/; SameSite=none; Secure", cookie
+        r"__Host-chaperone-sign-in-[0-9a-f]{16}=[A-Za-z0-9_-]+; HttpOnly; Max-Age=600; Path=/; SameSite=none; Secure",
+        first.headers["Set-Cookie"],
     )
     second = await world.client.get("/authorize", params=AUTHORIZE)
-    assert second.headers["Set-Cookie"] == cookie, "two windows of one browser"
-    for each in (first, second):
-        assert (await world.answered(relay_state(each))).status_code == 303
+    for each in (first, second):  # two windows of one browser
+        state = relay_state(each)
+        done = await world.answered(state)
+        assert done.status_code == 303
+        assert f'{cookie_name(CONSOLE, state)}=""; ' in done.headers["Set-Cookie"], "it is not kept any longer"
+
+
+async def test_whoever_begins_sign_ins_takes_nothing_from_others(world: World) -> None:
+    """However many are begun: for somebody unknown, nothing is kept here."""
+    state = await world.sent_to_provider()
+    before = world.client.cookies[cookie_name(CONSOLE, state)]
+    for _ in range(300):
+        assert (await world.client.get("/authorize", params=AUTHORIZE)).status_code == 303
+    assert world.parts.sign_ins._used == {}
     world.client.cookies.clear()
-    chosen = await world.client.get("/authorize", params=AUTHORIZE, headers={"Cookie": "chaperone-browser=short"})
-    assert chosen.headers["Set-Cookie"] != cookie and "=short" not in chosen.headers["Set-Cookie"]
+    world.client.cookies.set(cookie_name(CONSOLE, state), before)
+    assert (await world.answered(state)).status_code == 303
+
+
+async def test_what_was_used_is_not_used_again_with_a_kept_cookie(world: World) -> None:
+    state = await world.sent_to_provider()
+    kept, message = world.client.cookies[cookie_name(CONSOLE, state)], world.answer(state)
+    assert (await world.answered(state, message)).status_code == 303
+    world.client.cookies.set(cookie_name(CONSOLE, state), kept)
+    shown(await world.answered(state, message), "no sign-in is under way")
 
 
 async def test_without_tls_there_are_no_secure_cookies(world: World, policy: Policy) -> None:

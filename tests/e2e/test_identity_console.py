@@ -242,7 +242,7 @@ def test_what_somebody_made_of_it_does_not_count(console: Console, old: bytes, n
 def test_a_sign_in_that_somebody_else_began_signs_nobody_in(console: Console) -> None:
     target, form = console.response(authorize(console), "alice")
     elsewhere = httpx.post(target, data=form, trust_env=False)
-    assert (elsewhere.status_code, "this browser has not begun" in elsewhere.text) == (400, True)
+    assert (elsewhere.status_code, "no sign-in is under way in this browser" in elsewhere.text) == (400, True)
 
 
 def test_a_code_is_for_who_asked_for_it_and_once(console: Console) -> None:
