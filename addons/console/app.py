@@ -94,14 +94,7 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         return Response(service_provider_metadata(entity_id, acs_url), media_type="application/samlmetadata+xml")
 
     async def acs(request: Request) -> Response:
-        fields = form_of(await body(request, 2 * MAX_RESPONSE))
-        answer, state = fields.get("SAMLResponse", ""), fields.get("RelayState", "")
-
-        async def finish(_: Request) -> Response:
-            begun, who = sign_in.finish(parts, answer, state, kept_for(parts, request, state))
-            return _go_on(parts, request, begun, who)
-
-        return ended(parts, await _shown(finish)(request), state)
+        return await _came_back(parts, request)
 
     async def device_page(request: Request) -> Response:
         names = [each.name for each in sign_in.providers_of(parts, "")]
@@ -123,6 +116,18 @@ def _pages(parts: Parts) -> list[tuple[str, str, _Handler]]:
         ("/device", "GET", _shown(device_page)),
         ("/device", "POST", _shown(device)),
     ]
+
+
+async def _came_back(parts: Parts, request: Request) -> Response:
+    """A browser from a SAML provider; it keeps nothing of the sign-in any longer, however that ended."""
+    fields = form_of(await body(request, 2 * MAX_RESPONSE))
+    answer, state = fields.get("SAMLResponse", ""), fields.get("RelayState", "")
+
+    async def finish(_: Request) -> Response:
+        begun, who = sign_in.finish(parts, answer, state, kept_for(parts, request, state))
+        return _go_on(parts, request, begun, who)
+
+    return ended(parts, await _shown(finish)(request), state)
 
 
 def _go_on(parts: Parts, request: Request, begun: SignIn, who: Identity) -> Response:

@@ -36,6 +36,7 @@ from tests.support.issuer import provider_process
 PEOPLE = {"ada": ["admins"], "ann": ["approvers"], "vic": ["viewers"], "nobody": ["others"]}
 AGENT = "https://agents"
 PAGES = ["/?still", "/approvals/{approval}", "/grants", "/grants/r2345678", "/sessions", "/locks"]
+PAGES += ["/identities", "/rules", "/connections"]
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,8 @@ PICTURES: dict[str, tuple[str, str, ViewportSize]] = {
     "console-inbox": ("/?still", "light", {"width": 1100, "height": 560}),
     "console-approval": ("/approvals/{scale}", "light", {"width": 1100, "height": 980}),
     "console-approval-phone": ("/approvals/{exec}", "dark", PHONE),
-    "console-sessions": ("/sessions", "dark", {"width": 1100, "height": 640}),
+    "console-sessions": ("/sessions", "dark", {"width": 1100, "height": 460}),
+    "console-rules": ("/rules", "light", {"width": 1100, "height": 560}),
 }
 """In docs/images, by name: the page, the colour scheme, and the size of the window."""
 IMAGES = REPOSITORY / "docs" / "images"
