@@ -149,7 +149,7 @@ async def test_sessions_and_locks(world: World, tmp_path: Any) -> None:
     assert (await call(world, f"locks/{lock.id}/lift", **bearer(world))).status_code == 204
     assert (await call(world, "locks", method="GET", **bearer(world))).json()["items"] == []
     for nothing in ({}, {"subject": ""}, {"subject": " "}):
-        refused(await call(world, "locks", {"reason": "x", **nothing}, **bearer(world)), 422, "Say what")
+        refused(await call(world, "locks", {"reason": "x", **nothing}, **bearer(world)), 409, "Say what")
     refused(await call(world, "locks", {"reason": "x", "subject": "a\x00"}, **bearer(world)), 422)
 
 

@@ -133,7 +133,7 @@ async def lock(sent: models.NewLock, caller: Admin) -> models.LockAnswer:
     """Somebody, a session, a cluster is stopped. To stop everything takes `chaperone lock`."""
     what = {name: getattr(sent, name).strip() for name in ("subject", "connection", "session")}
     if not any(what.values()):
-        raise NotHeard(422, "Say what is to be stopped: a subject, a connection or a session.")
+        raise NotHeard(409, "Say what is to be stopped: a subject, a connection or a session.")
     return await _locked(caller, sent.reason, **what)
 
 
