@@ -9,11 +9,7 @@ import structlog
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-<<<<<<< HEAD
-from addons.console import html, live, openid, pages, search, sign_in, timeline, views
-=======
-from addons.console import html, openid, pages, policy_pages, sign_in, views
->>>>>>> df2f493 (console: a REST API, pages of what is in force, and sign-ins that nobody can use up; pages that read well)
+from addons.console import html, live, openid, pages, policy_pages, search, sign_in, timeline, views
 from addons.console.gate import Endpoint, Refused, Visit, as_page, check_origin, gated, shown
 from addons.console.parts import Parts
 from addons.console.people import Page

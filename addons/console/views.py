@@ -22,16 +22,12 @@ MOST_LISTED = 200
 _PLACES = (
     ("/", "Inbox"),
     ("/grants", "Access"),
-<<<<<<< HEAD
     ("/live", "Live"),
     ("/sessions", "Sessions"),
     ("/search", "Search"),
-=======
-    ("/sessions", "Sessions"),
     ("/identities", "Identities"),
     ("/rules", "Rules"),
     ("/connections", "Connections"),
->>>>>>> df2f493 (console: a REST API, pages of what is in force, and sign-ins that nobody can use up; pages that read well)
     ("/locks", "Locks"),
 )
 
