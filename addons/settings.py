@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 
 from mitmproxy.options import Options
 from mitmproxy.utils import human
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
+from addons.archive_settings import ArchiveSettings, absolute_keys, archive_contradictions
 from addons.core import store_url
 from addons.core.documents import parse_mapping
 from addons.core.problem import InvalidConfiguration, Problem
@@ -50,10 +51,8 @@ _EVERYWHERE = ("", "0.0.0.0", "::")
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
-class Settings(BaseModel):
+class Settings(ArchiveSettings, BaseModel):
     """Frozen. Paths are absolute after loading: relative ones are taken from the folder of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     listen_host: str = "127.0.0.1"
     """Address agents reach the gateway at."""
@@ -174,6 +173,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[Sequence[str], str]]:
         yield ("tls_names",), "tls_names are for a certificate that the gateway makes; tls_certificate has its own"
     if settings.tls_listen_port is not None and not settings.tls_certificate and not settings.own_names:
         yield ("tls_listen_port",), "tls_names is missing: by which names do agents reach this port?"
+    yield from archive_contradictions(settings)
 
 
 def _explain(key: str, item: Any) -> str:
@@ -204,4 +204,5 @@ def _absolute(settings: Settings, folder: Path) -> Settings:
             "audit_key": _optional(folder, settings.audit_key),
             "store_password_file": _optional(folder, settings.store_password_file),
         }
+        | absolute_keys(settings, folder)
     )

@@ -30,6 +30,7 @@ MAX_ADDON = 80
 LARGER_ADDONS = {
     "addons/access.py": "waits for the store where access is on request",
     "addons/approvals.py": "asks, waits, and remembers what the cluster declined",
+    "addons/archive_settings.py": "part of the settings model, not an addon",
     "addons/capture.py": "seven hooks: a record follows a flow from its first event to its last",
     "addons/connections.py": "what client connections lead to, not an addon",
     "addons/exchange.py": "a field for every step, not an addon",

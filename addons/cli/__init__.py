@@ -35,6 +35,7 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "sessions": ("addons.cli.sessions:app", "Find, show and replay what agents did."),
     "index": ("addons.cli.index:index", "Bring the search index up to date."),
     "audit": ("addons.cli.audit:app", "Verify the audit log, and keep its key."),
+    "archive": ("addons.cli.archive:app", "Copy evidence to a bucket, and fetch it from there."),
     "watch": ("addons.cli.watch:watch", "Look at live traffic in mitmweb, which cannot touch it."),
     "explain": ("addons.cli.explain:explain", "Say what the rules make of a request, without sending it."),
     "mask": ("addons.cli.mask:mask", "Show what an agent would see of a reply."),

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from addons.cli.holds import removal
 from addons.cli.operator import operator
 from addons.core.audit_report import Report
 from addons.core.printable import printable
 from addons.edge.archive import session
-from addons.edge.audit_check import remove_session, verify_state
+from addons.edge.audit_check import verify_state
 from addons.edge.audit_key import read_public_key
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.bundle_read import verify_bundle
-from addons.edge.search_keeper import forget
 
 app = App(name="audit", help="Verify the audit log, and keep its key.")
 
@@ -89,7 +87,9 @@ def rotate_key(*, conf: Path = _CONF) -> None:
 
 @app.command
 def remove(session_id: str, *, conf: Path = _CONF) -> None:
-    """Remove a session's evidence for good, and sign in the ledger that its records are gone on purpose.
+    """Remove a session's evidence from the state folder, and sign in the ledger that its records are gone on purpose.
+
+    One that is under legal hold, or that is not wholly in the archive where there is one, stays.
 
     Parameters
     ----------
@@ -98,13 +98,9 @@ def remove(session_id: str, *, conf: Path = _CONF) -> None:
     conf
         The gateway's configuration file.
     """
-    state = operator(conf).state
-    stored = session(state, session_id)
-    count = remove_session(stored.folder, _ledger(conf))
-    try:
-        forget(state, stored.id)
-    except (OSError, sqlite3.Error) as error:
-        print(f"still in the search index, until it is next brought up to date: {error}", file=sys.stderr)
+    gateway = operator(conf)
+    stored = session(gateway.state, session_id)
+    count = removal(gateway).remove(stored.folder)
     print(f"removed {printable(stored.id)}: {count} records")
 
 

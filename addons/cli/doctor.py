@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from addons.cli.ruleset import NO_SECRET_KEY
+from addons.edge.archive_probes import examine_archive
 from addons.edge.probes import Finding, examine, healthy
 from addons.edge.schema import STORE_FILE
 from addons.edge.store_probe import examine_store
@@ -46,6 +47,7 @@ def doctor(
     looks = itertools.chain(
         examine(certs, state, policy.providers, policy.connections.values(), now),
         map(examine_store, [state / STORE_FILE], [settings.store], [password_file]),  # when its turn comes
+        () if settings.archive is None else examine_archive(settings.archive, state, now.timestamp()),
     )
     for finding in looks:
         findings.append(finding)

@@ -16,11 +16,16 @@ from addons.core.playback import playback, typed_lines
 from addons.core.printable import printable
 from addons.core.session_search import Search, moment
 from addons.edge.archive import StoredSession, UnknownSession, search, session
+from addons.edge.audit_check import SignedLedger
+from addons.edge.audit_ledger import AuditLedger
 
-app = App(name="sessions", help="What agents did: list, search, show, audit, play, open, export.")
+app = App(name="sessions", help="What agents did: list, search, show, audit, play, open, export, hold.")
 app.command("addons.cli.search:search", name="search")
 app.command("addons.cli.bundles:export", name="export")
 app.command("addons.cli.bundles:open_session", name="open")
+app.command("addons.cli.holds:hold", name="hold")
+app.command("addons.cli.holds:release", name="release")
+app.command("addons.cli.holds:prune", name="prune")
 
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 Patterns = tuple[str, ...]
@@ -115,6 +120,8 @@ def show(session_id: str, *, conf: Path = _CONF) -> None:
         if value:
             print(f"{printable(name) + ':':<12} {printable(str(value))}")
     print(f"folder:      {stored.folder}")
+    if (held := SignedLedger(AuditLedger(stored.folder.parents[1])).read_on().held.get(stored.id)) is not None:
+        print(f"under legal hold since {held.time}: {printable(str(held.fields['reason']))}")
     for event in stored.events():
         if event.get("stage") != "RequestReceived":
             print(_event_line(event))

@@ -12,6 +12,8 @@ import httpx
 from cyclopts import Parameter
 
 from addons.core.printable import printable
+from addons.edge.archive_status import read_status, summary
+from addons.edge.archive_status import trouble as archive_trouble
 from addons.edge.pipeline_status import is_silent, read_statuses
 from addons.edge.reports import is_stale, read_reports, reports_folder
 from addons.settings import load_settings
@@ -40,6 +42,9 @@ def status(
         answer["missing"] = _missing(reports[0]["health"])
     answer["pipelines"], trouble = assess_pipelines(read_statuses(Path(settings.state)), time.time())
     answer["trouble"] += trouble
+    if settings.archive is not None:
+        answer["archive"] = read_status(Path(settings.state))
+        answer["trouble"] += archive_trouble(answer["archive"], time.time())
     answer["ok"] = answer["up"] and not (answer["missing"] or answer["trouble"])
     print(json.dumps(answer, indent=2) if output == "json" else _text(answer))
     return 0 if answer["ok"] else 1
@@ -92,6 +97,7 @@ def _text(answer: dict[str, Any]) -> str:
     lines = ["up and ready" if answer["ok"] else "up, and needs attention"]
     lines += [f"  missing: {name}: {why}" for name, why in answer["missing"].items()]
     lines += [f"  trouble: {text}" for text in answer["trouble"]]
+    lines += [summary(answer["archive"])] if answer.get("archive") else []
     for report in answer["workers"]:
         since = _at(report["started_at"])
         lines.append(f"worker {report['worker']}: pid {report['pid']}, {report['proxy']}, since {since}")

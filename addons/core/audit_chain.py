@@ -69,6 +69,10 @@ class EntryKind(StrEnum):
     """How far a chain that was not closed had come as a later start found it, and which records were `lost` by then."""
     REMOVED = "removed"
     """These records were taken away with their session, on purpose."""
+    HOLD = "hold"
+    """A session is under legal hold from here on: nobody removes it."""
+    RELEASE = "release"
+    """It no longer is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +103,11 @@ class Entry:
     def lost(self) -> list[tuple[int, int]]:
         """Of `found`: first and last sequence numbers of what was not there."""
         return [(int(first), int(last)) for first, last in self.fields.get("lost", ())]
+
+    @property
+    def session(self) -> str:
+        """Of `hold` and `release`: the session."""
+        return str(self.fields["session"])
 
     @property
     def removed(self) -> list[tuple[str, int, int]]:
@@ -133,6 +142,13 @@ def read_link(line: bytes, folder: str) -> Link | None:
     previous, digest = (bytes.fromhex(found[group].decode()) for group in (4, 5))
     again, _ = linked(line[:start].removesuffix(b",") + _END, Head(chain, sequence - 1, previous), folder, offset)
     return Link(chain, sequence, offset, previous, digest, again == line)
+
+
+def read_place(line: bytes) -> tuple[str, int] | None:
+    """Chain and sequence number of a record, as it says; None for a line that is not in a chain."""
+    start = line.rfind(_ANNOTATION)
+    found = _PLACE.match(line, start) if start >= 0 else None
+    return (found[1].decode(), int(found[2])) if found is not None else None
 
 
 def key_id(public_key: bytes) -> str:
@@ -184,7 +200,9 @@ def _complete(entry: Entry) -> bool:
             case EntryKind.OPEN:
                 return isinstance(entry.fields["chain"], str)
             case EntryKind.REMOVED:
-                return bool(entry.removed)
+                return bool(entry.removed) or "files" in entry.fields
+            case EntryKind.HOLD | EntryKind.RELEASE:
+                return all(isinstance(entry.fields[name], str) for name in ("session", "by", "reason"))
             case _:
                 return len(entry.head.digest) == 32 and isinstance(entry.head.sequence, int) and entry.lost is not None
     except (KeyError, TypeError, ValueError):

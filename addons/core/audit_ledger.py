@@ -37,6 +37,8 @@ class Ledger:
 
     began: str = ""
     chains: dict[str, Claims] = field(default_factory=dict)
+    held: dict[str, Entry] = field(default_factory=dict)
+    """Sessions under legal hold, by the line that says so."""
 
 
 def _without(first: int, last: int, taken: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -81,6 +83,11 @@ class LedgerReader:
             self._report.find(What.LEDGER, LEDGER, f"not signed by the key {self._signer(entry)}", number)
         self._last = entry
 
+    @property
+    def keys(self) -> Mapping[str, bytes]:
+        """The public keys that may sign, or could, by id."""
+        return self._keys
+
     def finish(self, trusted: bytes | None) -> None:
         """The trusted key must have signed something, and what was kept elsewhere must have been here."""
         if trusted is not None and key_id(trusted) not in self._report.keys:
@@ -119,6 +126,10 @@ class LedgerReader:
             case EntryKind.REMOVED:
                 for chain, first, last in entry.removed:
                     chains.setdefault(chain, Claims(ZERO)).removed.append((first, last))
+            case EntryKind.HOLD:
+                self.ledger.held[entry.session] = entry
+            case EntryKind.RELEASE:
+                self.ledger.held.pop(entry.session, None)
             case _:
                 claims = chains.setdefault(entry.head.chain, Claims(ZERO))
                 claims.lost += [(max(first, claims.sealed + 1), last) for first, last in entry.lost]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from addons.core.audit_chain import EntryKind, ranges, read_link
@@ -16,7 +17,11 @@ from addons.edge.audit_log import AUDIT_FILE, live_chains
 from addons.edge.durable import locked_end
 
 
-class StillWritten(OSError):
+class Kept(OSError):
+    """A session is not removed, and the reason."""
+
+
+class StillWritten(Kept):
     """A session has records that are not sealed yet."""
 
 
@@ -48,21 +53,82 @@ def _ledger(ledger: AuditLedger, trusted: bytes | None, kept: Iterable[bytes], r
     return reader.ledger
 
 
-def remove_session(folder: Path, ledger: AuditLedger) -> int:
-    """Removes a session's folder after it is signed which records go with it; how many. Raises OSError."""
-    if not (folder / AUDIT_FILE).exists():
-        shutil.rmtree(folder)
-        return 0
-    with ledger.locked() as opened, (folder / AUDIT_FILE).open("rb") as lines, locked_end(lines.fileno()):
-        signed, numbers = _ledger(ledger, None, (), Report()), _numbers(lines, folder.name)
-        for chain, sequences in numbers.items():
-            if chain not in signed.chains or max(sequences) > signed.chains[chain].sealed:
-                raise StillWritten(f"{folder.name} has records that are not sealed yet: try again in a few seconds")
-        removed = [[chain, *both] for chain, sequences in sorted(numbers.items()) for both in ranges(sequences)]
-        if removed:
-            opened.add(EntryKind.REMOVED, {"session": folder.name, "records": removed})
-        shutil.rmtree(folder)
+class SignedLedger:
+    """What is signed in a ledger, read on from where it was read to."""
+
+    def __init__(self, ledger: AuditLedger) -> None:
+        self._file, self._reader = ledger.file, LedgerReader(verify, Report())
+        self._position = self._lines = 0
+
+    def read_on(self) -> Ledger:
+        """As it is now. Takes 0.2 ms a line. Raises OSError."""
+        if self._file.exists():
+            with self._file.open("rb") as lines:
+                lines.seek(self._position)
+                for line in lines:
+                    if line.endswith(b"\n"):
+                        self._lines, self._position = self._lines + 1, self._position + len(line)
+                        self._reader.read(line, self._lines)
+        return self._reader.ledger
+
+
+def remove_session(
+    folder: Path,
+    ledger: AuditLedger,
+    archived: Mapping[str, list[int | str]] | None = None,
+    reading: SignedLedger | None = None,
+) -> int:
+    """Removes a session's folder after it is signed which records go with it; how many. Raises Kept, OSError.
+
+    `archived` is size and SHA-256 of each of its files as they are in an archive; what is larger by now stays.
+    """
+    reading = reading or SignedLedger(ledger)
+    must_not_be_held(folder.name, reading.read_on())  # most of it is read before anybody has to wait
+    with ledger.locked() as opened:
+        signed = reading.read_on()
+        must_not_be_held(folder.name, signed)
+        with _locked_audit(folder) as lines:
+            numbers = _numbers(lines, folder.name)
+            _must_be_sealed(folder.name, numbers, signed)
+            _must_be_archived(folder, archived)
+            removed = [[chain, *both] for chain, sequences in sorted(numbers.items()) for both in ranges(sequences)]
+            files = {"files": archived} if archived is not None else {}
+            if removed or files:
+                opened.add(EntryKind.REMOVED, {"session": folder.name, "records": removed, **files})
+            shutil.rmtree(folder)
     return sum(map(len, numbers.values()))
+
+
+def must_not_be_held(session: str, signed: Ledger) -> None:
+    """Returns if a session is under no legal hold. Raises Kept."""
+    if (hold := signed.held.get(session)) is not None:
+        raise Kept(
+            f"{session} is under legal hold since {hold.time} by {hold.fields['by']}: {hold.fields['reason']};"
+            f" lift it with: chaperone sessions release {session} --reason WHY"
+        )
+
+
+@contextmanager
+def _locked_audit(folder: Path) -> Iterator[Iterable[bytes]]:
+    """The lines of a session's audit log, while nobody adds to it; none where there is none."""
+    if not (folder / AUDIT_FILE).exists():
+        yield ()
+        return
+    with (folder / AUDIT_FILE).open("rb") as lines, locked_end(lines.fileno()):
+        yield lines
+
+
+def _must_be_sealed(session: str, numbers: Mapping[str, set[int]], signed: Ledger) -> None:
+    for chain, sequences in numbers.items():
+        if chain not in signed.chains or max(sequences) > signed.chains[chain].sealed:
+            raise StillWritten(f"{session} has records that are not sealed yet: try again in a few seconds")
+
+
+def _must_be_archived(folder: Path, archived: Mapping[str, list[int | str]] | None) -> None:
+    for path in folder.iterdir() if archived is not None else ():
+        size, _ = (archived or {}).get(path.name, (-1, ""))
+        if path.stat().st_size != size and not path.name.startswith("."):
+            raise StillWritten(f"{folder.name}/{path.name} was written to meanwhile: try again later")
 
 
 def _numbers(lines: Iterable[bytes], folder: str) -> dict[str, set[int]]:
