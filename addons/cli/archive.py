@@ -155,7 +155,7 @@ def verify(
     def drop(file: File, offset: int, data: bytes) -> None:
         pass
 
-    return _tell(_read(operator(conf), drop, session, None, True, public_key), "verified", output)
+    return _tell(_read(operator(conf), drop, session, None, True, public_key, every=True), "verified", output)
 
 
 @app.command
@@ -197,14 +197,15 @@ def _read(
     generation: int | None,
     unfinished: bool,
     public_key: Path | None,
+    every: bool = False,
 ) -> Fetched:
     bucket, keys = open_archive(gateway)
     fetcher = Fetcher(bucket, keys, sink, unfinished)
     done = fetcher.ledger(read_public_key(public_key) if public_key is not None else None)
-    names = list(wanted) or bucket.sessions()
+    names = list(wanted) or sorted({*bucket.sessions(), *fetcher.removed})
     news = time.monotonic() + _NEWS_SECONDS
     with ThreadPoolExecutor(max_workers=_THREADS) as threads:
-        for each in threads.map(lambda name: fetcher.session(name, generation), names):
+        for each in threads.map(lambda name: fetcher.session(name, generation, every), names):
             done.add(each)
             if time.monotonic() > news:
                 print(f"{done.sessions} of {len(names)} sessions, {done.bytes} bytes", file=sys.stderr, flush=True)

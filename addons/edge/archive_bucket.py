@@ -98,14 +98,17 @@ class Bucket:
             yield waiting[key]._replace(deleted=key in deleted)
 
     def sessions(self) -> list[str]:
-        """The ids of all sessions in the archive. Raises ArchiveUnavailable."""
+        """The ids of all sessions in the archive, of those that are hidden by delete markers, too.
+
+        Raises ArchiveUnavailable.
+        """
         prefix = f"{self.options.prefix}sessions/"
-        pages = self.client.get_paginator("list_objects_v2").paginate(
+        pages = self.client.get_paginator("list_object_versions").paginate(
             Bucket=self.options.bucket, Prefix=prefix, Delimiter="/"
         )
         with told(f"the bucket {self.options.bucket} cannot be listed"):
             found = [each["Prefix"] for page in pages for each in page.get("CommonPrefixes", ())]
-        return sorted(each.removeprefix(prefix).rstrip("/") for each in found)
+        return sorted({each.removeprefix(prefix).rstrip("/") for each in found})
 
     def put(self, key: str, body: bytes, metadata: Mapping[str, str], held: bool, now: datetime.datetime) -> bool:
         """True once it is there, under its lock; False if the key is taken. Raises ArchiveUnavailable."""

@@ -28,9 +28,14 @@ class Copies:
 
     def check_whose(self) -> None:
         """Returns if the bucket has no ledger yet, or this one. Raises Strange, ArchiveUnavailable, OSError."""
-        first = next((part for part in self._bucket.parts(f"{THE_LEDGER.path}/") if part.offset == 0), None)
-        if first is not None:
-            self.same(first, self._view.ledger.file)
+        firsts = [part for part in self._bucket.parts(f"{THE_LEDGER.path}/") if part.offset == 0]
+        for number, part in enumerate(firsts, 1):
+            try:
+                self.same(part, self._view.ledger.file)
+                break
+            except Strange:  # one is encrypted and one is not: anybody could put the other beside ours
+                if number == len(firsts):
+                    raise
 
     def same(self, part: Part, path: Path) -> None:
         """Returns if a part is a copy of these bytes of a file. Raises Strange, ArchiveUnavailable, OSError."""

@@ -6,17 +6,17 @@ named. Parts of an upload that was not finished are left out, so that the ledger
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
 from addons.core.archive.part import LEDGER, THE_LEDGER, File, Part, covered, place, read_label
-from addons.core.audit_chain import Entry, EntryKind, Verify
-from addons.core.audit_ledger import LedgerReader
 from addons.core.audit_report import Report, What
 from addons.edge.archive_bucket import Bucket, Strange
-from addons.edge.archive_keys import ArchiveKeys, CannotOpen
+from addons.edge.archive_keys import ArchiveKeys, CannotOpen, UnusableArchiveKey
+from addons.edge.archive_order import Lines, Order, Spare
 from addons.edge.archive_parts import BadPart, check, content
 from addons.edge.audit_key import verify
 
@@ -42,27 +42,6 @@ class Fetched:
         self.report.notes += other.report.notes
 
 
-class _Lines(LedgerReader):
-    """Reads a ledger in pieces; `removals` are what was signed of each session when it was removed, in order."""
-
-    def __init__(self, check: Verify, report: Report) -> None:
-        super().__init__(check, report)
-        self.removals: dict[str, list[Mapping[str, Any]]] = {}
-        self._rest, self._number = b"", 0
-
-    def feed(self, text: bytes) -> None:
-        """What follows."""
-        *lines, self._rest = (self._rest + text).split(b"\n")
-        for line in lines:
-            self._number += 1
-            self.read(line + b"\n", self._number)
-
-    def _take(self, entry: Entry, line: int) -> None:
-        super()._take(entry, line)
-        if entry.kind is EntryKind.REMOVED:
-            self.removals.setdefault(str(entry.fields.get("session")), []).append(entry.fields.get("files", {}))
-
-
 class Fetcher:
     """One reading of an archive. With `unfinished`, all that is there is taken."""
 
@@ -79,72 +58,118 @@ class Fetcher:
         `trusted` is a public key that must have signed it.
         """
         done = Fetched()
-        parts = list(_sound(THE_LEDGER, self._listed(f"{LEDGER}/", done.report), done.report))
+        parts = list(self._listed(f"{LEDGER}/", done.report))
         if not parts:
             where = f"{self._bucket.options.bucket}/{self._bucket.options.prefix}"
             raise LookupError(f"{where} has no ledger: is it an archive, and archive_prefix right?")
         spans = covered(parts)
-        end = spans[0].end if spans[0].start == 0 else 0
-        reader = _Lines(verify, done.report)
-        for part in parts:
-            try:
-                text = self._ledger_part(part, end, reader, done)
-            except (BadPart, CannotOpen, Strange, ValueError) as error:
-                done.report.find(What.CHANGED, part.key, str(error))
-                break
-            if text is None:
-                break
-            self._sink(THE_LEDGER, part.offset, text)
+        end = spans[0].end if spans and spans[0].start == 0 else 0
+        reader = Lines(verify, done.report)
+        self._ledger_parts(Order(THE_LEDGER, parts, bool(self._keys), done.report), end, reader, done)
         reader.finish(trusted)
         if not done.parts and done.left_out:
             raise LookupError("the first upload to this archive was not finished: --unfinished takes what there is")
         self._public, self._removals = reader.keys, reader.removals
         return done
 
-    def _ledger_part(self, part: Part, end: int, reader: _Lines, done: Fetched) -> bytes | None:
-        """Bytes of the ledger, read and verified; None for the part of an upload without its end."""
+    def _ledger_parts(self, order: Order, end: int, reader: Lines, done: Fetched) -> None:
+        """Reads the lines of each part that is sound, and of those that are not, where no other has their place."""
+        spare, sealed = Spare(reader), None
+        for part in order:
+            spare.pass_by(part.offset)
+            try:
+                found = self._ledger_part(part, end, reader, spare)
+            except (BadPart, CannotOpen, Strange, ValueError) as error:
+                sealed = sealed or error.__cause__
+                done.report.find(What.CHANGED, part.key, str(error))
+                continue
+            spare.drop()
+            if found is None:
+                done.left_out += part.end - part.offset
+                break
+            reader.feed(found)
+            order.took(part)
+            self._sink(THE_LEDGER, part.offset, found)
+            done.parts, done.bytes = done.parts + 1, done.bytes + len(found)
+        spare.use()
+        if isinstance(sealed, UnusableArchiveKey) and not (done.parts or done.left_out):
+            raise sealed
+
+    def _ledger_part(self, part: Part, end: int, reader: Lines, spare: Spare) -> bytes | None:
+        """Bytes of the ledger, verified; None for the part of an upload without its end.
+
+        It may bring the key that it is signed by. Before it is verified it stops nothing: anybody who may write to the
+        bucket can put something like it in the way.
+        """
         body, metadata = self._bucket.get(part)
-        label = read_label(metadata)
-        if label.ledger > end and not self._unfinished:
-            done.left_out += part.end - part.offset
-            return None
+        label, digest = read_label(metadata), sha256(body).digest()
         archive = self.archive or label.archive
         where = place(archive, part.file, part.offset, part.end - part.offset, label.ledger)
-        text = content(part, label, where, body, self._keys)
-        reader.feed(text)  # it brings the key that it is signed by
-        check(part, sha256(body).digest(), metadata, next(iter(reader.keys), ""), reader.keys.get)
+        if label.signer in reader.keys:
+            check(part, digest, metadata, archive, reader.keys.get)
+        try:
+            text = content(part, label, where, body, self._keys)
+        except UnusableArchiveKey as error:
+            if label.signer in reader.keys:
+                raise
+            raise BadPart(f"the lines before it do not name the key {label.signer} that signed it; {error}") from error
+        if label.signer not in reader.keys:
+            spare.keep(part.offset, text)
+            trial = deepcopy(reader)
+            trial.feed(text)
+            check(part, digest, metadata, next(iter(trial.keys), ""), trial.keys.get)
+        if label.ledger > end and not self._unfinished:
+            return None
         self._size, self.archive = max(self._size, label.ledger), archive
-        done.parts, done.bytes = done.parts + 1, done.bytes + len(text)
         return text
 
-    def session(self, session: str, generation: int | None = None) -> Fetched:
+    @property
+    def removed(self) -> set[str]:
+        """Sessions that must be in the archive, by the ledger: they were removed once they were."""
+        return {session for session, removals in self._removals.items() if any(removals)}
+
+    def session(self, session: str, generation: int | None = None, every: bool = False) -> Fetched:
         """Reads a session: what was written since it was last removed from the state folder, or before a removal.
 
-        Raises ArchiveUnavailable, UnusableArchiveKey, OSError, and LookupError if there is none.
+        With `every`, all of that, one after the other. Raises ArchiveUnavailable, UnusableArchiveKey, OSError, and
+        LookupError if there is none.
         """
         done, by_file = Fetched(sessions=1), dict[File, list[Part]]()
         for part in self._listed(f"sessions/{session}/", done.report):
             by_file.setdefault(part.file, []).append(part)
-        numbers = {file.generation for file in by_file}
-        wanted = max(numbers, default=0) if generation is None else generation
-        if not by_file and done.report.findings:
+        there = {file.generation for file in by_file}
+        copied = {number: files for number, files in enumerate(self._removals.get(session, [])) if files}
+        wanted = max(there | set(copied), default=0) if generation is None else generation
+        if not (by_file or copied) and done.report.findings:
             return done
-        if wanted not in numbers:
+        if wanted not in there | set(copied):
             raise LookupError(f"the archive has no session {session}" + (f", generation {wanted}" if wanted else ""))
-        expected = dict(enumerate(self._removals.get(session, []))).get(wanted, {})
-        for file, parts in sorted(by_file.items()):
-            if file.generation == wanted:
-                self._file(file, parts, expected.get(file.name), done)
-        for name in sorted(set(expected) - {file.name for file in by_file if file.generation == wanted}):
-            done.report.find(What.MISSING, File(session, wanted, name).path, "it was copied, and is not here")
-        if generation is None and (earlier := numbers - {wanted}):
+        for number in sorted(there | set(copied)) if every else [wanted]:
+            self._generation(session, number, by_file, copied.get(number, {}), done)
+        if generation is None and not every and (earlier := (there | set(copied)) - {wanted}):
             text = f"it had been removed, and went on: --generation {max(earlier)} fetches what was before"
             done.report.note(What.LOST, f"sessions/{session}", text)
         return done
 
+    def _generation(
+        self,
+        session: str,
+        number: int,
+        by_file: Mapping[File, list[Part]],
+        expected: Mapping[str, Any],
+        done: Fetched,
+    ) -> None:
+        for file, parts in sorted(by_file.items()):
+            if file.generation == number:
+                self._file(file, parts, expected.get(file.name), done)
+        for name, (size, _) in sorted(expected.items()):
+            if size and File(session, number, name) not in by_file:
+                done.report.find(What.MISSING, File(session, number, name).path, "it was copied, and is not here")
+
     def _file(self, file: File, parts: list[Part], expected: list[Any] | None, done: Fetched) -> None:
         digest, size = sha256(), 0
-        for part in _sound(file, parts, done.report):
+        order = Order(file, parts, bool(self._keys), done.report)
+        for part in order:
             try:
                 body, metadata = self._bucket.get(part)
                 label, where = check(part, sha256(body).digest(), metadata, self.archive, self._public.get)
@@ -155,6 +180,7 @@ class Fetcher:
             except (BadPart, CannotOpen, Strange) as error:
                 done.report.find(What.CHANGED, part.key, str(error))
                 continue
+            order.took(part)
             self._sink(file, part.offset, data)
             digest.update(data)
             size, done.parts, done.bytes = size + len(data), done.parts + 1, done.bytes + len(data)
@@ -166,21 +192,3 @@ class Fetcher:
         return self._bucket.parts(
             below, lambda key: report.find(What.ADDED, key, "no archiver writes an object of this name")
         )
-
-
-def _sound(file: File, parts: Iterable[Part], report: Report) -> Iterator[Part]:
-    """The parts of a file in order, each byte once; says what is missing, doubled, written over or deleted."""
-    end = 0
-    for part in sorted(parts, key=lambda part: (part.offset, -part.end)):
-        if part.versions > 1:
-            text = f"it was written over: it has {part.versions} versions, of which the first counts"
-            report.find(What.DUPLICATE, part.key, text)
-        if part.deleted:
-            report.find(What.MISSING, part.key, "a delete marker hides it; what is under it counts")
-        if part.offset > end:
-            report.find(What.MISSING, file.path, f"bytes {end} to {part.offset - 1} are not here")
-        elif part.offset < end:
-            report.find(What.DUPLICATE, part.key, "another part has the same bytes")
-            continue
-        end = part.end
-        yield part

@@ -21,10 +21,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from addons.core.archive.options import ArchiveOptions
 from addons.core.archive.part import FORMAT, NONCE_BYTES
-from addons.edge.archive_bucket import aws_client, told
+from addons.edge.archive_bucket import ArchiveUnavailable, aws_client, told
 
 KEY_BYTES = 32
 _MOST_KEYS = 4096
+_NOT_ITS_OWN = frozenset({"InvalidCiphertextException", "IncorrectKeyException"})
 
 
 class UnusableArchiveKey(OSError):
@@ -79,8 +80,13 @@ class _Kms:
         return DataKey(made["Plaintext"], self.name, made["CiphertextBlob"])
 
     def unwrap(self, wrapped: bytes, context: dict[str, str]) -> bytes:
-        with told(f"the KMS key {self._arn} unwraps no data key"):
-            reply = self._client.decrypt(KeyId=self._arn, CiphertextBlob=wrapped, EncryptionContext=context)
+        try:
+            with told(f"the KMS key {self._arn} unwraps no data key"):
+                reply = self._client.decrypt(KeyId=self._arn, CiphertextBlob=wrapped, EncryptionContext=context)
+        except ArchiveUnavailable as error:
+            if error.code in _NOT_ITS_OWN:
+                raise CannotOpen(str(error)) from error
+            raise
         plain: bytes = reply["Plaintext"]
         return plain
 

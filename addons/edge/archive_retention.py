@@ -12,7 +12,7 @@ import structlog
 from addons.core.archive.part import File, Part
 from addons.core.audit_chain import EntryKind
 from addons.edge.archive import StoredSession, sessions
-from addons.edge.archive_bucket import ArchiveUnavailable, Bucket
+from addons.edge.archive_bucket import Bucket, Strange
 from addons.edge.archive_keys import ArchiveKeys, CannotOpen
 from addons.edge.archive_look import LedgerView
 from addons.edge.archive_parts import BadPart, read
@@ -89,7 +89,7 @@ class Removal:
                 try:
                     body, metadata = self._bucket.get(part)
                     stored = read(part, body, metadata, view.standing.archive, view.key, self._keys)
-                except (BadPart, CannotOpen) as error:
+                except (BadPart, CannotOpen, Strange) as error:
                     raise Kept(f"{file.restored} is not archived as it is: {part.key}: {error}") from error
                 if part.offset != end or local.read(len(stored)) != stored:
                     raise Kept(f"{file.restored} is not archived as it is: {part.key} is something else")
@@ -109,14 +109,14 @@ class Retention:
         self._next = 0.0
 
     def tend(self) -> None:
-        """Removes what is due, at most once an hour. Raises OSError, but not for a session that is kept."""
+        """Removes what is due, at most once an hour. What keeps a session is logged, and keeps no other."""
         if self._days is None or time.monotonic() < self._next:
             return
         self._next = time.monotonic() + _EVERY_SECONDS
         for stored in due(self._state, self._days):
             try:
                 records = self._removal.remove(stored.folder)
-            except (Kept, ArchiveUnavailable) as error:
+            except OSError as error:  # Kept, ArchiveUnavailable and a bad disk
                 log.warning("session kept", session=stored.id, why=str(error))
             else:
                 log.info("session removed", session=stored.id, records=records, after_days=self._days)

@@ -222,6 +222,45 @@ def test_what_was_removed_must_still_be_there_whole(evidence: MakeEvidence, clou
     assert (finding.what, finding.file) == ("missing", flows.removeprefix("gateway-1/").rpartition("/")[0])
 
 
+@pytest.mark.parametrize("goes_on", [False, True], ids=["ended", "went on"])
+def test_what_was_removed_and_is_gone_from_there_is_named(
+    goes_on: bool, evidence: MakeEvidence, cloud: Aws, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = evidence(lock="")
+    conf, bucket = configured(ours), ours.options.bucket
+    ours.record("a")
+    (ours.state / "sessions" / "unidentified-a" / "empty.cast").touch()
+    command.archive(once=True, conf=conf)
+    audit.remove("unidentified-a", conf=conf)
+    ours.record("a" if goes_on else "b")
+    command.archive(once=True, conf=conf)
+    assert command.verify(conf=conf) == 0  # a file without a byte has no object
+    before = [each["Key"] for each in cloud.versions(bucket, "gateway-1/sessions/unidentified-a/0/")]
+    cloud.s3.delete_object(Bucket=bucket, Key=before.pop())
+    capsys.readouterr()
+    assert command.verify(conf=conf) == 1
+    for key in before:
+        cloud.s3.delete_object(Bucket=bucket, Key=key)
+    assert command.verify(conf=conf) == 1
+    assert capsys.readouterr().out.count("it was copied, and is not here") == 1 + len(before) + 1
+    assert command.fetch(tmp_path / "copy", conf=conf) == (0 if goes_on else 1)
+
+
+def test_a_session_that_cannot_be_removed_stops_nobody(
+    evidence: MakeEvidence, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = evidence()
+    conf = configured(ours, keep_days=1)
+    ours.record("a", "b")
+    past = time.time() - 2 * 86400
+    (ours.state / "sessions" / "unidentified-a" / "folder").mkdir()
+    for path in ours.state.glob("sessions/*/*"):
+        os.utime(path, (past, past))
+    assert command.archive(once=True, conf=conf) == 0
+    assert [path.name for path in (ours.state / "sessions").iterdir()] == ["unidentified-a"]
+    assert "session kept" in capsys.readouterr().err
+
+
 def test_a_hold_keeps_a_session_here_and_there(
     evidence: MakeEvidence, cloud: Aws, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

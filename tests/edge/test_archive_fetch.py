@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from addons.core.archive.options import ArchiveOptions
+from addons.core.archive.part import ENCRYPTED
 from addons.edge import archive_upload
 from addons.edge.archive_bucket import ArchiveUnavailable
-from addons.edge.archive_keys import ArchiveKeys, UnusableArchiveKey, make_key_file
+from addons.edge.archive_keys import ArchiveKeys, CannotOpen, UnusableArchiveKey, make_key_file
 from addons.edge.audit_check import verify_state
 from tests.support.archives import Aws, Evidence, MakeEvidence, MemoryBucket, files
 
@@ -125,6 +126,80 @@ def test_a_doubled_part_counts_once(ours: Evidence, tmp_path: Path) -> None:
     assert ("duplicate", next(file for what, file in expected if what == "duplicate")) in found(ours, tmp_path / "copy")
 
 
+def twin(key: str) -> str:
+    """The other name of a part."""
+    return key.removesuffix(ENCRYPTED) if key.endswith(ENCRYPTED) else key + ENCRYPTED
+
+
+def as_if_later(body: bytes, metadata: Any) -> tuple[bytes, Any]:
+    """An object that says it is of an upload that goes on."""
+    return body, {**metadata, "ledger": "9" * 15}
+
+
+def by_a_stranger(body: bytes, metadata: Any) -> tuple[bytes, Any]:
+    return body, {**metadata, "signer": "0" * 16}
+
+
+def with_another_key(body: bytes, metadata: Any) -> tuple[bytes, Any]:
+    strange = {"signer": "0" * 16, "wrapping-key": "file:0000000000000000", "wrapped-key": "", "nonce": ""}
+    return body, {**metadata, **strange}
+
+
+@pytest.mark.parametrize("act", [as_if_later, by_a_stranger, with_another_key], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("keys", [False, True], ids=["plain", "encrypted"])
+def test_whoever_may_only_add_objects_hides_none(
+    keys: bool, act: Callable[[bytes, Any], tuple[bytes, Any]], tmp_path: Path
+) -> None:
+    """Beside each object one of its other name, which is larger, and would be read before it."""
+    make_key_file(tmp_path / "key")
+    ours = _three(tmp_path, (f"file:{tmp_path / 'key'}",) if keys else ())
+    for key, (body, metadata) in list(objects(ours).items()):
+        objects(ours)[twin(key)] = act(body + b"x" * 100, metadata)
+    done = ours.fetch(tmp_path / "copy")
+    assert files(tmp_path / "copy") == files(ours.state)
+    assert {each.what for each in done.report.findings} == {"duplicate"}
+    assert done.left_out == 0
+    ours.record("a")
+    assert ours.sweep().parts > 0  # the archiver goes on, too
+
+
+@pytest.mark.parametrize("act", [as_if_later, by_a_stranger, with_another_key], ids=lambda act: act.__name__)
+def test_another_kind_of_part_stays_readable(act: Callable[[bytes, Any], tuple[bytes, Any]], tmp_path: Path) -> None:
+    """Encryption was turned on later: what is of the kind that is made now is tried first, and it is forged."""
+    ours = _three(tmp_path, ())
+    make_key_file(tmp_path / "key")
+    ours.options = ArchiveOptions(bucket="b", prefix="p/", keys=(f"file:{tmp_path / 'key'}",))
+    for key, (body, metadata) in list(objects(ours).items()):
+        objects(ours)[twin(key)] = act(body, metadata)
+    forged = {twin(key).removeprefix("p/") for key in objects(ours) if not key.endswith(ENCRYPTED)}
+    assert found(ours, tmp_path / "copy") == {("changed", key) for key in forged}
+    assert files(tmp_path / "copy") == files(ours.state)
+
+
+def test_an_object_behind_the_ledger_stops_nothing(ours: Evidence, tmp_path: Path) -> None:
+    end = len(ours.ledger.file.read_bytes())
+    forged = f"p/audit/ledger.jsonl/{end:016d}"
+    objects(ours)[forged + ENCRYPTED] = with_another_key(*objects(ours)["p/audit/ledger.jsonl/0000000000000000"])
+    assert found(ours, tmp_path / "copy") == {("changed", forged.removeprefix("p/") + ENCRYPTED)}
+    assert files(tmp_path / "copy") == files(ours.state)
+
+
+def test_without_the_first_key_it_is_said_which_is_missing(tmp_path: Path) -> None:
+    for name in ("key", "other"):
+        make_key_file(tmp_path / name)
+    ours = _three(tmp_path, (f"file:{tmp_path / 'key'}",))
+    ours.options = ArchiveOptions(bucket="b", prefix="p/", keys=(f"file:{tmp_path / 'other'}",))
+    with pytest.raises(UnusableArchiveKey, match="archive_keys lists no key"):
+        ours.fetch(tmp_path / "copy")
+
+
+def test_an_empty_object_is_no_archive(ours: Evidence, tmp_path: Path) -> None:
+    for key in list(objects(ours)):
+        del objects(ours)[key]
+    objects(ours)["p/audit/ledger.jsonl/0000000000000000"] = b"", {}
+    assert found(ours, tmp_path / "copy") == {("changed", "audit/ledger.jsonl/0000000000000000")}
+
+
 def test_what_is_missing_does_not_move_what_follows(ours: Evidence, tmp_path: Path) -> None:
     lose(ours)
     ours.fetch(tmp_path / "copy")
@@ -231,12 +306,30 @@ def test_on_s3_first_versions_count_and_markers_hide_nothing(
     assert len(cloud.versions(bucket, keys[1])) == 1
 
 
+def test_on_s3_a_session_that_is_wholly_hidden_is_fetched_and_named(
+    evidence: MakeEvidence, cloud: Aws, tmp_path: Path
+) -> None:
+    ours = evidence()
+    ours.record("a", "b")
+    ours.sweep()
+    bucket = ours.options.bucket
+    keys = {each["Key"] for each in cloud.versions(bucket, "gateway-1/sessions/unidentified-a/")}
+    for key in keys:
+        cloud.s3.delete_object(Bucket=bucket, Key=key)
+    assert {(each.what.value, each.file) for each in ours.fetch(tmp_path / "copy").report.findings} == {
+        ("missing", key) for key in keys
+    }
+    assert files(tmp_path / "copy") == files(ours.state)
+
+
 def test_kms_opens_for_its_session_alone(evidence: MakeEvidence, cloud: Aws) -> None:
     ours = evidence(keys=(f"kms:{cloud.key()}", f"kms:{cloud.key()}"))
     keys = ArchiveKeys(ours.options)
     made = keys.of("archive", "a")
     assert keys.unwrap(made.wrapping, made.wrapped, "archive", "a") == made.key
     for wrapping, session in ((made.wrapping, "b"), (f"kms:{ours.options.keys[1][4:]}", "a")):
-        with pytest.raises(ArchiveUnavailable):
+        with pytest.raises((CannotOpen, ArchiveUnavailable), match="unwraps no data key"):
             keys.unwrap(wrapping, made.wrapped, "archive", session)
+    with pytest.raises(CannotOpen, match="InvalidCiphertextException"):  # somebody may have put it there: no outage
+        keys.unwrap(made.wrapping, made.wrapped, "archive", "b")
     assert keys.try_out("archive") == list(ours.options.keys)
