@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from addons.core.archive.options import ArchiveOptions
-from addons.core.identity_provider import is_safe_url
+from addons.core.safe_url import is_safe_url
 
 _ARN = r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9A-Za-z-]+"
 _Endpoint = Annotated[str, Field(pattern=r"^(https?://[^\s/?#]+/?)?$")]

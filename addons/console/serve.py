@@ -17,8 +17,8 @@ from addons.console.app import make_app
 from addons.console.indexing import indexing
 from addons.console.notifier import Notifier
 from addons.console.parts import Parts, load, make_parts
-from addons.core.identity_provider import LOOPBACK
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.core.safe_url import LOOPBACK
 from addons.edge.reload import Reload
 from addons.edge.rulefiles import Signature, signature
 from addons.logs import configure_logs

@@ -10,13 +10,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from addons.core.documents import Document, SpecModel, validate
 from addons.core.guardrails.cel import ClaimsExpression, compile_claims_expression
 from addons.core.problem import Problem
+from addons.core.safe_url import is_safe_url
 
 KIND = "IdentityProvider"
 
@@ -47,27 +47,6 @@ class IdentityProvider:
     """Whether it is the console, whose tokens speak for callers of the other providers."""
     single_use: bool = False
     """True if a token is for the client address and connection of its first use alone; it needs a `jti`."""
-
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-"""What can only be this machine."""
-
-
-def is_loopback(url: str) -> bool:
-    """True if a URL's host can only be this machine."""
-    return urlsplit(url).hostname in LOOPBACK
-
-
-def is_safe_url(url: str) -> bool:
-    """True for https, and for plain http to this machine alone: who can answer here decides who everybody is."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - raises ValueError when it is no number
-    except ValueError:
-        return False
-    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(url))
-    plain = url.isprintable() and " " not in url and not parts.query and not parts.fragment and "@" not in parts.netloc
-    return bool(secure and plain and parts.hostname)
 
 
 def _safe_url(url: str) -> str:

@@ -13,8 +13,9 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StringConstraints
 
 from addons.core.documents import Document, SpecModel, validate
-from addons.core.identity_provider import IdentityProvider, Text, is_safe_url
+from addons.core.identity_provider import IdentityProvider, Text
 from addons.core.problem import Problem
+from addons.core.safe_url import is_safe_url
 
 KIND = "SamlProvider"
 _BEGIN, _END = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"

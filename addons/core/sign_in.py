@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from addons.core.claims import RejectedToken
-from addons.core.identity_provider import is_loopback
+from addons.core.safe_url import is_loopback
 from addons.core.token import unverified_claims
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"

@@ -19,7 +19,7 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 from addons.core.archive.options import ArchiveOptions
 from addons.core.archive.part import Part, read_key
 from addons.core.archive.trouble import remedy
-from addons.core.identity_provider import is_loopback
+from addons.core.safe_url import is_loopback
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of an object; an archiver writes far smaller ones."""

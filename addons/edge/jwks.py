@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt import InvalidKeyError
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from addons.core.identity_provider import IdentityProvider, is_loopback, is_safe_url
+from addons.core.identity_provider import IdentityProvider
+from addons.core.safe_url import is_loopback, is_safe_url
 
 log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ from botocore.signers import RequestSigner
 from addons.core.authorization import Bearer
 from addons.core.connection import Connection
 from addons.core.grant import Grant
-from addons.core.identity_provider import is_loopback
+from addons.core.safe_url import is_loopback
 from addons.core.secret import Secret
 from addons.core.sts import (
     TOKEN_SECONDS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from addons.core.identity_provider import is_loopback
+from addons.core.safe_url import is_loopback
 from addons.core.sign_in import SignInFailed, reason
 from addons.core.token_exchange import EXCHANGE, JWT
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from addons.core.identity_provider import is_loopback
+from addons.core.safe_url import is_loopback
 from addons.core.sign_in import Attempt, Client, SignInFailed, authorization_url, code_exchange, endpoint, reason
 from addons.edge.jwks import machine_trust
 
