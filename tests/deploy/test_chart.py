@@ -34,6 +34,11 @@ VARIANTS: dict[str, Mapping[str, Any]] = {
     "kubeconfigs": {"kubeconfigs": {"existingSecret": "own.kubeconfigs"}},
     "console": {"console": {"tlsSecret": "console-tls", "port": 8443}},
     "pipelines": {"pipelines": {"enabled": True, "existingSecret": "siem"}},
+    "archive": {
+        "config": {"archive_bucket": "acme-evidence", "archive_lock": "compliance", "archive_retention_days": 400,
+                   "archive_keys": ["file:/etc/chaperone/archive/key"]},
+        "archive": {"keysSecret": "archive-keys"},
+    },
     "everything": {
         "kubeconfigs": {"existingSecret": "chaperone-kubeconfigs"},
         "config": {"workers": 4, "hold_seconds": 5, "log_level": "warning"},
@@ -199,7 +204,7 @@ def test_the_gateway_takes_its_settings_and_writes_only_where_it_may(
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
     tls = {"proxy-tls": settings.tls_listen_port} if settings.tls_listen_port is not None else {}
     assert ports == {"proxy": settings.listen_port, "health": settings.health_port, **tls}
-    named = {port["name"] for each in pod["containers"] for port in each["ports"]}
+    named = {port["name"] for each in pod["containers"] for port in each.get("ports", ())}
     assert {port["name"]: port["targetPort"] for port in objects["Service"]["spec"]["ports"]} == {
         name: name for name in named if name != "health"
     }
@@ -289,6 +294,24 @@ def test_kubeconfigs_are_files_that_only_the_gateway_reads(render: Render) -> No
 
 def test_without_a_secret_of_kubeconfigs_nothing_is_mounted(render: Render) -> None:
     assert "kubeconfigs" not in json.dumps(render()["Deployment"])
+
+
+def test_the_archiver_is_beside_the_gateway_where_there_is_an_archive(render: Render, tmp_path: Path) -> None:
+    pod = render(**VARIANTS["archive"], extraEnv=[{"name": "AWS_REGION", "value": "eu-central-1"}])
+    spec = pod["Deployment"]["spec"]["template"]["spec"]
+    gateway, archiver = spec["containers"]
+    assert [*archiver["command"], *archiver["args"]] == [
+        "chaperone", "archive", "--follow", "--conf", "/etc/chaperone/mitm.conf",
+    ]  # fmt: skip
+    assert archiver["env"] == gateway["env"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in archiver["volumeMounts"]}
+    assert mounts.items() <= {mount["name"]: mount["mountPath"] for mount in gateway["volumeMounts"]}.items()
+    (tmp_path / "mitm.conf").write_text(pod["ConfigMap"]["data"]["mitm.conf"])
+    settings, problems = read_settings(tmp_path / "mitm.conf")
+    assert problems == []
+    assert settings.archive is not None
+    assert str(Path(settings.archive.keys[0].removeprefix("file:")).parent) == mounts["archive-keys"]
+    assert len(render()["Deployment"]["spec"]["template"]["spec"]["containers"]) == 1
 
 
 def test_the_readme_names_where_they_are(render: Render) -> None:
