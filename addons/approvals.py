@@ -18,7 +18,7 @@ from addons.core.declined import Declined
 from addons.core.grant import Grant
 from addons.core.guardrails import Unanswered
 from addons.core.guardrails.announce import unanswered
-from addons.core.question import CHANGED, DECLINED, TOO_MANY, object_target, refusal
+from addons.core.question import CHANGED, DECLINED, STOPPING, TOO_MANY, object_target, refusal
 from addons.core.wires import Message
 from addons.edge.answers import Answers
 from addons.edge.live import Live
@@ -37,11 +37,11 @@ class Approvals:
 
     def __init__(
         self, store: StoreThread, uid: Callable[[Grant, str], Awaitable[str]], now: Callable[[], float], scrub: Scrub,
-        live: Live, hold_seconds: float = 20,
+        live: Live, answers: Answers, hold_seconds: float = 20,
     ) -> None:  # fmt: skip
         self._store, self._uid, self._now, self._scrub, self._live = store, uid, now, scrub, live
         self._hold_seconds = hold_seconds
-        self._answers = Answers(store, now)
+        self._answers = answers
         self._declined = Declined()
 
     def request(self, flow: HTTPFlow) -> Awaitable[None] | None:
@@ -74,13 +74,14 @@ class Approvals:
         exchange, now = exchange_of(flow), self._now()
         digest, ask = session_question(exchange, message)
         try:
-            approval = (await self._store.call(Store.claim, digest, ask, now)).approval
+            case = await self._store.call(Store.claim, digest, ask, now)
         except TooManyPending:
             message.refusal = TOO_MANY
             return
+        approval, used = case.approval, case.used
         if approval.state is State.PENDING:
-            approval = await self._answers.hold(flow, approval, approval.expires_at - now)
-        if approval.state is not State.CONSUMED:
+            approval, used = await self._answers.hold(flow, approval, ask, approval.expires_at - now)
+        if not used:
             message.refusal = refusal(approval, need(exchange.request, "request"), decision.rule, decision.reason)
         message.notes.append(f"approval {approval.id}: {approval.state.value}")
 
@@ -98,31 +99,34 @@ class Approvals:
         await self._store.call(
             Store.check
         )  # before the cluster is asked anything about what nobody could be asked about
-        digest, sent = await self._digest(flow, exchange), as_sent(flow)
+        uid = await self._uid_now(exchange)
+        digest, sent = digest_of(flow, exchange, uid), as_sent(flow)
         request, decision, now = need(exchange.request, "request"), need(exchange.decision, "decision"), self._now()
         again = request.upgrade == "spdy"  # or the only try of a client that speaks nothing else
         if again and self._declined.lately(digest, now):
             refuse(flow, DECLINED)
             return
+        ask = question_of(flow, exchange, uid, self._scrub)
         try:
-            case = await self._store.call(Store.claim, digest, question_of(exchange, self._scrub), now)
+            case = await self._store.call(Store.claim, digest, ask, now)
         except TooManyPending:
             refuse(flow, TOO_MANY)
             return
-        exchange.approval = approval = case.approval
-        if approval.state is State.PENDING and not (again and approval.asked_at < now):
+        exchange.approval, used = case.approval, case.used
+        if case.approval.state is State.PENDING and not (again and case.approval.asked_at < now):
             self._live.show(flow, exchange)
-            exchange.approval = approval = await self._answers.hold(flow, approval, self._hold_seconds)
+            exchange.approval, used = await self._answers.hold(flow, case.approval, ask, self._hold_seconds)
         if settled(flow):
             return
-        if approval.state is not State.CONSUMED:
-            refuse(flow, refusal(approval, request, decision.rule, decision.reason))
-        elif as_sent(flow) != sent or await self._digest(flow, exchange) != digest:
+        if not used and self._answers.stopping and exchange.approval.state is State.PENDING:
+            refuse(flow, STOPPING)
+        elif not used:
+            refuse(flow, refusal(exchange.approval, request, decision.rule, decision.reason))
+        elif as_sent(flow) != sent or digest_of(flow, exchange, await self._uid_now(exchange)) != digest:
             refuse(flow, CHANGED)
         else:
             exchange.approved = True
 
-    async def _digest(self, flow: HTTPFlow, exchange: Exchange) -> str:
+    async def _uid_now(self, exchange: Exchange) -> str:
         target = object_target(need(exchange.request, "request"))
-        uid = await self._uid(need(exchange.grant, "grant"), target) if target else ""
-        return digest_of(flow, exchange, uid)
+        return await self._uid(need(exchange.grant, "grant"), target) if target else ""

@@ -19,6 +19,7 @@ import structlog
 from mitmproxy.master import Master
 
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.answers import Answers
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.authority import Authority, open_authority
 from addons.edge.fingerprint_key import fingerprint_key
@@ -39,6 +40,7 @@ from addons.tunnel import HttpsProxy
 
 log = structlog.get_logger()
 _DRAIN_SECONDS = 3.0
+_FAREWELL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,7 +125,7 @@ async def run(settings: Settings, prepared: Prepared, sockets: Sockets, worker: 
             _reloading(settings, prepared, parts.in_force) as reload,
             reporting(parts, reload, health, sockets.urls(), worker),
         ):
-            await _serve(master, sockets, readiness, _about(prepared, sockets, worker))
+            await _serve(master, sockets, readiness, parts.answers, _about(prepared, sockets, worker))
     finally:
         health.close()
         await readiness.close()
@@ -149,7 +151,9 @@ def _reloading(settings: Settings, prepared: Prepared, in_force: InForce) -> Ite
         watching.cancel()
 
 
-async def _serve(master: Master, sockets: Sockets, readiness: Readiness, about: Mapping[str, str | int]) -> None:
+async def _serve(
+    master: Master, sockets: Sockets, readiness: Readiness, answers: Answers, about: Mapping[str, str | int]
+) -> None:
     """Agents are served from here until a signal comes."""
     servers = [await serve(master, sockets.proxy)]
     if sockets.tls_proxy is not None:
@@ -157,7 +161,7 @@ async def _serve(master: Master, sockets: Sockets, readiness: Readiness, about: 
     stopped = asyncio.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
-    stopping = asyncio.create_task(_stop(stopped, servers, master, readiness))
+    stopping = asyncio.create_task(_stop(stopped, servers, master, readiness, answers))
     gc.collect()
     gc.freeze()  # what was made until here stays: no collection needs to look at it again
     readiness.holds.pop(SERVING)
@@ -189,11 +193,15 @@ def _close(servers: Sequence[asyncio.Server]) -> None:
 
 
 async def _stop(
-    stopped: asyncio.Event, servers: Sequence[asyncio.Server], master: Master, readiness: Readiness
+    stopped: asyncio.Event, servers: Sequence[asyncio.Server], master: Master, readiness: Readiness, answers: Answers
 ) -> None:
-    """On a signal: no new clients, an end for every open exchange so that its record is whole, then the master."""
+    """On a signal: no new clients, an answer for whoever waits, an end for every open exchange so that its record is
+    whole, then the master.
+    """
     await stopped.wait()
     readiness.holds[SERVING] = "the gateway is stopping"
     _close(servers)
+    if answers.stop():
+        await asyncio.sleep(_FAREWELL_SECONDS)  # they are told to come back; their connections stay open after that
     await drain(master, _DRAIN_SECONDS)
     master.shutdown()

@@ -7,6 +7,7 @@ a required approval the next step's.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 
 from mitmproxy.http import HTTPFlow, Response
 
@@ -64,7 +65,7 @@ class Guardrails:
         decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
         reached = [Reached(port) for port in request.ports]  # those the request does not name are judged as they open
         judged = rules.judge_events(reached, facts, connection.thresholds, connection.profile)
-        exchange.decision = stricter(decision, judged[0] if judged is not None else None)
+        exchange.decision = reduce(stricter, (each for each, _ in judged), decision)
         exchange.warnings.extend(warnings_of(exchange.decision))
         if refusal := refusal_of(exchange.decision, request):
             refuse(flow, refusal)

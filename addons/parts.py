@@ -14,6 +14,7 @@ from addons.core.refusal import Refusal
 from addons.core.resources import Resources
 from addons.core.session import Session
 from addons.edge.access_request_store import granted
+from addons.edge.answers import Answers
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.authority import Authority
 from addons.edge.credentials import Credentials
@@ -66,6 +67,7 @@ class Parts:
     recordings: Recordings
     records: FlowRecords
     live: Live
+    answers: Answers
     now: Callable[[], float] = time.time
 
 
@@ -105,6 +107,7 @@ def make_parts(settings: Settings, policy: Policy, authority: Authority, worker:
         recordings=Recordings(state, str(worker), time.time(), AuditLedger(state, settings.audit_key_file)),
         records=records,
         live=Live(state, records),
+        answers=Answers(store, time.time),
     )
 
 

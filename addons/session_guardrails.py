@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 from weakref import WeakKeyDictionary
 
 from mitmproxy.http import HTTPFlow
 
-from addons.core.decision import Decision, Verdict
+from addons.core.decision import Decision, Verdict, strictest
 from addons.core.guardrails import GuardrailSet
 from addons.core.refusal import Refusal
 from addons.core.session_events import Copied, Event, SessionReader, notes_of, told
@@ -54,15 +55,16 @@ class SessionGuardrails:
             )
             message.notes.append(f"refused: {error}")
             return
-        if events and (judged := self._judge(exchange_of(passing.flow), session.rules, events)) is not None:
-            message.decision, message.about = judged[0], told(judged[1])
-            message.notes += notes_of(*judged)
-            if judged[0].verdict is Verdict.DENY:
-                message.refusal = _refusal(judged[0], message.about)
+        if events and (judged := self._judge(exchange_of(passing.flow), session.rules, events)):
+            decision = message.decision = reduce(strictest, (each for each, _ in judged))
+            message.about = ", and ".join(told(event) for _, event in judged)
+            message.notes += [note for each in judged for note in notes_of(*each)]
+            if decision.verdict is Verdict.DENY:
+                message.refusal = _refusal(decision, message.about)
         message.notes += session.reader.copied()
         message.notes += [told(event) for event in events if isinstance(event, Copied) and event.kind == "unreadable"]
 
-    def _judge(self, exchange: Exchange, rules: GuardrailSet, events: list[Event]) -> tuple[Decision, Event] | None:
+    def _judge(self, exchange: Exchange, rules: GuardrailSet, events: list[Event]) -> list[tuple[Decision, Event]]:
         judged = need(exchange.judged, "judged")
         return rules.judge_events(events, judged.facts, judged.thresholds, judged.profile)
 

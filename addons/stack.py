@@ -68,7 +68,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
         Rates(guardrails_of, parts.rates, now),  # how much the caller asked lately
         Guardrails(guardrails_of, parts.upstream, parts.services.ask, now, scrubbed),  # KubeRequest -> Decision
         SessionGuardrails(guardrails_of),  # what happens inside a session
-        Approvals(parts.store, uid, now, scrubbed, parts.live, settings.hold_seconds),  # a human, where one has to
+        Approvals(parts.store, uid, now, scrubbed, parts.live, parts.answers, settings.hold_seconds),  # a human's say
         Locks(parts.locks),  # nobody whom a human has locked, before all questions and after all answers
         Attempts(now),  # of two tries of one session, which was the first
         Capture(parts.recordings, now, disconnect, parts.records, parts.live),  # on disk before it is forwarded

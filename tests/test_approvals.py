@@ -14,8 +14,9 @@ from mitmproxy.http import HTTPFlow, Response
 
 from addons.approvals import Approvals
 from addons.core.approval import Ask, State
+from addons.core.approval_terms import Needed, Reuse, Scope, Terms
 from addons.core.command import Command
-from addons.core.decision import Decision, Verdict
+from addons.core.decision import Decision, Match, Verdict
 from addons.core.grant import Grant
 from addons.core.guardrails import Unanswered
 from addons.core.identity import Identity
@@ -23,6 +24,7 @@ from addons.core.kube_request import KubeRequest
 from addons.core.question import CHANGED
 from addons.core.session import Session
 from addons.edge import store as edge_store
+from addons.edge.answers import Answers
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live, live_folder
 from addons.edge.store import Store, StoreUnavailable, sqlite_url
@@ -78,7 +80,10 @@ class Gateway:
         self.live = Live(file.parent, FlowRecords(_scrub), interval_seconds=0.01)
         self.uid: str | Unanswered = "uid-1"
         self.targets: list[str] = []
-        self.addon = Approvals(self.thread, self.uid_at, lambda: self.now, _scrub, self.live, hold_seconds)
+        self.answers = Answers(self.thread, lambda: self.now)
+        self.addon = Approvals(
+            self.thread, self.uid_at, lambda: self.now, _scrub, self.live, self.answers, hold_seconds
+        )
 
     async def uid_at(self, _: Grant, target: str) -> str:
         self.targets.append(target)
@@ -348,6 +353,23 @@ async def test_granted_in_the_moment_the_client_leaves(gateway: Gateway) -> None
     assert gateway.store.get(approval).approval.state is State.GRANTED
 
 
+async def test_b80_a_gateway_that_stops_says_so_and_the_question_stays(gateway: Gateway) -> None:
+    flow = _flow()
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    assert gateway.answers.stop() == 1
+    assert not (await asyncio.wait_for(sending, 5)).approved
+    assert (status(flow)["code"], "gateway-stopping" in status(flow)["message"]) == (503, True)
+    assert flow.response is not None
+    assert flow.response.headers["retry-after"] == "5"
+    late = _flow()
+    await asyncio.wait_for(gateway.send(late), 5)
+    assert status(late)["code"] == 503, "nobody begins to wait"
+    assert gateway.store.get(approval).approval.state is State.PENDING
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    assert (await gateway.send(_flow())).approved, "it is there after a restart"
+
+
 async def test_a_flow_killed_while_it_waits_stays_dead(gateway: Gateway) -> None:
     flow = _flow()
     sending = asyncio.create_task(gateway.send(flow))
@@ -444,3 +466,106 @@ async def test_the_question_shows_the_change_masked(hasty: Gateway, changes: dic
     assert shown in case.ask.diff
     assert "hunter2" not in case.ask.diff
     assert isinstance(case.ask, Ask)
+
+
+SESSION_LONG = Scope(reuse=Reuse.SESSION, seconds=600)
+
+
+def _asking(risk: int = 60, rule: str = "risky", **terms: Any) -> Decision:
+    values: dict[str, Any] = {"reuse": Reuse.SESSION, "max_seconds": 3600} | terms
+    match = Match(rule=rule, verdict=Verdict.REQUIRE_APPROVAL, risk=risk, reason="because", terms=Terms(**values))
+    return replace(REQUIRED, risk=risk, rule=rule, matches=(match,))
+
+
+AGAIN = _asking()
+
+
+async def _stand(gateway: Gateway, scope: Scope = SESSION_LONG, **changes: Any) -> str:
+    """An approval that stands, given for a request that has come back with 429."""
+    await gateway.send(_flow(**{"request": WEBSOCKET, "decision": AGAIN, **changes}))
+    [case] = gateway.store.pending(gateway.now)
+    gateway.store.decide(case.approval.id, State.GRANTED, ALICE, "for the incident", gateway.now, scope)
+    return case.approval.id
+
+
+async def test_b69_an_approval_that_stands_covers_the_like_and_says_so(hasty: Gateway) -> None:
+    approval = await _stand(hasty)
+    for number in range(1, 4):
+        exchange = await hasty.send(_flow(WEBSOCKET, decision=AGAIN))
+        assert exchange.approved
+        assert exchange.approval is not None
+        found = exchange.approval
+        assert (found.id, found.approver, found.note, found.uses) == (
+            approval, "https://idp#alice", "for the incident", number,
+        )  # fmt: skip
+        assert (found.reuse, found.expires_at) == (Reuse.SESSION, NOW + 600)
+    assert hasty.store.pending(NOW) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"session": replace(SESSION, id="s2")}, id="another session"),
+        pytest.param({"session": replace(SESSION, intent="INC-2")}, id="another intent"),
+        pytest.param({"identity": replace(AGENT, sub="other")}, id="another caller"),
+        pytest.param({"decision": _asking(risk=61)}, id="a higher risk"),
+        pytest.param({"decision": _asking(rule="another")}, id="another rule"),
+        pytest.param({"decision": _asking(reuse=Reuse.NEVER)}, id="a rule that allows it no more"),
+        pytest.param({"decision": _asking(count=2)}, id="a rule that wants two people by now"),
+        pytest.param({"decision": REQUIRED}, id="nobody knows which rule"),
+        pytest.param({"request": replace(WEBSOCKET, target="/e?command=rm")}, id="another command"),
+        pytest.param({"request": replace(WEBSOCKET, stdin=True)}, id="with input"),
+    ],
+)
+async def test_b69_what_stands_covers_nothing_else(hasty: Gateway, changes: dict[str, Any]) -> None:
+    await _stand(hasty)
+    flow = _flow(**{"request": WEBSOCKET, "decision": AGAIN, **changes})
+    assert not (await hasty.send(flow)).approved
+    assert len(hasty.store.pending(NOW)) == 1
+
+
+async def test_b86_what_stands_is_for_the_object_that_was_there(hasty: Gateway) -> None:
+    await _stand(hasty)
+    hasty.uid = "uid-2"
+    assert not (await hasty.send(_flow(WEBSOCKET, decision=AGAIN))).approved
+
+
+async def test_b81_revoked_or_over_it_is_asked_again(hasty: Gateway) -> None:
+    approval = await _stand(hasty)
+    assert (await hasty.send(_flow(WEBSOCKET, decision=AGAIN))).approved
+    hasty.store.revoke(approval, ALICE, "over", NOW)
+    assert not (await hasty.send(_flow(WEBSOCKET, decision=AGAIN))).approved
+    [case] = hasty.store.pending(NOW)
+    hasty.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW, SESSION_LONG)
+    hasty.now += 600
+    assert not (await hasty.send(_flow(WEBSOCKET, decision=AGAIN))).approved
+
+
+async def test_all_who_wait_for_what_then_stands_go_on_and_no_other_session(gateway: Gateway) -> None:
+    """An identical request of another session shares the question, and not an answer for one session."""
+    flows = [_flow(WEBSOCKET, decision=AGAIN) for _ in range(2)]
+    elsewhere = _flow(WEBSOCKET, decision=AGAIN, session=replace(SESSION, id="s2"))
+    sending = [asyncio.create_task(gateway.send(flow)) for flow in (*flows, elsewhere)]
+    await _until(lambda: all(flow.intercepted for flow in (*flows, elsewhere)))
+    [case] = gateway.store.pending(NOW)
+    assert case.ask.session == "s1"
+    gateway.store.decide(case.approval.id, State.GRANTED, ALICE, "", NOW, SESSION_LONG)
+    exchanges = await asyncio.wait_for(asyncio.gather(*sending), 5)
+    assert [exchange.approved for exchange in exchanges] == [True, True, False]
+    assert gateway.store.get(case.approval.id).approval.uses == 2
+
+
+async def test_several_people_have_to_agree(gateway: Gateway) -> None:
+    flow = _flow(decision=_asking(count=2))
+    sending = asyncio.create_task(gateway.send(flow))
+    approval = await gateway.asked()
+    [case] = gateway.store.pending(NOW)
+    assert case.ask.needed == (Needed(rule="risky", count=2),)
+    gateway.store.decide(approval, State.GRANTED, ALICE, "", NOW)
+    await asyncio.sleep(0.6)
+    assert flow.intercepted, "one is not enough"
+    gateway.store.decide(approval, State.GRANTED, replace(ALICE, sub="carol"), "", NOW)
+    exchange = await asyncio.wait_for(sending, 5)
+    assert exchange.approved
+    assert exchange.approval is not None
+    assert exchange.approval.approver == "https://idp#alice, https://idp#carol"

@@ -51,6 +51,7 @@ LARGER_ADDONS = {
     "addons/tls.py": "two TLS ends",
     "addons/upgrade_layer.py": "a protocol layer of mitmproxy's, not an addon",
     "addons/stack.py": "a line for every step",
+    "addons/question.py": "what a human is asked, and what the answer is bound to, not an addon",
     "addons/perimeter.py": "three hooks and the refusals they give",
 }
 LARGER_FILES = {"addons/core/builtin_resources.py": "a generated table"}

@@ -73,6 +73,15 @@ def test_a_file_that_needs_a_human(addon: SessionGuardrails) -> None:
     assert [note.partition(":")[0] for note in message.notes] == ["require_approval by etc", "copied in"]
 
 
+def test_two_files_in_one_message_are_both_in_the_question(addon: SessionGuardrails) -> None:
+    message = typed(archive({"x.sh": b"#!/bin/sh", "y.sh": b"#!/bin/sh"}))
+    addon.upgrade_message(Passing(opened(addon), message))
+    assert message.about == "copy in: file x.sh (9 bytes), and copy in: file y.sh (9 bytes)"
+    assert message.decision is not None
+    assert [match.rule for match in message.decision.matches] == ["etc", "etc"]
+    assert [note.rpartition(": ")[2] for note in message.notes[:2]] == ["file x.sh (9 bytes)", "file y.sh (9 bytes)"]
+
+
 def test_b50_a_name_that_leads_elsewhere_needs_no_rule(addon: SessionGuardrails) -> None:
     message = typed(archive({"../x": b""}))
     addon.upgrade_message(Passing(opened(addon), message))

@@ -1,35 +1,39 @@
-"""`chaperone approvals`: what waits for a human, and the human's answer."""
+"""`chaperone approvals`: what waits for a human, the human's answer, and answers that stand."""
 
 from __future__ import annotations
 
 import json
 import time
 from contextlib import closing
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from addons.cli.approval_text import as_json, facts, lines, who
 from addons.cli.operator import operator, read_token
-from addons.core.approval import Case, State, state_at
+from addons.core.approval import Ask, State
+from addons.core.approval_terms import ONCE, Reuse, Scope
+from addons.core.approval_words import agreed, allows_again, earlier
 from addons.core.notify.wording import what
 from addons.core.printable import printable, printable_lines
 
-app = App(name="approvals", help="What waits for a human: list, show, approve, deny.")
+app = App(name="approvals", help="What waits for a human: list, show, approve, deny, revoke.")
 
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 _CONF = Path("mitm.conf")
 
 
 @app.command(name="list")
-def list_approvals(*, all: bool = False, output: Output = "text", conf: Path = _CONF) -> None:
+def list_approvals(*, all: bool = False, standing: bool = False, output: Output = "text", conf: Path = _CONF) -> None:
     """List open questions.
 
     Parameters
     ----------
     all
         Also those that were answered or have expired.
+    standing
+        Instead, the approvals that stand: for a session or a time, until they are revoked.
     output
         "text" for people, "json" for programs.
     conf
@@ -37,14 +41,14 @@ def list_approvals(*, all: bool = False, output: Output = "text", conf: Path = _
     """
     now = time.time()
     with closing(operator(conf).open_store()) as store:
-        cases = store.latest() if all else store.pending(now)
+        cases = store.standing(now) if standing else store.latest() if all else store.pending(now)
     if output == "json":
-        print(json.dumps([_as_json(case, now) for case in cases], indent=2))
+        print(json.dumps([as_json(case, now) for case in cases], indent=2))
         return
     if not cases:
-        print("nothing waits for an answer")
-    for case in cases:
-        print(_line(case, now))
+        print("no approval stands" if standing else "nothing waits for an answer")
+    for line in lines(cases, now):
+        print(line)
 
 
 @app.command
@@ -63,24 +67,38 @@ def show(approval: str, *, output: Output = "text", conf: Path = _CONF) -> None:
     now = time.time()
     with closing(operator(conf).open_store()) as store:
         case = store.get(approval)
+        similar = store.similar(case)
     if output == "json":
-        print(json.dumps(_as_json(case, now), indent=2))
+        before = [as_json(each, now) for each in similar]
+        print(json.dumps({**as_json(case, now), "similar": before}, indent=2))
         return
-    for name, value in _facts(case, now).items():
+    for name, value in facts(case, now):
         if value:
-            print(f"{name + ':':<12} {printable(value)}")
+            print(f"{name + ':':<13} {printable(value)}")
+    if similar:
+        print("before:", *(f"  {printable(line)}" for line in earlier(similar, case.ask)), sep="\n")
     if case.ask.diff:
-        print(f"change:\n{printable_lines(case.ask.diff)}")
+        print(f"change ({case.ask.diff.count(chr(10)) + 1} lines):\n{printable_lines(case.ask.diff)}")
 
 
 @app.command
-def approve(approval: str, *, note: str = "", token_file: Path | None = None, conf: Path = _CONF) -> None:
-    """Let exactly this request through, once.
+def approve(
+    approval: str,
+    *,
+    for_: Annotated[str, Parameter(name="--for")] = "",
+    note: str = "",
+    token_file: Path | None = None,
+    conf: Path = _CONF,
+) -> None:
+    """Let exactly this request through, once; or its like, too, where the rules that ask allow it.
 
     Parameters
     ----------
     approval
         Its id.
+    for_
+        "session": again in this session, as long as the rules allow; or a time such as 15m: again by this caller, in
+        any session with the same intent. `show` says what that allows; `revoke` ends it.
     note
         For the record.
     token_file
@@ -88,7 +106,7 @@ def approve(approval: str, *, note: str = "", token_file: Path | None = None, co
     conf
         The gateway's configuration file.
     """
-    _decide(approval, State.GRANTED, note, token_file, conf)
+    _decide(approval, State.GRANTED, note, token_file, conf, for_)
 
 
 @app.command
@@ -109,50 +127,57 @@ def deny(approval: str, *, note: str, token_file: Path | None = None, conf: Path
     _decide(approval, State.DENIED, note, token_file, conf)
 
 
-def _decide(approval: str, to: State, note: str, token_file: Path | None, conf: Path) -> None:
+@app.command
+def revoke(approval: str, *, note: str, token_file: Path | None = None, conf: Path = _CONF) -> None:
+    """End an approval that stands: from now on, in every worker, its like is asked about again.
+
+    What it has let through and still runs goes on: `chaperone lock` ends that.
+
+    Parameters
+    ----------
+    approval
+        Its id.
+    note
+        Why: for the record.
+    token_file
+        File with your OIDC token, instead of the variable CHAPERONE_TOKEN.
+    conf
+        The gateway's configuration file.
+    """
+    from addons.edge import decided
+
+    gateway = operator(conf)
+    with closing(gateway.open_store()) as store:
+        person = gateway.verify(read_token(token_file))
+        case = decided.revoke(
+            store, gateway.desk, approval, decided.Person(identity=person, via="command"), note, time.time()
+        )
+    print(f"{case.approval.id} revoked by {printable(person.username)}: {what(case.ask)} for {who(case)}")
+
+
+def _decide(approval: str, to: State, note: str, token_file: Path | None, conf: Path, for_: str = "") -> None:
+    from addons.edge import decided
+
     gateway = operator(conf)
     with closing(gateway.open_store()) as store:
         approver = gateway.verify(read_token(token_file))
-        case = store.decide(approval, to, approver, note, time.time())
-    who = printable(case.approval.approver)
-    print(f"{case.approval.id} {case.approval.state} by {who}: {what(case.ask)} for {_who(case)}")
+        now = time.time()
+        scope = _scope(for_, store.get(approval).ask) if for_ else ONCE
+        person = decided.Person(identity=approver, via="command")
+        case = decided.decide(store, gateway.desk, approval, to, person, note, now, scope)
+    if case.approval.state is State.PENDING:
+        print(f"{case.approval.id} waits for others: {printable(agreed(case))}")
+        return
+    by = printable(case.approval.approver)
+    print(f"{case.approval.id} {case.approval.state} by {by}: {what(case.ask)} for {who(case)}")
+    if case.approval.state is State.STANDING:
+        scope = Scope(reuse=case.approval.reuse, seconds=int(case.approval.expires_at - now))
+        print(f"it also allows, {printable(allows_again(case.ask, scope, case.approval.expires_at))}")
 
 
-def _line(case: Case, now: float) -> str:
-    state, left = state_at(case.approval, now), int(case.approval.expires_at - now)
-    when = f"{left}s left" if state in (State.PENDING, State.GRANTED) else ""
-    risk = f"{printable(case.ask.rule)} risk {case.ask.risk}"
-    return f"{case.approval.id}  {state:<8} {when:<9} {_who(case)}  {what(case.ask)}  [{risk}]"
+def _scope(for_: str, ask: Ask) -> Scope:
+    if for_ == "session":
+        return Scope(reuse=Reuse.SESSION, seconds=ask.offer.max_seconds)
+    from addons.cli.request import duration
 
-
-def _who(case: Case) -> str:
-    return printable(case.ask.requester_sub)
-
-
-def _facts(case: Case, now: float) -> dict[str, str]:
-    ask, approval = case.ask, case.approval
-    return {
-        "id": approval.id,
-        "state": state_at(approval, now),
-        "who": f"{ask.requester_iss}#{ask.requester_sub}",
-        "acting": ask.requester_act,
-        "owner": ask.requester_owner,
-        "groups": ", ".join(ask.requester_groups),
-        "intent": ask.intent,
-        "connection": ask.connection,
-        "session": ask.session,
-        "what": what(case.ask),
-        "command": ask.command,
-        "request": f"{ask.method} {ask.target}",
-        "rule": f"{ask.rule} (risk {ask.risk}): {ask.reason}",
-        "expires in": f"{max(0, int(approval.expires_at - now))}s",
-        "answered by": approval.approver,
-        "note": approval.note,
-        "means": "this one request, once, unchanged; nothing else",
-    }
-
-
-def _as_json(case: Case, now: float) -> dict[str, object]:
-    values = {**asdict(case.approval), **asdict(case.ask), "state": state_at(case.approval, now).value}
-    del values["digest"]
-    return values
+    return Scope(reuse=Reuse.MINUTES, seconds=duration(for_))

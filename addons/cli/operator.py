@@ -17,6 +17,7 @@ from addons.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from addons.core.identity import Identity
+    from addons.edge.decided import Desk
     from addons.edge.store import Store
 
 TOKEN_VARIABLE = "CHAPERONE_TOKEN"
@@ -37,11 +38,27 @@ class Operator:
         """The folder of approvals and recordings."""
         return Path(self.settings.state)
 
+    @property
+    def desk(self) -> Desk:
+        """Where this command decides."""
+        from addons.edge.decided import Desk
+
+        return Desk(state=self.state, key_file=self.settings.audit_key_file, name="command")
+
     def open_store(self) -> Store:
         """The approvals. Raises StoreUnavailable."""
         from addons.stores import open_store
 
         return open_store(self.settings)
+
+    def console_url(self) -> str:
+        """Where the console is reached; "" where the rules say nothing of one, or cannot be read as a whole."""
+        from addons.core.trust import compile_trust
+        from addons.edge.rulefiles import read_rules
+
+        documents, problems = read_rules(self.settings.rules)
+        trust, found = compile_trust(documents)
+        return "" if problems or found or trust.console is None else trust.console.url
 
     def verify(self, token: str) -> Identity:
         """Who a token speaks for, by the same rules agents are judged by. Raises RejectedToken, KeysUnavailable."""

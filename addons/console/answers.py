@@ -25,6 +25,8 @@ from addons.core.notify.wording import bounded
 from addons.core.printable import printable
 from addons.core.session import Session
 from addons.core.session_token import Binding, bound_to
+from addons.edge import decided
+from addons.edge.decided import Person
 from addons.edge.lock_store import locks
 from addons.edge.notify_secrets import UnusableSecret, read_secrets
 from addons.edge.notify_store import use_signature
@@ -58,7 +60,7 @@ async def by_webhook(parts: Parts, name: str, headers: Mapping[str, str], body: 
         callback = read_callback(body)
     except Unreadable as error:
         raise Refused(400, "invalid_request", str(error)) from None
-    approver = await _approver(parts, callback.token)
+    approver = await approver_of(parts, callback.token)
     return await _decide(parts, channel, callback.what, approver)
 
 
@@ -119,7 +121,8 @@ async def _verify(parts: Parts, file: str, headers: Mapping[str, str], body: byt
         raise Refused(409, "replayed", "this signature was used before: sign anew")
 
 
-async def _approver(parts: Parts, token: str) -> Identity:
+async def approver_of(parts: Parts, token: str) -> Identity:
+    """Who decides, by their own token. Raises Refused."""
     try:
         approver = await tokens.verified(parts, token)
     except RejectedToken as error:
@@ -133,7 +136,7 @@ async def _approver(parts: Parts, token: str) -> Identity:
     return approver
 
 
-async def _not_stopped(parts: Parts, connection: str, approver: Identity) -> None:
+async def check_not_stopped(parts: Parts, connection: str, approver: Identity) -> None:
     """Whoever is locked out, or whose session was revoked, decides nothing."""
     now = parts.now()
     held = [*await parts.store.call(locks), *await parts.store.call(revoked, now)]
@@ -143,15 +146,15 @@ async def _not_stopped(parts: Parts, connection: str, approver: Identity) -> Non
 
 
 async def _decide(parts: Parts, channel: Channel, decision: Decision, approver: Identity) -> dict[str, Any]:
-    now = parts.now()
+    now, person = parts.now(), Person(identity=approver, via=f"channel {channel.name}")
     try:
         case = await parts.store.call(Store.get, decision.id)
         _same(parts, channel, case.approval.digest, case.ask.connection, decision)
-        await _not_stopped(parts, case.ask.connection, approver)
+        await check_not_stopped(parts, case.ask.connection, approver)
         if state_at(case.approval, now) is State.EXPIRED:
             raise Refused(410, "expired", f"approval {case.approval.id} has expired: the agent has to ask again")
         case = await parts.store.call(
-            Store.decide, case.approval.id, decision.state, approver, printable(decision.note), now
+            decided.decide, parts.desk, case.approval.id, decision.state, person, printable(decision.note), now
         )
     except UnknownApproval:
         raise Refused(404, "unknown_approval", "there is no such approval") from None

@@ -17,14 +17,17 @@ from addons.console.web import SEE_OTHER, body, ended, kept_for, query, sent_to_
 from addons.core import access_request as requests
 from addons.core import console_view
 from addons.core.approval import State
+from addons.core.approval_terms import Reuse, Scope
+from addons.core.approval_words import earlier
 from addons.core.browser_session import cookie_name
 from addons.core.console_role import Role
 from addons.core.identity import Identity
 from addons.core.lock import Lock
 from addons.core.printable import printable
 from addons.core.token_exchange import MAX_FORM, form_of
-from addons.edge import archive, lock_store
+from addons.edge import archive, decided, lock_store
 from addons.edge.access_request_store import access_request, access_requests, change
+from addons.edge.decided import Person
 from addons.edge.store import Store, new_id
 
 log = structlog.get_logger()
@@ -126,17 +129,31 @@ async def _inbox(visit: Visit) -> Response:
 async def _approval(visit: Visit) -> Response:
     case = await visit.parts.store.call(Store.get, visit.id)
     seconds = await visit.parts.store.call(lambda store: store.seconds)
-    return shown(views.question(visit, case, seconds))
+    similar = await visit.parts.store.call(Store.similar, case)
+    return shown(views.question(visit, case, seconds, earlier(similar, case.ask)))
 
 
 async def _decide_approval(visit: Visit) -> Response:
-    to = {"approve": State.GRANTED, "deny": State.DENIED}.get(decision := visit.form.get("decision", ""))
-    if to is None:
+    decision, me, store, now = visit.form.get("decision", ""), visit.me, visit.parts.store, visit.parts.now()
+    if decision not in ("approve", "deny", "revoke"):
         raise Refused(400, "A decision is missing. Nothing was done.")
-    note = _note(visit, required=to is State.DENIED)
-    case = await visit.parts.store.call(Store.decide, visit.id, to, visit.me, note, visit.parts.now())
-    log.info("decided", what=f"approval {case.approval.id}", decision=decision, by=visit.me.username)
+    note = _note(visit, required=decision != "approve")
+    if decision == "revoke":
+        case = await store.call(decided.revoke, visit.parts.desk, visit.id, Person(identity=me, via="page"), note, now)
+    else:
+        to = State.GRANTED if decision == "approve" else State.DENIED
+        person, scope = Person(identity=me, via="page"), _scope(visit)
+        case = await store.call(decided.decide, visit.parts.desk, visit.id, to, person, note, now, scope)
+    log.info("decided", what=f"approval {case.approval.id}", decision=decision, by=me.username)
     return visit.go(f"/approvals/{case.approval.id}")
+
+
+def _scope(visit: Visit) -> Scope:
+    """How far an approval goes, as the form says. Raises Refused."""
+    try:
+        return Scope(reuse=Reuse(visit.form.get("reuse", "never")), seconds=int(visit.form.get("seconds", "0")))
+    except ValueError:
+        raise Refused(400, "Nobody can tell how far this approval is to go. Nothing was done.") from None
 
 
 async def _grants(visit: Visit) -> Response:

@@ -15,6 +15,7 @@ from addons.console.sealed import Sealed
 from addons.core.console import Console
 from addons.core.identity import Identity
 from addons.core.problem import InvalidConfiguration, Problem
+from addons.edge.decided import Desk
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.notify_secrets import check_secrets
 from addons.edge.notify_senders import Senders
@@ -73,6 +74,8 @@ class Parts:
     now: Callable[[], float] = time.time
     state: Path = Path("state")
     """The folder of recordings."""
+    audit_key_file: Path | None = None
+    """That of the audit log's key, if it is not beside it."""
     senders: Senders = field(init=False, default_factory=Senders)
     people: People = field(init=False)
     possession: Possession = field(init=False)
@@ -95,6 +98,11 @@ class Parts:
         if self.policy.trust.console is None:
             raise LookupError("the rules say nothing of a console any more")
         return self.policy.trust.console
+
+    @property
+    def desk(self) -> Desk:
+        """Where people decide."""
+        return Desk(state=self.state, key_file=self.audit_key_file, name="console")
 
     async def replace(self, policy: Policy) -> list[str]:
         """Go by another policy from now on; the providers whose keys could not be fetched."""
@@ -139,6 +147,7 @@ def make_parts(settings: Settings, policy: Policy) -> Parts:
         key=fingerprint_key(state),
         store=StoreThread(open_store(settings)),
         state=state,
+        audit_key_file=settings.audit_key_file,
     )
 
 

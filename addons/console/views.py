@@ -56,7 +56,7 @@ def inbox(visit: Visit, entries: list[Item]) -> str:
     return frame(visit, f"Inbox ({count})", content, how, refresh=refresh)
 
 
-def question(visit: Visit, case: Case, seconds: float) -> str:
+def question(visit: Visit, case: Case, seconds: float, earlier: list[str]) -> str:
     """A request that waits for an answer, and whatever became of it."""
     now = visit.parts.now()
     state = approval.state_at(case.approval, now)
@@ -64,14 +64,21 @@ def question(visit: Visit, case: Case, seconds: float) -> str:
     page = f"/approvals/{case.approval.id}"
     forms = ""
     if approval.State.GRANTED in ways:
-        does = html.paragraph(view.approving(case.ask, seconds))
+        does = html.paragraph(view.approving(case, seconds))
         forms += f"<h2>Approve</h2>{does}" + visit.sent(page, "Approve", "Note", decision="approve")
+        for scope, button, more in view.approving_again(case.ask, now):
+            far = {"reuse": scope.reuse.value, "seconds": str(scope.seconds)}
+            forms += html.paragraph(more) + visit.sent(page, button, "Note", required=False, decision="approve", **far)
     if approval.State.DENIED in ways:
         forms += f"<h2>Deny</h2>{visit.sent(page, 'Deny', 'Why (the agent is told)', required=True, decision='deny')}"
     known = html.facts(view.approval_facts(case, now))
     changes = html.change(view.lines(case.ask.diff)) if case.ask.diff else ""
     decide = _decide(visit, forms, approval.may_decide(case.ask, visit.me))
-    return frame(visit, f"Approval {case.approval.id}", known, changes, decide)
+    if approval.State.REVOKED in ways:
+        decide = _decide(visit, visit.sent(page, "Revoke", "Why", required=True, decision="revoke"), "")
+    before = html.items(map(html.text, earlier)) if earlier else html.paragraph("Nothing of this kind was decided yet.")
+    past = f"<h2>Decided before about the like</h2>{before}"
+    return frame(visit, f"Approval {case.approval.id}", known, changes, decide, past)
 
 
 def grants(visit: Visit, found: Iterable[AccessRequest]) -> str:

@@ -1,4 +1,4 @@
-"""An approval: one human answer to exactly one request, single use, expiring.
+"""An approval: a human answer to exactly one request, single use, expiring; or to its like for a while, revocable.
 
 All states and transitions are in `TRANSITIONS`; stores and front ends ask here and invent none. Deliberately absent:
 how an answer is stored or sent (`edge/store.py`), and how a request waits for one (`addons/approvals.py`).
@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from addons.core.approval_terms import NO_OFFER, Needed, Offer, Reuse, Scope
+from addons.core.approvers import Vote, stranger
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 
@@ -25,23 +27,31 @@ ID_LENGTH = 8
 
 
 class State(StrEnum):
-    """pending → granted → consumed, or pending → denied, or pending/granted → expired."""
+    """pending → granted → consumed, or pending → standing → revoked, or pending → denied; all but the last may expire.
+
+    Granted is for one request, standing for each one of its shape. What several people have to agree to is pending
+    until the last of them has.
+    """
 
     PENDING = "pending"
     GRANTED = "granted"
+    STANDING = "standing"
+    REVOKED = "revoked"
     DENIED = "denied"
     EXPIRED = "expired"
     CONSUMED = "consumed"
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
-    State.PENDING: frozenset({State.GRANTED, State.DENIED, State.EXPIRED}),
+    State.PENDING: frozenset({State.GRANTED, State.STANDING, State.DENIED, State.EXPIRED}),
     State.GRANTED: frozenset({State.CONSUMED, State.DENIED, State.EXPIRED}),  # granted → denied: revoked before use
+    State.STANDING: frozenset({State.REVOKED, State.EXPIRED}),
+    State.REVOKED: frozenset(),
     State.DENIED: frozenset(),
     State.EXPIRED: frozenset(),
     State.CONSUMED: frozenset(),
 }
-_LIVE = frozenset({State.PENDING, State.GRANTED})
+_LIVE = frozenset(state for state, ways in TRANSITIONS.items() if State.EXPIRED in ways)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +65,11 @@ class Approval:
     expires_at: float
     answered_at: float | None = None
     approver: str = ""
+    """Who has decided; several people by name, where several had to."""
     note: str = ""
+    reuse: Reuse = Reuse.NEVER
+    """For what it stands, or stood; `expires_at` is until when."""
+    uses: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +98,29 @@ class Ask:
     reason: str
     intent: str = ""
     diff: str = ""
+    api_group: str = ""
+    container: str = ""
+    needed: tuple[Needed, ...] = ()
+    """Who has to agree; empty: one person, whoever may approve."""
+    offer: Offer = NO_OFFER
+    """How far an approval may go."""
+    shape: str = ""
+    """Which other requests are its like (`core/shape.py`); never shown, it is a hash over the body."""
+    blast: tuple[tuple[str, str], ...] = ()
+    """What it reaches, in words, by name (`core/blast.py`)."""
+    claimed: str = ""
+    """The command that the client says it runs, and the id it gives that run: hints, never a reason to decide."""
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """An approval together with what was asked."""
+    """An approval, what was asked, and who has agreed so far. `used`: it counts for the request at hand."""
 
     approval: Approval
     ask: Ask
+    votes: tuple[Vote, ...] = ()
+    used: bool = False
 
 
 class InvalidTransition(ValueError):
@@ -117,6 +146,8 @@ def check_transition(approval: Approval, to: State, now: float) -> None:
 _REMEDIES = {
     State.PENDING: ": a human has to answer it first",
     State.GRANTED: " already",
+    State.STANDING: " already: revoke it if it should stand no longer",
+    State.REVOKED: ": the agent has to send the request again",
     State.DENIED: ": the agent may ask again when the denial has lapsed",
     State.EXPIRED: ": the agent has to send the request again",
     State.CONSUMED: ": it was used for the request it was granted for, and cannot be used or changed again",
@@ -128,6 +159,16 @@ def expires_at(state: State, now: float, approval_seconds: float = APPROVAL_SECO
     return now + (min(DENIED_SECONDS, approval_seconds) if state is State.DENIED else approval_seconds)
 
 
+def granted_as(scope: Scope) -> State:
+    """What an approval becomes that goes so far."""
+    return State.GRANTED if scope.reuse is Reuse.NEVER else State.STANDING
+
+
+def may_revoke(who: Identity) -> str:
+    """Why somebody may not end a standing approval, "" if they may: to stop somebody needs no right to approve."""
+    return "a token used on someone's behalf cannot revoke; sign in yourself" if who.act else ""
+
+
 def may_decide(ask: Ask, approver: Identity) -> str:
     """Why `approver` may not answer, `""` if they may: never the requester, who acts for it, or who owns it."""
     if approver.act:
@@ -136,7 +177,7 @@ def may_decide(ask: Ask, approver: Identity) -> str:
         return "nobody approves their own request"
     if ask.requester_owner and ask.requester_owner.casefold() in names(approver):
         return "the owner of an agent does not approve its requests"
-    return ""
+    return stranger(ask.needed, approver)
 
 
 def names(identity: Identity) -> frozenset[str]:

@@ -18,6 +18,7 @@ import orjson
 
 from addons.core import alert
 from addons.core.approval import Approval
+from addons.core.approval_terms import Reuse
 from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
 from addons.core.grant import Grant
@@ -185,9 +186,8 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
     if (grant := call.grant) is not None:
         values["grant"], values["role"], values["unmask"] = grant.id, grant.role, ",".join(grant.unmask)
         values["access-request"], values["granted-by"] = grant.request, grant.granted_by if grant.request else ""
-    if (approval := call.approval) is not None:
-        values["approval"], values["approval-state"] = approval.id, approval.state.value
-        values["approver"], values["approval-note"] = approval.approver, approval.note
+    if call.approval is not None:
+        values |= _approval(call.approval)
     if (command := call.command) is not None:
         values["command"], values["claimed-command"] = command.inferred, command.claimed
     if call.request is not None and call.request.argv:
@@ -198,6 +198,14 @@ def _annotations(call: Call, extra: Mapping[str, str]) -> dict[str, str]:
     if call.identity is not None:  # the annotation detection rules for cluster audit logs look for
         annotations["authorization.k8s.io/decision"] = "forbid" if call.refusal is not None else "allow"
     return annotations
+
+
+def _approval(approval: Approval) -> dict[str, str]:
+    values = {"approval": approval.id, "approval-state": approval.state.value}
+    values |= {"approver": approval.approver, "approval-note": approval.note}
+    if approval.reuse is not Reuse.NEVER:
+        values["approval-scope"] = f"{approval.reuse} until {timestamp(approval.expires_at)}"
+    return values
 
 
 def _read_only(value: object) -> dict[Any, Any]:

@@ -12,6 +12,8 @@ from typing import Any
 from addons.core import access_request, approval
 from addons.core.access_request import AccessRequest
 from addons.core.approval import Ask, Case
+from addons.core.approval_terms import Scope
+from addons.core.approval_words import agreed, allows_again, offers, stands
 from addons.core.audit import timestamp
 from addons.core.printable import printable
 
@@ -49,7 +51,7 @@ def approval_item(case: Case, now: float) -> Item:
         what=clipped(what(ask)),
         who=clipped(who(ask.requester_iss, ask.requester_sub, ask.requester_act)),
         why=clipped(ask.intent),
-        detail=clipped(f"{ask.rule}, risk {ask.risk}"),
+        detail=clipped(", ".join(filter(None, (ask.rule, f"risk {ask.risk}", agreed(case), ask.claimed)))),
         state=approval.state_at(case.approval, now),
         asked_at=case.approval.asked_at,
         left=max(0, int(case.approval.expires_at - now)),
@@ -93,6 +95,11 @@ def approval_facts(case: Case, now: float) -> Facts:
         ("expires in", duration(found.expires_at - now)),
         ("answered by", found.approver),
         ("note", found.note),
+        ("stands", stands(found, now)),
+        ("approved by", agreed(case)),
+        ("container", ask.container),
+        ("says it runs", ask.claimed),
+        *ask.blast,
     )
 
 
@@ -148,13 +155,28 @@ def history(request: AccessRequest) -> list[str]:
     ]
 
 
-def approving(ask: Ask, seconds: float) -> str:
+def approving(case: Case, seconds: float) -> str:
     """What it does to approve a question."""
+    ask = case.ask
     again = "it waits, or must come again" if ask.method != "CONNECT" else "it waits, or has to be tried again"
+    others = f"Once enough people have agreed ({agreed(case)}), " if ask.needed else ""
     return (
-        f"{ask.requester_sub} may make this one request on {ask.connection}, once and unchanged ({again} within"
+        f"{others}{ask.requester_sub} may make this one request on {ask.connection}, once and unchanged ({again} within"
         f" {duration(seconds)}). Nothing else is allowed by it."
     )
+
+
+def approving_again(ask: Ask, now: float) -> list[tuple[Scope, str, str]]:
+    """How else it may be approved: how far, on a button, and what that does."""
+    words = {"session": "this session", "minutes": "this caller"}
+    return [
+        (
+            scope,
+            f"Approve for {words[scope.reuse]}, {scope.seconds // 60} minutes",
+            f"This request, and also, {allows_again(ask, scope, now + scope.seconds)}. It can be revoked at any time.",
+        )
+        for scope in offers(ask)
+    ]
 
 
 def granting(request: AccessRequest) -> str:

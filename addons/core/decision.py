@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal
+
+from addons.core.approval_terms import NO_TERMS, Terms
 
 
 class Verdict(IntEnum):
@@ -68,6 +70,8 @@ class Match:
     unevaluable: bool = False
     """Nobody knows whether the rule matches; its verdict is a denial."""
     alert: Alert | None = None
+    terms: Terms = NO_TERMS
+    """What it asks of an approval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,3 +89,16 @@ class Decision:
     retry_after_seconds: int | None = None
     observed: Verdict | None = None
     matches: tuple[Match, ...] = ()
+
+    @property
+    def asking(self) -> tuple[Match, ...]:
+        """The rules because of which a human is asked."""
+        return tuple(each for each in self.matches if not each.shadow and each.verdict is Verdict.REQUIRE_APPROVAL)
+
+
+def strictest(decision: Decision, other: Decision) -> Decision:
+    """The stricter of two about one request. Where both ask a human, the rules of both do."""
+    if decision.verdict is other.verdict is Verdict.REQUIRE_APPROVAL:
+        first, second = (decision, other) if decision.risk >= other.risk else (other, decision)
+        return replace(first, matches=(*first.matches, *second.matches))
+    return other if other.verdict > decision.verdict else decision

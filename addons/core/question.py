@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from addons.core.approval import Approval, Ask, State, canonical_method, opens_stream
+from addons.core.approval_terms import NO_OFFER, Offer, needed
+from addons.core.blast import Blast
 from addons.core.command import Command
 from addons.core.decision import Decision
 from addons.core.identity import Identity
@@ -16,10 +20,20 @@ from addons.core.session import Session
 RETRY_SECONDS = 2
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """What a request changes and reaches, and how far an approval may go. `diff` must be masked."""
+
+    diff: str = ""
+    blast: Blast = ()
+    offer: Offer = NO_OFFER
+    shape: str = ""
+
+
 def ask(
-    identity: Identity, session: Session, request: KubeRequest, command: Command, decision: Decision, diff: str
+    identity: Identity, session: Session, request: KubeRequest, command: Command, decision: Decision, extent: Extent
 ) -> Ask:
-    """The question about one request. `diff` must be masked; tokens in the target are replaced here."""
+    """The question about one request. Tokens in the target are replaced here."""
     return Ask(
         requester_iss=identity.iss,
         requester_sub=identity.sub,
@@ -40,7 +54,15 @@ def ask(
         risk=decision.risk,
         reason=decision.reason,
         intent=session.intent,
-        diff=diff,
+        diff=extent.diff,
+        api_group=request.api_group,
+        container=request.container,
+        needed=needed((match.rule, match.terms) for match in decision.asking),
+        offer=extent.offer,
+        shape=extent.shape,
+        blast=extent.blast,
+        claimed=command.claimed,
+        run=command.session,
     )
 
 
@@ -102,6 +124,13 @@ DECLINED = Refusal(
     rule="declined-by-the-cluster",
     why="the cluster itself refused this a moment ago, over WebSocket",
     hint="see what it said: kubectl auth can-i create pods/exec, and -v=6, say more",
+)
+STOPPING = Refusal(
+    code=503,
+    rule="gateway-stopping",
+    why="the gateway is stopped while this waits for an approval; the question stays open",
+    hint="send it again in a moment: an answer that was given meanwhile counts",
+    retry_after_seconds=5,
 )
 TOO_MANY = Refusal(
     code=403,

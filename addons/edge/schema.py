@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,8 @@ import sqlalchemy as sa
 
 from addons.core.access_request import State as AccessState
 from addons.core.approval import Approval, Ask, Case, State
+from addons.core.approval_terms import Needed, Offer, Reuse, Scope
+from addons.core.approvers import Vote
 from addons.core.lock import Lock
 from addons.core.notify.outbox import Stage
 from addons.core.single_use import Use
@@ -45,8 +47,10 @@ def _states(states: type[StrEnum]) -> sa.Enum:
     return sa.Enum(states, native_enum=False, length=16, values_callable=lambda each: [state.value for state in each])
 
 
-_LISTS = ("argv", "requester_groups")
-_ADDED = {"requester_groups": "[]"}
+_JSON = ("argv", "requester_groups", "needed", "offer", "blast")
+_ADDED = {"requester_groups": "[]", "needed": "[]", "offer": "{}", "blast": "[]"} | dict.fromkeys(
+    ("api_group", "container", "shape", "claimed", "run"), ""
+)
 """Columns that older stores lack, and what they hold in the rows that are there."""
 
 
@@ -66,8 +70,19 @@ APPROVALS = sa.Table(
     sa.Column("answered_at", sa.Double),
     sa.Column("approver", Text(), nullable=False),
     sa.Column("note", Text(), nullable=False),
+    sa.Column("reuse", _states(Reuse), nullable=False, server_default=Reuse.NEVER.value),
+    sa.Column("uses", sa.Integer, nullable=False, server_default="0"),
     *(_asked(field.name) for field in fields(Ask)),
     sa.Column("owner_key", Text(), nullable=False),  # requester_owner, case-folded as core.approval.names() is
+)
+VOTES = sa.Table(
+    "approval_votes",
+    METADATA,
+    sa.Column("approval", sa.String(16), nullable=False),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("at", sa.Double, nullable=False),
+    sa.Column("vote", Text(), nullable=False),
+    sa.PrimaryKeyConstraint("approval", "number"),
 )
 LOCKS = sa.Table(
     "locks",
@@ -133,12 +148,16 @@ LIVE = APPROVALS.c.state.in_((State.PENDING, State.GRANTED))
 sa.Index("one_live_per_digest", APPROVALS.c.digest, unique=True, sqlite_where=LIVE, postgresql_where=LIVE)
 sa.Index("approvals_by_digest", APPROVALS.c.digest)
 sa.Index("approvals_by_state", APPROVALS.c.state, APPROVALS.c.asked_at)
+sa.Index("approvals_by_rule", APPROVALS.c.rule, APPROVALS.c.answered_at)
+STANDING = APPROVALS.c.state == State.STANDING
+sa.Index("standing_by_shape", APPROVALS.c.shape, sqlite_where=STANDING, postgresql_where=STANDING)
 
 
 def row_of(approval: Approval, ask: Ask) -> dict[str, Any]:
     """The row of a new approval."""
-    lists = {name: json.dumps(getattr(ask, name)) for name in _LISTS}
-    return asdict(approval) | asdict(ask) | lists | {"owner_key": ask.requester_owner.casefold()}
+    asked = asdict(ask)
+    written = {name: json.dumps(asked[name]) for name in _JSON}
+    return asdict(approval) | asked | written | {"owner_key": ask.requester_owner.casefold()}
 
 
 def approval_of(row: Mapping[Any, Any]) -> Approval:
@@ -146,11 +165,30 @@ def approval_of(row: Mapping[Any, Any]) -> Approval:
     return Approval(**{field.name: row[field.name] for field in fields(Approval)})
 
 
-def case_of(row: Mapping[Any, Any]) -> Case:
+def case_of(row: Mapping[Any, Any], votes: Sequence[Vote] = (), *, used: bool = False) -> Case:
     """The approval in a row, with what was asked."""
     values = {field.name: row[field.name] for field in fields(Ask)}
-    lists = {name: tuple(json.loads(values[name])) for name in _LISTS}
-    return Case(approval=approval_of(row), ask=Ask(**values | lists))
+    read = {name: json.loads(values[name]) for name in _JSON}
+    written = {
+        "argv": tuple(read["argv"]),
+        "requester_groups": tuple(read["requester_groups"]),
+        "needed": tuple(Needed(**{**each, "groups": tuple(each["groups"])}) for each in read["needed"]),
+        "offer": Offer(**{**read["offer"], "reuse": Reuse(read["offer"].get("reuse", Reuse.NEVER))}),
+        "blast": tuple((name, value) for name, value in read["blast"]),
+    }
+    return Case(approval=approval_of(row), ask=Ask(**values | written), votes=tuple(votes), used=used)
+
+
+def vote_row(approval_id: str, number: int, vote: Vote) -> dict[str, Any]:
+    """The row of somebody's approval, the `number`th."""
+    return {"approval": approval_id, "number": number, "at": vote.at, "vote": json.dumps(asdict(vote))}
+
+
+def vote_of(row: Mapping[Any, Any]) -> Vote:
+    """The approval of somebody in a row."""
+    values = json.loads(row["vote"])
+    scope = Scope(reuse=Reuse(values["scope"]["reuse"]), seconds=values["scope"]["seconds"])
+    return Vote(**values | {"person": tuple(values["person"]), "groups": tuple(values["groups"]), "scope": scope})
 
 
 def lock_of(row: Mapping[Any, Any]) -> Lock:

@@ -19,12 +19,15 @@ import sqlalchemy as sa
 
 from addons.core import approval as core
 from addons.core.approval import Approval, Ask, Case, ForbiddenApprover, InvalidTransition, State
+from addons.core.approval_terms import ONCE, Reuse, Scope, too_wide
 from addons.core.identity import Identity
+from addons.edge import deciding
 from addons.edge.database import Database
 from addons.edge.database import StoreUnavailable as StoreUnavailable
 from addons.edge.schema import (
     APPROVALS,
     LIVE,
+    STANDING,
     approval_of,
     case_of,
     row_of,
@@ -59,7 +62,7 @@ class Store(Database):
         return self._seconds
 
     def claim(self, digest: str, ask: Ask, now: float) -> Case:
-        """The standing answer for a request, in one step: a granted approval comes back CONSUMED, exactly once.
+        """The standing answer for a request, in one step: `used` if it may pass, a granted approval CONSUMED by it.
 
         Otherwise the open question or a recent denial for the same digest, and if there is none a new question.
         Raises TooManyPending.
@@ -67,21 +70,18 @@ class Store(Database):
         about = f"approvals of {ask.requester_iss} {ask.requester_sub}"
         return self.alone(about, lambda connection: _claim(connection, digest, ask, now, self._seconds))
 
-    def standing(self, digest: str, now: float) -> Case | None:
-        """What `claim` would find, without asking for or using up anything."""
-        with self.reading() as connection:
-            found = _standing(connection, digest, now)
-        return None if found is None else case_of(found)
+    def consume(self, approval_id: str, now: float, ask: Ask | None = None) -> bool:
+        """True if it was used by this call: a granted one is used up; False if somebody else did, or it lapsed.
 
-    def consume(self, approval_id: str, now: float) -> bool:
-        """True if a granted, unexpired approval was used up by this call; False if somebody else did, or it lapsed."""
-        statement = (
-            APPROVALS.update()
-            .where(APPROVALS.c.id == approval_id, APPROVALS.c.state == State.GRANTED, APPROVALS.c.expires_at > now)
-            .values(state=State.CONSUMED)
-        )
+        One that stands is used only for `ask`, if that is one of those which it stands for.
+        """
+        one = APPROVALS.update().where(APPROVALS.c.id == approval_id, APPROVALS.c.expires_at > now)
+        once = one.where(APPROVALS.c.state == State.GRANTED).values(state=State.CONSUMED, uses=1)
         with self.writing() as connection:
-            return connection.execute(statement).rowcount == 1
+            if connection.execute(once).rowcount == 1:
+                return True
+            covered = one.where(*_covers(ask)).values(uses=APPROVALS.c.uses + 1) if ask is not None else None
+            return covered is not None and connection.execute(covered).rowcount == 1
 
     def approvals(self, ids: Iterable[str]) -> dict[str, Approval]:
         """The approvals of these ids, in one query; unknown ids are absent."""
@@ -94,9 +94,9 @@ class Store(Database):
         query = sa.select(APPROVALS).where(APPROVALS.c.id == approval_id.strip().lower())
         with self.reading() as connection:
             row = connection.execute(query).mappings().first()
-        if row is None:
-            raise UnknownApproval(f"there is no approval {approval_id!r}; list them with: chaperone approvals list")
-        return case_of(row)
+            if row is None:
+                raise UnknownApproval(f"there is no approval {approval_id!r}; list them with: chaperone approvals list")
+            return case_of(row, deciding.votes(connection, [row["id"]]).get(row["id"], ()))
 
     def pending(self, now: float) -> list[Case]:
         """Open questions, oldest first."""
@@ -120,8 +120,23 @@ class Store(Database):
         """The newest approvals in any state, oldest of them first."""
         return self._list(sa.select(APPROVALS).order_by(APPROVALS.c.asked_at.desc()).limit(limit))[::-1]
 
-    def decide(self, approval_id: str, to: State, approver: Identity, note: str, now: float) -> Case:
-        """The approval after `approver` granted or denied it.
+    def similar(self, case: Case, limit: int = 5) -> list[Case]:
+        """What people decided lately about requests of this kind, the latest first: same rule, resource and verb."""
+        table, ask = APPROVALS.c, case.ask
+        same = [table[name] == getattr(ask, name) for name in ("rule", "connection", "verb", "api_group", "resource")]
+        query = sa.select(APPROVALS).where(*same, table.id != case.approval.id, table.answered_at.is_not(None))
+        return self._list(query.order_by(table.answered_at.desc()).limit(limit))
+
+    def standing(self, now: float) -> list[Case]:
+        """Approvals that stand, oldest first."""
+        return self._list(
+            sa.select(APPROVALS).where(STANDING, APPROVALS.c.expires_at > now).order_by(APPROVALS.c.asked_at)
+        )
+
+    def decide(
+        self, approval_id: str, to: State, approver: Identity, note: str, now: float, scope: Scope = ONCE
+    ) -> Case:
+        """The approval after `approver` granted (`scope`: how far) or denied it; pending while others have to agree.
 
         `approver` must be verified. Raises UnknownApproval, ForbiddenApprover, InvalidTransition.
         """
@@ -129,38 +144,36 @@ class Store(Database):
         if why := core.may_decide(case.ask, approver):
             raise ForbiddenApprover(why)
         core.check_transition(case.approval, to, now)
-        statement = (
-            APPROVALS.update()
-            .where(APPROVALS.c.id == case.approval.id, APPROVALS.c.state == case.approval.state)
-            .where(APPROVALS.c.expires_at > now, *_not_by(approver))
-            .values(
-                state=to,
-                approver=approver.username,
-                note=note,
-                answered_at=now,
-                expires_at=core.expires_at(to, now, self._seconds),
-            )
-        )
+        if to is State.GRANTED and (why := too_wide(case.ask.offer, scope)):
+            raise ForbiddenApprover(why)
         with self.writing() as connection:
-            changed = connection.execute(statement).rowcount == 1
-        after = self.get(approval_id)
+            if to is State.GRANTED:
+                changed = deciding.agree(connection, case, approver, note, scope, now, self._seconds)
+            else:
+                changed = deciding.deny(connection, case, approver, note, now, self._seconds)
+        return self._after(case, changed)
+
+    def revoke(self, approval_id: str, who: Identity, note: str, now: float) -> Case:
+        """The approval that stands no longer. Raises UnknownApproval, ForbiddenApprover, InvalidTransition."""
+        case = self.get(approval_id)
+        if why := core.may_revoke(who):
+            raise ForbiddenApprover(why)
+        core.check_transition(case.approval, State.REVOKED, now)
+        with self.writing() as connection:
+            changed = deciding.revoke(connection, case, who, note, now)
+        return self._after(case, changed)
+
+    def _after(self, case: Case, changed: bool) -> Case:
+        after = self.get(case.approval.id)
         if not changed:
             raise InvalidTransition(f"approval {case.approval.id} was answered by someone else: {after.approval.state}")
         return after
 
     def _list(self, query: sa.Select[Any]) -> list[Case]:
         with self.reading() as connection:
-            return [case_of(row) for row in connection.execute(query).mappings()]
-
-
-def _not_by(approver: Identity) -> tuple[sa.ColumnElement[bool], ...]:
-    """`core.may_decide` as a condition on the row itself."""
-    table = APPROVALS.c
-    requester = sa.or_(table.requester_sub.in_(approver.subjects), table.requester_act.in_(approver.subjects))
-    return (
-        sa.not_(sa.and_(table.requester_iss == approver.iss, requester)),
-        sa.or_(table.owner_key == "", table.owner_key.not_in([*core.names(approver)])),
-    )
+            rows = connection.execute(query).mappings().all()
+            votes = deciding.votes(connection, [row["id"] for row in rows])
+        return [case_of(row, votes.get(row["id"], ())) for row in rows]
 
 
 def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:
@@ -168,16 +181,36 @@ def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds
     connection.execute(
         APPROVALS.update().where(table.digest == digest, LIVE, table.expires_at <= now).values(state=State.EXPIRED)
     )
-    standing = _standing(connection, digest, now)
-    if standing is None:
-        return _ask(connection, digest, ask, now, seconds)
-    if standing["state"] == State.GRANTED:
-        connection.execute(APPROVALS.update().where(table.id == standing["id"]).values(state=State.CONSUMED))
-        return case_of({**standing, "state": State.CONSUMED})
-    return case_of(standing)
+    known = _known(connection, digest, now)
+    if known is not None and known["state"] == State.GRANTED:
+        used = {"state": State.CONSUMED, "uses": 1}
+        connection.execute(APPROVALS.update().where(table.id == known["id"]).values(**used))
+        return case_of({**known, **used}, used=True)
+    if (
+        (known is None or known["state"] == State.PENDING)
+        and ask.shape
+        and (covering := _covering(connection, ask, now)) is not None
+    ):
+        used = {"uses": covering["uses"] + 1}
+        connection.execute(APPROVALS.update().where(table.id == covering["id"]).values(**used))
+        return case_of({**covering, **used}, used=True)
+    return _ask(connection, digest, ask, now, seconds) if known is None else case_of(known)
 
 
-def _standing(connection: sa.Connection, digest: str, now: float) -> sa.RowMapping | None:
+def _covering(connection: sa.Connection, ask: Ask, now: float) -> sa.RowMapping | None:
+    """The approval that stands for such a request."""
+    query = sa.select(APPROVALS).where(*_covers(ask), APPROVALS.c.expires_at > now)
+    return connection.execute(query.order_by(APPROVALS.c.expires_at.desc()).with_for_update()).mappings().first()
+
+
+def _covers(ask: Ask) -> tuple[sa.ColumnElement[bool], ...]:
+    """It stands for requests of this shape, and was given for a risk as high. Without a shape, nothing covers it."""
+    table = APPROVALS.c
+    here = sa.or_(table.reuse == Reuse.MINUTES, sa.and_(table.reuse == Reuse.SESSION, table.session == ask.session))
+    return STANDING, table.shape == ask.shape, table.shape != "", table.risk >= ask.risk, here
+
+
+def _known(connection: sa.Connection, digest: str, now: float) -> sa.RowMapping | None:
     """The open question or unused grant for a request, else a recent denial."""
     table = APPROVALS.c
     query = sa.select(APPROVALS).where(table.digest == digest, table.expires_at > now).with_for_update()

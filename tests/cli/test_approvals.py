@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from addons.cli import approvals as command
 from addons.cli.operator import NoToken, Operator, read_token
 from addons.core.approval import Ask, ForbiddenApprover, InvalidTransition, State
+from addons.core.approval_terms import Needed, Offer, Reuse
 from addons.core.identity import Identity
 from addons.edge.schema import approvals_url
 from addons.edge.store import Store, UnknownApproval
@@ -66,14 +69,17 @@ def test_json(conf: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> Non
     [listed] = json.loads(capsys.readouterr().out)
     assert (listed["id"], listed["state"], listed["argv"]) == (asked, "pending", ["sh"])
     command.show(asked, conf=conf, output="json")
-    assert json.loads(capsys.readouterr().out) == listed
+    shown = json.loads(capsys.readouterr().out)
+    assert shown.pop("similar") == []
+    assert shown == listed
+    assert {"digest", "shape"} & shown.keys() == set()
 
 
 def test_show(conf: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> None:
     command.show(asked.upper(), conf=conf)
     shown = capsys.readouterr().out
     assert "exec (risk 60): runs code" in shown
-    assert 'change:\n+  "a": "\\x1b"' in shown
+    assert 'change (1 lines):\n+  "a": "\\x1b"' in shown
     assert "\x1b" not in shown
 
 
@@ -122,3 +128,84 @@ def test_the_same_names_at_another_issuer_are_others(conf: Path) -> None:
     store.close()
     command.approve(other.id, conf=conf)
     assert _state(conf, other.id) is State.GRANTED
+
+
+def _ask(conf: Path, digest: str, **changes: Any) -> str:
+    with closing(Store(approvals_url(conf.parent / "state"))) as store:
+        return store.claim(digest, replace(ASK, **changes), time.time()).approval.id
+
+
+AGAIN = {"offer": Offer(reuse=Reuse.MINUTES, max_seconds=1800), "shape": "s", "container": "db\u202e"}
+
+
+def test_how_far_it_may_go_is_shown_before(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command.show(_ask(conf, "e", **AGAIN), conf=conf)
+    shown = capsys.readouterr().out
+    assert "--for session: allows, until" in shown and "in container db\\u202e" in shown
+    assert "--for minutes: allows, until" in shown
+    command.show(_ask(conf, "f"), conf=conf)
+    assert "--for" not in capsys.readouterr().out
+
+
+def test_approved_for_a_session_and_revoked(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    approval = _ask(conf, "e", **AGAIN)
+    command.approve(approval, for_="session", conf=conf)
+    said = capsys.readouterr().out
+    assert f"{approval} standing by https://idp#alice" in said
+    assert "it also allows, until" in said and "in this session" in said
+    command.list_approvals(standing=True, conf=conf)
+    assert f"{approval}  standing" in capsys.readouterr().out
+    command.show(approval, conf=conf)
+    assert "for this session, used 0 times" in capsys.readouterr().out
+    command.revoke(approval, note="over", conf=conf)
+    assert f"{approval} revoked by https://idp#alice" in capsys.readouterr().out
+    assert _state(conf, approval) is State.REVOKED
+    command.list_approvals(standing=True, conf=conf)
+    assert "no approval stands" in capsys.readouterr().out
+
+
+def test_approved_for_a_time(conf: Path) -> None:
+    approval = _ask(conf, "e", **AGAIN)
+    with pytest.raises(ForbiddenApprover, match="30 minutes at most"):
+        command.approve(approval, for_="31m", conf=conf)
+    with pytest.raises(ValueError, match="no duration"):
+        command.approve(approval, for_="ever", conf=conf)
+    command.approve(approval, for_="30m", conf=conf)
+    assert _state(conf, approval) is State.STANDING
+
+
+def test_two_people(conf: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    approval = _ask(conf, "e", needed=(Needed(rule="exec", count=2),))
+    command.approve(approval, conf=conf)
+    assert f"{approval} waits for others: 1 of 2, by https://idp#alice" in capsys.readouterr().out
+    command.list_approvals(conf=conf)
+    assert "[exec risk 60, 1 of 2, by https://idp#alice]" in capsys.readouterr().out
+    command.show(approval, conf=conf, output="json")
+    (vote,) = json.loads(capsys.readouterr().out)["votes"]
+    assert vote["approver"] == "https://idp#alice"
+    monkeypatch.setenv("CHAPERONE_TOKEN", "carol")
+    command.approve(approval, conf=conf)
+    assert "granted by https://idp#alice, https://idp#carol" in capsys.readouterr().out
+
+
+def test_what_was_decided_before_is_shown(conf: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.deny(asked, note="not\x1bnow", conf=conf)
+    other = _ask(conf, "e", requester_sub="other")
+    capsys.readouterr()
+    command.show(other, conf=conf)
+    shown = capsys.readouterr().out
+    assert "denied by https://idp#alice: not\\x1bnow [team/web\\u202e -- sh for agent\\x1b[2J]" in shown
+    command.show(other, conf=conf, output="json")
+    assert [each["id"] for each in json.loads(capsys.readouterr().out)["similar"]] == [asked]
+
+
+def test_what_one_command_asks_for_stands_together(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = _ask(conf, "e", run="run-1", claimed="kubectl delete\x1b")
+    other = _ask(conf, "f", run="run-2")
+    stranger = _ask(conf, "g", run="run-1", requester_sub="somebody-else")
+    second = _ask(conf, "h", run="run-1")
+    command.list_approvals(conf=conf)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("2 questions of one run of kubectl delete\\x1b, as it says")
+    assert [line.split()[0] for line in lines[1:]] == [first, second, other, stranger]
+    assert lines[1].startswith("  ") and not lines[3].startswith(" ")

@@ -172,6 +172,7 @@ async def world(policy: Policy, idp: Issuer, tmp_path: Path) -> AsyncIterator[Wo
         store=StoreThread(Store(sqlite_url(tmp_path / "store.sqlite"))),
         key=b"key",
         now=clock,
+        state=tmp_path / "state",
     )
     transport = httpx.ASGITransport(make_app(parts), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=CONSOLE) as client:

@@ -141,6 +141,7 @@ async def bench(folder: Path, idp: Issuer, urls: Mapping[str, str]) -> AsyncIter
         store=StoreThread(Store(approvals_url(folder))),
         key=KEY,
         now=lambda: found.now(),
+        state=folder,
     )
     transport = httpx.ASGITransport(app=make_app(parts), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url=URL) as http:

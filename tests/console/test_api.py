@@ -10,6 +10,7 @@ import pytest
 
 from addons.console.api.faults import MAX_BODY
 from addons.core.approval import State
+from addons.core.approval_terms import Needed, Offer, Reuse
 from addons.core.lock import Lock
 from addons.core.throttle import Throttle
 from addons.edge.lock_store import add_lock, locks
@@ -121,6 +122,28 @@ async def test_approvals(world: World) -> None:
     refused(await call(world, f"approvals/{second.approval.id}/deny", {"reason": " "}, **bearer(world)), 422)
     own = await asked(world, "c", requester_iss=world.idp.url, requester_sub="ann")
     refused(await call(world, f"approvals/{own.approval.id}/approve", {}, **bearer(world)), 403, "not for you")
+
+
+async def test_an_approval_stands_as_far_as_its_rules_allow(world: World) -> None:
+    session = {"reuse": "session", "seconds": 900}
+    once = await asked(world, "a")
+    refused(await call(world, f"approvals/{once.approval.id}/approve", session, **bearer(world)), 403, "not for you")
+    for wrong in ({"reuse": "always"}, {"seconds": -1}, {"seconds": "9"}, {"reuse": "minutes", "seconds": 1e9}):
+        refused(await call(world, f"approvals/{once.approval.id}/approve", wrong, **bearer(world)), 422)
+    assert (await state_of(world, once)).approval.state is State.PENDING
+    case = await asked(world, "b", offer=Offer(reuse=Reuse.SESSION, max_seconds=900), shape="s")
+    path = f"approvals/{case.approval.id}"
+    assert "for this session" in (await call(world, f"{path}/approve", session, **bearer(world))).json()["stands"]
+    refused(await call(world, f"{path}/revoke", {}, **bearer(world)), 422)
+    done = await call(world, f"{path}/revoke", {"reason": "over"}, **bearer(world))
+    assert done.json()["state"] == "revoked" and done.json()["note"].endswith("#ann: over")
+    refused(await call(world, f"approvals/{once.approval.id}/revoke", {"reason": "x"}, **bearer(world)), 409)
+
+
+async def test_one_of_two(world: World) -> None:
+    case = await asked(world, needed=(Needed(rule="r", count=2),))
+    found = (await call(world, f"approvals/{case.approval.id}/approve", {}, **bearer(world))).json()
+    assert (found["state"], found["agreed"].partition(",")[0]) == ("pending", "1 of 2")
 
 
 async def test_grants(world: World) -> None:

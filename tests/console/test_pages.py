@@ -17,6 +17,7 @@ from addons.console.app import make_app
 from addons.core import access_request as access
 from addons.core.access_request import AccessRequest
 from addons.core.approval import Ask, Case, State
+from addons.core.approval_terms import Needed, Offer, Reuse
 from addons.core.browser_session import IDLE_SECONDS, LONGEST_SECONDS
 from addons.core.identity import Identity
 from addons.core.lock import Lock
@@ -237,6 +238,50 @@ async def test_a_denial_says_why_and_revokes(world: World, person: SignedIn) -> 
     assert (after.state, after.note) == (State.DENIED, "not\\x1bnow")
     text = await ann.get(page)
     assert "Deny" not in text and "Approve" not in text
+
+
+async def test_approved_for_a_session_and_revoked(world: World, person: SignedIn) -> None:
+    offer = Offer(reuse=Reuse.MINUTES, max_seconds=900)
+    case, ann = await asked(world, offer=offer, shape="s", container=HOSTILE), await person("approvers")
+    page = f"/approvals/{case.approval.id}"
+    shown = await ann.get(page)
+    assert "Approve for this session, 15 minutes" in shown and "Approve for this caller, 15 minutes" in shown
+    assert "without asking again: create pods/exec default/web in container \\x1b[2J" in shown
+    for wrong in ({"reuse": "always"}, {"reuse": "session", "seconds": "x"}):
+        assert (await ann.send(page, decision="approve", **wrong)).status_code == 400
+    assert (await ann.send(page, decision="approve", reuse="session", seconds="901")).status_code == 403
+    assert (await ann.send(page, decision="revoke", note="x")).status_code == 409
+    assert (await ann.send(page, decision="approve", reuse="session", seconds="900")).status_code == 303
+    assert (await state_of(world, case)).approval.state is State.STANDING
+    assert "Revoke" in await ann.get(page)
+    assert "Revoke" not in await (await person("viewers")).get(page)
+    assert (await ann.send(page, decision="revoke")).status_code == 400
+    assert (await ann.send(page, decision="revoke", note="over")).status_code == 303
+    assert (await state_of(world, case)).approval.state is State.REVOKED
+
+
+async def test_without_a_rule_that_allows_it_nothing_more_is_offered(world: World, person: SignedIn) -> None:
+    case, ann = await asked(world), await person("approvers")
+    page = f"/approvals/{case.approval.id}"
+    assert "Approve for" not in await ann.get(page)
+    assert (await ann.send(page, decision="approve", reuse="session", seconds="60")).status_code == 403
+    assert (await state_of(world, case)).approval.state is State.PENDING
+
+
+async def test_two_people_and_what_was_decided_before(world: World, person: SignedIn) -> None:
+    before = await asked(world, "e", requester_sub=HOSTILE)
+    ann, bob = await person("approvers"), await person("approvers", "oncall", sub="bob")
+    assert (await ann.send(f"/approvals/{before.approval.id}", decision="deny", note="not yet")).status_code == 303
+    case = await asked(world, needed=(Needed(rule="r", groups=("oncall", "approvers"), count=2),))
+    page = f"/approvals/{case.approval.id}"
+    assert "denied by urn:idp#ann: not yet [default/web -- ls for \\x1b[2J\\u202e&lt;script&gt;" in await ann.get(page)
+    assert (await ann.send(page, decision="approve")).status_code == 303
+    assert (await state_of(world, case)).approval.state is State.PENDING
+    assert "1 of 2 of oncall or approvers, by urn:idp#ann" in await bob.get(page)
+    assert "1 of 2 of oncall or approvers" in await bob.get("/")
+    assert (await ann.send(page, decision="approve")).status_code == 403
+    assert (await bob.send(page, decision="approve")).status_code == 303
+    assert (await state_of(world, case)).approval.approver == "urn:idp#ann, urn:idp#bob"
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,14 @@ from addons.core.approval import (
     check_transition,
     digest,
     expires_at,
+    granted_as,
     may_decide,
+    may_revoke,
     names,
     opens_stream,
     state_at,
 )
+from addons.core.approval_terms import ONCE, Needed, Reuse, Scope
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
 
@@ -44,6 +47,9 @@ ALLOWED = {
     (State.GRANTED, State.CONSUMED),
     (State.GRANTED, State.DENIED),
     (State.GRANTED, State.EXPIRED),
+    (State.PENDING, State.STANDING),
+    (State.STANDING, State.REVOKED),
+    (State.STANDING, State.EXPIRED),
 }
 
 
@@ -68,6 +74,9 @@ def test_every_state_has_its_transitions() -> None:
         pytest.param(State.PENDING, 200, State.EXPIRED, id="pending-at-its-expiry"),
         pytest.param(State.GRANTED, 199.9, State.GRANTED, id="granted-just-in-time"),
         pytest.param(State.GRANTED, 200, State.EXPIRED, id="granted-at-its-expiry"),
+        pytest.param(State.STANDING, 199.9, State.STANDING, id="standing-just-in-time"),
+        pytest.param(State.STANDING, 200, State.EXPIRED, id="standing-at-its-expiry"),
+        pytest.param(State.REVOKED, 500, State.REVOKED, id="revoked-stays-revoked"),
         pytest.param(State.DENIED, 500, State.DENIED, id="denied-stays-denied"),
         pytest.param(State.CONSUMED, 500, State.CONSUMED, id="consumed-stays-consumed"),
     ],
@@ -112,6 +121,23 @@ def test_deadlines(state: State, seconds: int) -> None:
 def test_who_may_decide(approver: Identity, why: str) -> None:
     answer = may_decide(ASK, approver)
     assert (why in answer) if why else answer == ""
+
+
+def test_only_members_of_the_groups_that_a_rule_names_decide() -> None:
+    asked = replace(ASK, needed=(Needed(rule="r", groups=("oncall", "leads"), count=2),))
+    assert may_decide(asked, HUMAN) == "only members of these groups decide: leads, oncall"
+    assert may_decide(asked, replace(HUMAN, groups=("leads",))) == ""
+    assert may_decide(replace(asked, needed=(Needed(rule="r", count=2),)), HUMAN) == ""
+
+
+def test_whoever_may_sign_in_may_revoke_but_no_agent() -> None:
+    assert may_revoke(HUMAN) == ""
+    assert "behalf" in may_revoke(replace(HUMAN, act="bot"))
+
+
+def test_how_far_it_goes_is_what_it_becomes() -> None:
+    assert granted_as(ONCE) is State.GRANTED
+    assert granted_as(Scope(reuse=Reuse.SESSION, seconds=60)) is State.STANDING
 
 
 def test_without_an_owner_nobody_is_it() -> None:

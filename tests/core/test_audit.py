@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from addons.core.approval import Approval, State
+from addons.core.approval_terms import Reuse
 from addons.core.audit import MAX_TEXT, Call, Stage, event, line, timestamp
 from addons.core.command import Command
 from addons.core.decision import Alert, Decision, Match, Verdict
@@ -237,3 +238,12 @@ def test_mappings_that_are_read_only_are_written_as_others() -> None:
 def test_what_has_no_form_in_json_is_not_written() -> None:
     with pytest.raises(TypeError):
         line({"odd": {1, 2}})
+
+
+def test_a_use_of_an_approval_that_stands_says_so() -> None:
+    assert CALL.approval is not None
+    stands = replace(CALL.approval, state=State.STANDING, reuse=Reuse.SESSION, expires_at=1_763_929_600)
+    annotations = _event(replace(CALL, approval=stands))["annotations"]
+    assert annotations["chaperone.dev/approval-state"] == "standing"
+    assert annotations["chaperone.dev/approval-scope"] == "session until 2025-11-23T20:26:40.000000Z"
+    assert annotations["chaperone.dev/approver"] == "idp#alice"

@@ -9,6 +9,7 @@ from addons.core import console_view as view
 from addons.core.access_request import AccessRequest, Event
 from addons.core.access_request import State as Access
 from addons.core.approval import Approval, Ask, Case, State
+from addons.core.approval_terms import Offer, Reuse
 
 ASK = Ask(
     requester_iss="https://idp", requester_sub="agent", connection="prod", session="s", verb="create",
@@ -71,10 +72,20 @@ def test_all_that_is_known_of_a_request_for_access() -> None:
 
 
 def test_what_approving_does() -> None:
-    assert "once and unchanged (it waits, or has to be tried again within 15 min)" in view.approving(ASK, 900)
-    assert "must come again" in view.approving(replace(ASK, method="PUT"), 900)
+    assert "once and unchanged (it waits, or has to be tried again within 15 min)" in view.approving(case(), 900)
+    assert "must come again" in view.approving(case(method="PUT"), 900)
     assert "has the role system:x on prod for 1 h." in view.granting(request())
     assert "once 2 more have approved it, too." in view.granting(request(approvals=3))
+
+
+def test_what_else_approving_may_do() -> None:
+    assert view.approving_again(ASK, 0) == []
+    offer = Offer(reuse=Reuse.MINUTES, max_seconds=900)
+    (session, button, what), (minutes, _, _) = view.approving_again(replace(ASK, offer=offer), 0)
+    assert (session.reuse, minutes.reuse, button) == (
+        Reuse.SESSION, Reuse.MINUTES, "Approve for this session, 15 minutes",
+    )  # fmt: skip
+    assert what.startswith("This request, and also, until 00:15 UTC, without asking again: create pods/exec")
 
 
 @pytest.mark.parametrize(

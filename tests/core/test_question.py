@@ -12,7 +12,7 @@ from addons.core.command import Command
 from addons.core.decision import Decision, Verdict
 from addons.core.identity import Identity
 from addons.core.kube_request import KubeRequest
-from addons.core.question import CHANGED, TOO_MANY, ask, object_target, refusal, waiting
+from addons.core.question import CHANGED, TOO_MANY, Extent, ask, object_target, refusal, waiting
 from addons.core.session import Session
 
 IDENTITY = Identity(iss="i", sub="agent", aud=(), exp=1, act="bot", owner="bob")
@@ -51,7 +51,7 @@ def test_b86_the_object_it_is_about(changes: dict[str, Any], target: str) -> Non
 
 
 def test_the_question() -> None:
-    asked = ask(IDENTITY, SESSION, EXEC, Command(inferred="kubectl exec"), DECISION, "+ a")
+    asked = ask(IDENTITY, SESSION, EXEC, Command(inferred="kubectl exec"), DECISION, Extent(diff="+ a"))
     assert (asked.requester_iss, asked.requester_sub, asked.requester_act, asked.requester_owner) == (
         "i", "agent", "bot", "bob",
     )  # fmt: skip
@@ -63,13 +63,13 @@ def test_the_question() -> None:
 
 
 def test_the_question_holds_no_token() -> None:
-    asked = ask(IDENTITY, SESSION, EXEC, Command(), DECISION, "")
+    asked = ask(IDENTITY, SESSION, EXEC, Command(), DECISION, Extent(diff=""))
     assert asked.argv == ("curl", "[scrubbed]")
     assert asked.target == "/x?command=curl&access_token=[scrubbed]"
 
 
 def test_a_resource_without_subresource() -> None:
-    assert ask(IDENTITY, SESSION, DELETE, Command(), DECISION, "").resource == "nodes"
+    assert ask(IDENTITY, SESSION, DELETE, Command(), DECISION, Extent(diff="")).resource == "nodes"
 
 
 @pytest.mark.parametrize(

@@ -241,6 +241,9 @@ def test_b80_it_stops_within_seconds_whatever_is_going_on(
         eventually("its end", lambda: start_time(gateway.child.pid) is None, STOP_SECONDS)
         assert time.monotonic() - began < STOP_SECONDS
         assert held.finish(30)[0] != 0
+    refused = [event for event in gateway_events(gateway) if event["annotations"].get("chaperone.dev/approval")]
+    assert {event["annotations"]["chaperone.dev/rule"] for event in refused} == {"gateway-stopping"}
+    assert {event["annotations"]["chaperone.dev/approval-state"] for event in refused} == {"pending"}
     with socket.socket() as probe:
         host, _, port = gateway.gateway_url.partition("//")[2].rpartition(":")
         assert probe.connect_ex((host, int(port))) != 0

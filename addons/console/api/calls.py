@@ -14,10 +14,12 @@ from addons.console.api.access import Admin, Approver, Caller, NotHeard, Viewer
 from addons.console.api.models import Id, List, Note, Reason, SessionId
 from addons.core import access_request as requests
 from addons.core.approval import State
+from addons.core.approval_terms import ONCE, Scope
 from addons.core.lock import Lock
 from addons.core.printable import printable
-from addons.edge import archive, lock_store
+from addons.edge import archive, decided, lock_store
 from addons.edge.access_request_store import access_request, access_requests, change
+from addons.edge.decided import Person
 from addons.edge.store import Store, new_id
 
 log = structlog.get_logger()
@@ -42,24 +44,39 @@ async def show_approval(approval_id: Id, caller: Viewer) -> models.Approval:
     return models.Approval.of(await caller.parts.store.call(Store.get, approval_id), caller.parts.now())
 
 
-async def _decided(caller: Caller, approval_id: str, to: State, note: str) -> models.Approval:
+async def _decided(caller: Caller, approval_id: str, to: State, note: str, scope: Scope = ONCE) -> models.Approval:
+    person, now = Person(identity=caller.identity, via="api"), caller.parts.now()
     case = await caller.parts.store.call(
-        Store.decide, approval_id, to, caller.identity, printable(note.strip()), caller.parts.now()
+        decided.decide, caller.parts.desk, approval_id, to, person, printable(note.strip()), now, scope
     )
     log.info("decided", what=f"approval {approval_id}", decision=to.value, by=caller.identity.username)
-    return models.Approval.of(case, caller.parts.now())
+    return models.Approval.of(case, now)
 
 
 @router.post("/v1/approvals/{approval_id}/approve", tags=["approvals"])
-async def approve(approval_id: Id, sent: Note, caller: Approver) -> models.Approval:
-    """The request may be made, once and unchanged. Nobody approves what they or their agents asked for."""
-    return await _decided(caller, approval_id, State.GRANTED, sent.note)
+async def approve(approval_id: Id, sent: models.Approve, caller: Approver) -> models.Approval:
+    """The request may be made, unchanged: once, or for as long as is said, if its rules allow it.
+
+    Nobody approves what they or their agents asked for. Where several have to agree, this is one of them.
+    """
+    scope = Scope(reuse=sent.reuse, seconds=sent.seconds)
+    return await _decided(caller, approval_id, State.GRANTED, sent.note, scope)
 
 
 @router.post("/v1/approvals/{approval_id}/deny", tags=["approvals"])
 async def deny(approval_id: Id, sent: Reason, caller: Approver) -> models.Approval:
     """It may not; before it was used, this also takes an approval back. The agent is told the reason."""
     return await _decided(caller, approval_id, State.DENIED, sent.reason)
+
+
+@router.post("/v1/approvals/{approval_id}/revoke", tags=["approvals"])
+async def revoke(approval_id: Id, sent: Reason, caller: Approver) -> models.Approval:
+    """An approval that stands, stands no longer."""
+    person, now = Person(identity=caller.identity, via="api"), caller.parts.now()
+    reason = printable(sent.reason.strip())
+    case = await caller.parts.store.call(decided.revoke, caller.parts.desk, approval_id, person, reason, now)
+    log.info("decided", what=f"approval {approval_id}", decision="revoke", by=caller.identity.username)
+    return models.Approval.of(case, now)
 
 
 @router.get("/v1/grants", tags=["grants"])

@@ -10,12 +10,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from addons.core import access_request, approval, console_view
 from addons.core.access_request import AccessRequest
 from addons.core.approval import Case
+from addons.core.approval_terms import Reuse
+from addons.core.approval_words import agreed, stands
 from addons.core.connection import Connection
 from addons.core.guardrails.guardrail import Guardrail
 from addons.core.lock import Lock
 from addons.edge.archive import StoredSession
 
 MAX_NOTE = 1000
+MOST_SECONDS = 8 * 3600
+"""No rule lets an approval stand for longer."""
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{1,40}$")]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,199}$")]
 Why = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, pattern=r"\S")]
@@ -53,6 +57,13 @@ class Note(Sent):
     note: Annotated[str, StringConstraints(max_length=MAX_NOTE)] = ""
 
 
+class Approve(Note):
+    """`reuse` and `seconds`: for how long the approval stands, as far as its rules allow it; else it counts once."""
+
+    reuse: Reuse = Reuse.NEVER
+    seconds: Annotated[int, Field(ge=0, le=MOST_SECONDS, strict=True)] = 0
+
+
 class Reason(Sent):
     """Why; the agent is told."""
 
@@ -68,7 +79,10 @@ class NewLock(Reason):
 
 
 class Approval(Answer):
-    """A request that waits or waited for a human's answer; `diff` is what it changes, whole."""
+    """A request that waits or waited for a human's answer; `diff` is what it changes, whole.
+
+    `agreed` says how many of several people have, and `stands` for how long an approval counts that counts again.
+    """
 
     id: str
     state: ApprovalState
@@ -92,6 +106,8 @@ class Approval(Answer):
     risk: int
     reason: str
     diff: str
+    agreed: str
+    stands: str
 
     @classmethod
     def of(cls, case: Case, now: float) -> Approval:
@@ -105,6 +121,8 @@ class Approval(Answer):
             groups=list(ask.requester_groups),
             what=console_view.what(ask),
             argv=list(ask.argv),
+            agreed=agreed(case),
+            stands=stands(found, now),
             **{name: getattr(found, name) for name in ("id", "asked_at", "expires_at", "approver", "note")},
             **{name: getattr(ask, name) for name in _OF_ASK},
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from addons.core.approval_terms import NO_TERMS, Reuse, Terms
 from addons.core.connection import resolve_path
 from addons.core.decision import Alert, Match, Thresholds, Verdict
 from addons.core.documents import Document, validate
@@ -14,8 +15,8 @@ from addons.core.guardrails.cel import Condition, InvalidExpression, Unevaluable
 from addons.core.guardrails.facts import Facts
 from addons.core.guardrails.lint import mistakes
 from addons.core.guardrails.matching import Matcher, carries_object, compile_match, replaces_object
-from addons.core.guardrails.models import GuardrailSpec, WebhookSpec
-from addons.core.guardrails.object_facts import reads_object, reads_old_object
+from addons.core.guardrails.models import ApprovalsSpec, GuardrailSpec, WebhookSpec
+from addons.core.guardrails.object_facts import OBJECT_VARIABLES, reads_object, reads_old_object
 from addons.core.kube_request import KubeRequest
 from addons.core.problem import Problem
 
@@ -47,6 +48,7 @@ class Guardrail:
     alert: Alert | None
     file: str
     line: int
+    terms: Terms = NO_TERMS
 
     @property
     def references(self) -> frozenset[str]:
@@ -88,6 +90,7 @@ class Guardrail:
             retry_after_seconds=self.retry_after_seconds,
             fixed=self.verdict is not None,
             alert=self.alert,
+            terms=self.terms,
         )
 
     def unevaluable(self, error: Unevaluable) -> Match:
@@ -120,6 +123,9 @@ def compile_guardrail(document: Document) -> tuple[Guardrail | None, GuardrailSp
         condition = compile_condition(spec.when) if spec.when is not None else None
     except InvalidExpression as error:
         return None, spec, [*problems, document.problem(("spec", "when"), f"when: {error}")]
+    if spec.approvals.any_name and condition is not None and condition.references & OBJECT_VARIABLES:
+        why = "approvals.anyName: the condition reads the object, which is another under another name"
+        problems.append(document.problem(("spec", "approvals", "anyName"), why))
     return _guardrail(document, spec, condition), spec, problems
 
 
@@ -141,6 +147,17 @@ def _guardrail(document: Document, spec: GuardrailSpec, condition: Condition | N
         alert=Alert(severity=spec.alert.severity, per=tuple(spec.alert.per)) if spec.alert is not None else None,
         file=document.file,
         line=document.line,
+        terms=_terms(spec.approvals),
+    )
+
+
+def _terms(spec: ApprovalsSpec) -> Terms:
+    return Terms(
+        groups=tuple(spec.groups),
+        count=spec.count,
+        reuse=Reuse(spec.reuse),
+        max_seconds=spec.max_minutes * 60 if spec.reuse != "never" else 0,
+        any_name=spec.any_name,
     )
 
 

@@ -35,6 +35,7 @@ def mistakes(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
     yield from _webhook(spec)
     if spec.alert is not None and spec.match.each != "request":
         yield ("spec", "alert"), "alert: is about requests, not about what happens in the session that one opens"
+    yield from _approvals(spec)
     expected = {test.expect for test in spec.tests}
     for outcome in ("match", "no-match"):
         if outcome not in expected:
@@ -72,6 +73,18 @@ def _webhook(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
         )
     if spec.match.each != "request":
         yield ("spec", "match", "each"), "match.each: a policy service is asked about requests only"
+
+
+def _approvals(spec: GuardrailSpec) -> Iterator[tuple[Path, str]]:
+    found, here = spec.approvals, ("spec", "approvals")
+    if spec.verdict == "deny" and found.model_fields_set:
+        yield here, "approvals: nobody is asked where this rule denies"
+    if found.reuse != "never" and spec.match.each != "request":
+        yield (*here, "reuse"), "approvals.reuse: what happens inside a session is approved once"
+    if found.reuse == "never" and found.model_fields_set & {"max_minutes", "any_name"}:
+        yield here, "approvals: maxMinutes and anyName go with reuse: session or reuse: minutes"
+    if found.any_name and spec.webhook is not None:
+        yield (*here, "anyName"), "approvals.anyName: the policy service is asked about the object, which is another"
 
 
 def _sessions(match: MatchSpec) -> Iterator[tuple[Path, str]]:

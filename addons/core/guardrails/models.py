@@ -155,6 +155,28 @@ class AlertSpec(SpecModel):
     )
 
 
+class ApprovalsSpec(SpecModel):
+    """Who approves where this rule asks, and how far an approval may go."""
+
+    groups: list[Text] = Field(
+        default=[], description="only members of these groups decide; left out, anybody who may approve"
+    )
+    count: Annotated[int, Field(ge=1, le=10)] = Field(
+        default=1, description="how many different people have to agree; one who denies is enough to deny"
+    )
+    reuse: Literal["never", "session", "minutes"] = Field(
+        default="never",
+        description="whether the approver may allow the same again: `session` in the session that asked, `minutes` also"
+        " in others of the same caller with the same intent",
+    )
+    max_minutes: Annotated[int, Field(ge=1, le=480)] = Field(
+        default=15, description="for how long at most, with `session` and `minutes`"
+    )
+    any_name: bool = Field(
+        default=False, description="whether an object of another name in the same namespace is the same, too"
+    )
+
+
 class GuardrailSpec(SpecModel):
     """What a rule is about, when it matches, how grave that is, and what to tell the agent."""
 
@@ -175,6 +197,7 @@ class GuardrailSpec(SpecModel):
         default=None,
         description="with `verdict: deny`: refuse with 429 and Retry-After, so that clients try again by themselves",
     )
+    approvals: ApprovalsSpec = Field(default=ApprovalsSpec(), description="what an approval takes where this rule asks")
     reason: Text = Field(description="why, in words an agent understands")
     hint: Text = Field(description="what the agent should do instead")
     alert: AlertSpec | None = Field(default=None, description="somebody is told of a match")

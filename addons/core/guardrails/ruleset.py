@@ -12,7 +12,7 @@ from dataclasses import replace
 from hashlib import sha256
 from types import MappingProxyType
 
-from addons.core.decision import Decision, Match, Thresholds
+from addons.core.decision import Decision, Match, Thresholds, Verdict
 from addons.core.documents import Document
 from addons.core.guardrails.cel import Unevaluable, activation
 from addons.core.guardrails.facts import Facts, Needs, variables
@@ -68,17 +68,20 @@ class GuardrailSet:
 
     def judge_events(
         self, events: Iterable[Event], facts: Facts, thresholds: Thresholds, profile: Profile
-    ) -> tuple[Decision, Event] | None:
-        """The strictest decision about what happens in a session, and what it is about; None when no rule matches."""
-        worst: tuple[Decision, Event] | None = None
+    ) -> list[tuple[Decision, Event]]:
+        """The strictest decision about what happens in a session, and what it is about; nothing when no rule matches.
+
+        If a human has to be asked, about all of it: what came in one piece is passed on in one piece.
+        """
+        found: list[tuple[Decision, Event]] = []
         for event in events:
             candidates = self.candidates(facts.request, facts.connection, each_of(event))
-            if not candidates:
-                continue
-            decision = self.judge(candidates, replace(facts, event=event), thresholds, profile)
-            if decision.matches and (worst is None or decision.verdict > worst[0].verdict):
-                worst = decision, event
-        return worst
+            if candidates:
+                decision = self.judge(candidates, replace(facts, event=event), thresholds, profile)
+                found += [(decision, event)] if decision.matches else []
+        worst = max((decision.verdict for decision, _ in found), default=Verdict.ALLOW)
+        strictest = [each for each in found if each[0].verdict is worst]
+        return strictest if worst is Verdict.REQUIRE_APPROVAL else strictest[:1]
 
     def frozen(self, request: KubeRequest, connection: str, now: float) -> tuple[str, ...]:
         """The names of the freeze windows a request falls into at `now` (Unix seconds)."""

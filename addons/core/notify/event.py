@@ -34,7 +34,7 @@ def decision_of(approval: Approval) -> str:
     """`approve`, `deny`, or "" if nobody has answered."""
     if approval.answered_at is None:
         return ""
-    return "deny" if approval.state is State.DENIED else "approve"
+    return "deny" if approval.state in (State.DENIED, State.REVOKED) else "approve"
 
 
 def document(case: Case, event: Event, channel: str, digest: str, answer_url: str) -> dict[str, Any]:

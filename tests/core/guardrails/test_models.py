@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from pydantic import TypeAdapter
 
+from addons.core.approval_terms import NO_TERMS, Reuse, Terms
+from addons.core.decision import Thresholds
 from addons.core.guardrails.models import GuardrailSpec
-from tests.core.guardrails.support import TESTS, compiled, rule
+from tests.core.guardrails.support import TESTS, compiled, facts, loaded, rule
 
 CONNECT = "apiGroups: [''], resources: [pods/exec], verbs: [get, create]"
 
@@ -28,6 +30,40 @@ CONNECT = "apiGroups: [''], resources: [pods/exec], verbs: [get, create]"
         pytest.param(rule(body="risk: 1\n  verdict: deny"), 4, "exactly one of risk and verdict", id="both"),
         pytest.param(rule(body="risk: 95\n  retryAfterSeconds: 5"), 4, "goes with verdict: deny", id="retry by risk"),
         pytest.param(rule(body="verdict: deny\n  retryAfterSeconds: 0"), 8, "retryAfterSeconds: Input", id="retry now"),
+        pytest.param(
+            rule(body="verdict: deny\n  approvals: {count: 2}"), 8, "nobody is asked where this rule denies", id="asks"
+        ),
+        pytest.param(rule(body="risk: 60\n  approvals: {count: 0}"), 8, "greater than or equal to 1", id="nobody"),
+        pytest.param(rule(body="risk: 60\n  approvals: {reuse: always}"), 8, "approvals.reuse: Input", id="reuse"),
+        pytest.param(
+            rule(body="risk: 60\n  approvals: {reuse: session, maxMinutes: 481}"), 8, "equal to 480", id="too long"
+        ),
+        pytest.param(rule(body="risk: 60\n  approvals: {maxMinutes: 5}"), 8, "go with reuse: session", id="no reuse"),
+        pytest.param(rule(body="risk: 60\n  approvals: {anyName: true}"), 8, "go with reuse: session", id="no name"),
+        pytest.param(
+            rule(body="when: has(object.bad)\n  risk: 60\n  approvals: {reuse: session, anyName: true}"),
+            9,
+            "the condition reads the object",
+            id="any name of what is read",
+        ),
+        pytest.param(
+            rule(
+                match="apiGroups: [''], resources: [pods], verbs: [create, patch]",
+                body="webhook: {url: 'https://x', caFile: x}\n  risk: 60\n  approvals: {reuse: session, anyName: true}",
+            ),
+            9,
+            "the policy service is asked about the object",
+            id="any name of what is asked about",
+        ),
+        pytest.param(
+            rule(
+                match="apiGroups: [''], resources: [pods/exec], verbs: [connect], each: line",
+                body="risk: 60\n  approvals: {reuse: session}",
+            ),
+            8,
+            "inside a session is approved once",
+            id="reuse inside",
+        ),
         pytest.param(rule(body="mode: shadow"), 4, "exactly one of risk and verdict", id="neither"),
         pytest.param(
             rule(match="apiGroups: [''], resources: [], verbs: ['*']"), 6, "at least 1 item", id="no resource"
@@ -81,6 +117,15 @@ def test_mistakes_are_reported_at_their_line(text: str, line: int, message: str)
     _, problems = compiled(text)
     assert [(problem.line, True) for problem in problems if message in problem.message] == [(line, True)], problems
     assert {problem.file for problem in problems} == {"rules.yaml"}
+
+
+def test_what_an_approval_takes_is_in_the_match() -> None:
+    terms = "approvals: {groups: [oncall], count: 2, reuse: minutes, maxMinutes: 30, anyName: true}"
+    plain, asking = loaded(rule("plain"), rule("asking", body=f"risk: 60\n  {terms}")).rules.values()
+    assert plain.match(Thresholds(), facts("GET /version")).terms == NO_TERMS
+    assert asking.match(Thresholds(), facts("GET /version")).terms == Terms(
+        groups=("oncall",), count=2, reuse=Reuse.MINUTES, max_seconds=1800, any_name=True
+    )
 
 
 def test_all_mistakes_of_all_rules_at_once() -> None:

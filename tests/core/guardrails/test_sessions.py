@@ -60,7 +60,15 @@ def test_the_strictest_of_what_happens(events: list[Event], verdict: Verdict | N
     rules, problems = compiled(*EXAMPLES)
     assert problems == []
     judged = rules.judge_events(events, Facts(request=EXEC, connection="c"), Thresholds(), Profile.STANDARD)
-    assert (judged[0].verdict if judged else None, judged[0].rule if judged else "") == (verdict, about)
+    assert [(each.verdict, each.rule) for each, _ in judged] == ([(verdict, about)] if verdict else [])
+
+
+def test_all_that_comes_at_once_and_needs_a_human_is_asked_about() -> None:
+    """One message is passed on or not: whoever agreed to its first file would agree to the second unseen."""
+    rules, _ = compiled(*EXAMPLES)
+    events: list[Event] = [Copied("x.sh", "in"), Line("root:x:0", "stdout"), Copied("y.sh", "in")]
+    judged = rules.judge_events(events, Facts(request=EXEC, connection="c"), Thresholds(), Profile.STANDARD)
+    assert [event for _, event in judged] == [events[0], events[2]]
 
 
 def test_the_request_itself_is_none_of_their_business() -> None:
