@@ -70,6 +70,8 @@ def test_an_exec_is_seen_waiting_running_and_over(
 
         oncall.approves(gateway, question["id"])
         running.until("seen-while-it-runs", 10)
+        # The viewer looks five times a second: what it shows first may be from before the reply.
+        eventually("the reply's head", lambda: "response" in one(web, target, "▶", "still running"))
         runs = one(web, target, "▶", "still running")
         assert (runs["id"], runs["response"]["status_code"]) == (waits["id"], 101)
         eventually("its output", lambda: b"seen-while-it-runs" in web.content(runs, "messages"))
