@@ -59,7 +59,7 @@ async def approve(approval_id: Id, sent: models.Approve, caller: Approver) -> mo
 
     Nobody approves what they or their agents asked for. Where several have to agree, this is one of them.
     """
-    scope = Scope(reuse=sent.reuse, seconds=sent.seconds)
+    scope = Scope(reuse=sent.reuse, seconds=int(sent.seconds))
     return await _decided(caller, approval_id, State.GRANTED, sent.note, scope)
 
 

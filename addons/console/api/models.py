@@ -18,8 +18,7 @@ from addons.core.lock import Lock
 from addons.edge.archive import StoredSession
 
 MAX_NOTE = 1000
-MOST_SECONDS = 8 * 3600
-"""No rule lets an approval stand for longer."""
+MOST_SECONDS = 8 * 3600  # no rule lets an approval stand for longer
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9a-z]{1,40}$")]
 SessionId = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z._-]{0,199}$")]
 Why = Annotated[str, StringConstraints(min_length=1, max_length=MAX_NOTE, pattern=r"\S")]
@@ -61,7 +60,7 @@ class Approve(Note):
     """`reuse` and `seconds`: for how long the approval stands, as far as its rules allow it; else it counts once."""
 
     reuse: Reuse = Reuse.NEVER
-    seconds: Annotated[int, Field(ge=0, le=MOST_SECONDS, strict=True)] = 0
+    seconds: Annotated[float, Field(ge=0, le=MOST_SECONDS, strict=True)] = 0
 
 
 class Reason(Sent):
@@ -79,10 +78,7 @@ class NewLock(Reason):
 
 
 class Approval(Answer):
-    """A request that waits or waited for a human's answer; `diff` is what it changes, whole.
-
-    `agreed` says how many of several people have, and `stands` for how long an approval counts that counts again.
-    """
+    """A request that waits or waited for a human's answer; `agreed` says how many of several people have given theirs."""
 
     id: str
     state: ApprovalState
