@@ -78,7 +78,7 @@ class NewLock(Reason):
 
 
 class Approval(Answer):
-    """A request that waits or waited for a human's answer; `agreed` says how many of several people have given theirs."""
+    """A request that waits or waited for a human; `agreed` says how many of several people have given their answer."""
 
     id: str
     state: ApprovalState
