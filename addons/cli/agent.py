@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import ssl
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import yaml
 from cyclopts import Parameter
 
+from addons.cli.child import run_command
 from addons.cli.operator import read_token
 from addons.cli.request import duration
 from addons.core.connection import Connection, compile_connections
@@ -31,8 +28,6 @@ from addons.edge.rulefiles import read_rules
 from addons.edge.sign_in import TokenCache, current_token
 from addons.edge.token_exchange import session_token
 from addons.settings import Settings, load_settings
-
-_NO_SUCH_COMMAND = 127
 
 
 def kubeconfig(
@@ -184,7 +179,7 @@ def run(
     file = kubeconfig or Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     chosen = way(read_kubeconfig(file), str(file.absolute().parent), context, intent)
     with tempfile.TemporaryDirectory(prefix="chaperone-run-") as folder:
-        return _run(command, {**os.environ, **_prepared(chosen, Path(folder))})
+        return run_command(command, {**os.environ, **_prepared(chosen, Path(folder))})
 
 
 def _check_gateway(gateway: str, settings: Settings, without_proxy: bool) -> None:
@@ -229,20 +224,3 @@ def _trusted() -> bytes:
     """The CAs that this machine trusts, where it has them in one file."""
     file = os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile
     return Path(file).read_bytes() if file else b""
-
-
-def _run(command: tuple[str, ...], env: dict[str, str]) -> int:
-    try:
-        child = subprocess.Popen(command, env=env)
-    except FileNotFoundError:
-        print(f"chaperone: there is no command {command[0]!r}", file=sys.stderr)
-        return _NO_SUCH_COMMAND
-
-    def pass_on(number: int, _: FrameType | None) -> None:
-        child.send_signal(number)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to both
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, pass_on)
-    code = child.wait()
-    return code if code >= 0 else 128 - code
