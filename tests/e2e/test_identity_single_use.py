@@ -142,9 +142,9 @@ def test_b84_it_is_for_one_cluster(gateway: GatewayEnv, sign: Sign) -> None:
 
     token = sign(sub="wanderer")
     assert used(gateway, token).status == 200
-    answer = eventually("the other cluster", lambda: asked_of_the_other(token))
+    answer = eventually("the other cluster", lambda: asked_of_the_other(token), 30.0)
     assert (answer.status, "another connection" in answer.message) == (401, True)
-    answer = eventually("the other cluster", lambda: asked_of_the_other(sign(sub="wanderer")))
+    answer = eventually("the other cluster", lambda: asked_of_the_other(sign(sub="wanderer")), 30.0)
     assert (answer.status, "no-grant" in answer.message) == (403, True), "judged on: by the rules of access"
 
 
