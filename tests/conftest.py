@@ -7,8 +7,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from scripts.devenv import streaming_kubelet, tools
@@ -103,3 +105,20 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "sqlite":
         return in_sqlite(tmp_path)
     return in_postgresql(request.getfixturevalue("postgresql_server"))
+
+
+_configure = structlog.configure
+
+
+def _uncached(**options: Any) -> None:
+    _configure(**{**options, "cache_logger_on_first_use": False})
+
+
+structlog.configure = _uncached  # a logger that is cached would keep the stream of the test that ran a command
+
+
+@pytest.fixture(autouse=True)
+def own_logs() -> Iterator[None]:
+    """What a command that ran in this process said of logs holds for its own test alone."""
+    yield
+    structlog.reset_defaults()
