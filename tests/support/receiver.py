@@ -80,7 +80,9 @@ def receiver(answer: Callable[[Sent], Answer] = ok) -> Iterator[Receiver]:
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            if len(body := self.rfile.read(length)) < length:
+                return  # whoever sent it was killed over it
             headers = {name.lower(): value for name, value in self.headers.items()}
             sent = Sent(at=time.time(), path=self.path, headers=headers, body=body)
             found.sent.append(sent)
