@@ -114,7 +114,8 @@ def _uncached(**options: Any) -> None:
     _configure(**{**options, "cache_logger_on_first_use": False})
 
 
-structlog.configure = _uncached  # a logger that is cached would keep the stream of the test that ran a command
+# A logger that is cached would keep the stream of the test that ran a command.
+setattr(structlog, "configure", _uncached)  # noqa: B010 - mypy takes no narrower function
 
 
 @pytest.fixture(autouse=True)
