@@ -12,10 +12,10 @@ from functools import reduce
 from mitmproxy.http import HTTPFlow, Response
 
 from addons.call_out import Ask, with_answers
+from addons.core.decision import strictest
 from addons.core.guardrails import EffectiveObject, Facts, GuardrailSet, Judged, Sent, ServerRefusal, Unanswered
 from addons.core.guardrails.announce import refusal_of, server_refusal, unanswered, warnings_of
 from addons.core.guardrails.effective import objects
-from addons.core.guardrails.outcome import stricter
 from addons.core.session_events import Reached
 from addons.exchange import Exchange, Scrub, exchange_of, need
 from addons.refusal import refuse, settled
@@ -65,7 +65,7 @@ class Guardrails:
         decision = rules.judge(candidates, facts, connection.thresholds, connection.profile)
         reached = [Reached(port) for port in request.ports]  # those the request does not name are judged as they open
         judged = rules.judge_events(reached, facts, connection.thresholds, connection.profile)
-        exchange.decision = reduce(stricter, (each for each, _ in judged), decision)
+        exchange.decision = reduce(strictest, (each for each, _ in judged), decision)
         exchange.warnings.extend(warnings_of(exchange.decision))
         if refusal := refusal_of(exchange.decision, request):
             refuse(flow, refusal)

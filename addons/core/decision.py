@@ -93,12 +93,21 @@ class Decision:
     @property
     def asking(self) -> tuple[Match, ...]:
         """The rules because of which a human is asked."""
+        if self.verdict is not Verdict.REQUIRE_APPROVAL:
+            return ()
         return tuple(each for each in self.matches if not each.shadow and each.verdict is Verdict.REQUIRE_APPROVAL)
 
 
 def strictest(decision: Decision, other: Decision) -> Decision:
-    """The stricter of two about one request. Where both ask a human, the rules of both do."""
+    """The stricter of two about one request, the first if they are equal. Where both ask a human, the rules of both do.
+
+    The matches of the other are told of with a stricter one.
+    """
     if decision.verdict is other.verdict is Verdict.REQUIRE_APPROVAL:
         first, second = (decision, other) if decision.risk >= other.risk else (other, decision)
-        return replace(first, matches=(*first.matches, *second.matches))
-    return other if other.verdict > decision.verdict else decision
+        return _told(first, second)
+    return decision if other.verdict <= decision.verdict else _told(other, decision)
+
+
+def _told(decision: Decision, other: Decision) -> Decision:
+    return replace(decision, matches=(*decision.matches, *other.matches))

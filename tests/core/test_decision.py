@@ -50,3 +50,21 @@ def test_of_two_decisions_the_stricter_counts_and_all_rules_that_ask(
 
 def test_a_rule_on_trial_asks_nobody() -> None:
     assert _decision(Verdict.REQUIRE_APPROVAL, 50, "a", shadow=True).asking == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "rule", "matches"),
+    [
+        (Verdict.WARN, Verdict.ALLOW, "first", ["first"]),
+        (Verdict.WARN, Verdict.WARN, "first", ["first"]),
+        (Verdict.REQUIRE_APPROVAL, Verdict.REQUIRE_APPROVAL, "first", ["first", "second"]),
+        (Verdict.WARN, Verdict.DENY, "second", ["second", "first"]),
+    ],
+)
+def test_the_stricter_of_two(first: Verdict, second: Verdict, rule: str, matches: list[str]) -> None:
+    def made(name: str, verdict: Verdict) -> Decision:
+        matched = Match(rule=name, verdict=verdict, risk=1, reason="")
+        return Decision(verdict=verdict, rule=name, matches=(matched,))
+
+    decision = strictest(made("first", first), made("second", second))
+    assert (decision.rule, [match.rule for match in decision.matches]) == (rule, matches)

@@ -42,13 +42,6 @@ def outcome(matches: Sequence[Match], request: KubeRequest, profile: Profile) ->
     return _decided_by(ordered[0], ordered)
 
 
-def stricter(decision: Decision, other: Decision | None) -> Decision:
-    """The stricter of two decisions about one request, the first if they are equal, with the matches of both."""
-    if other is None or other.verdict <= decision.verdict:
-        return decision
-    return replace(other, matches=(*other.matches, *decision.matches))
-
-
 def _strict(matches: Sequence[Match], request: KubeRequest) -> Sequence[Match]:
     if all(match.shadow for match in matches) and _unjudged(request):
         return [*matches, _UNJUDGED]

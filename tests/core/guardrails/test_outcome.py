@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from addons.core.decision import Decision, Match, Verdict
+from addons.core.decision import Decision, Verdict
 from addons.core.guardrails.announce import refusal_of, warnings_of
-from addons.core.guardrails.outcome import stricter
 from addons.core.guardrails.selftest import request_of
 from addons.core.profile import THRESHOLDS, Profile
 from tests.core.guardrails.support import compiled, facts, rule
@@ -100,21 +99,3 @@ def test_a_rule_that_matches_has_spoken_unless_it_only_tries() -> None:
     assert judged(Profile.STRICT, delete, rule(match=ALL, body="risk: 0")).verdict is Verdict.ALLOW
     decision = judged(Profile.STRICT, delete, rule(match=ALL, body="risk: 95\n  mode: shadow"))
     assert (decision.verdict, len(decision.matches)) == (Verdict.REQUIRE_APPROVAL, 2)
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "rule", "matches"),
-    [
-        (Verdict.WARN, None, "first", ["first"]),
-        (Verdict.WARN, Verdict.ALLOW, "first", ["first"]),
-        (Verdict.WARN, Verdict.WARN, "first", ["first"]),
-        (Verdict.WARN, Verdict.DENY, "second", ["second", "first"]),
-    ],
-)
-def test_the_stricter_of_two(first: Verdict, second: Verdict | None, rule: str, matches: list[str]) -> None:
-    def made(name: str, verdict: Verdict) -> Decision:
-        matched = Match(rule=name, verdict=verdict, risk=1, reason="")
-        return Decision(verdict=verdict, rule=name, matches=(matched,))
-
-    decision = stricter(made("first", first), made("second", second) if second is not None else None)
-    assert (decision.rule, [match.rule for match in decision.matches]) == (rule, matches)
