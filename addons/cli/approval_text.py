@@ -6,29 +6,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from addons.core.approval import Case, State, state_at
-from addons.core.approval_words import agreed, allows_again, offers, stands
+from addons.core.approval_words import agreed, allows_again, offers, run_of, run_words, stands, together
 from addons.core.notify.wording import what
 from addons.core.printable import printable
 
 
 def lines(cases: Sequence[Case], now: float) -> list[str]:
     """One for each; what one run of a client asks for, by its own account, stands together."""
-    runs: dict[tuple[str, ...], list[Case]] = {}
-    for case in cases:
-        ask = case.ask
-        runs.setdefault((ask.requester_iss, ask.requester_sub, ask.session, ask.run or case.approval.id), []).append(
-            case
-        )
     found: list[str] = []
-    for together in runs.values():
-        if len(together) > 1:
-            said = printable(together[0].ask.claimed) or "one command"
-            found.append(f"{len(together)} questions of one run of {said}, as it says; each is decided by itself:")
-        found += [f"{'  ' if len(together) > 1 else ''}{_line(case, now)}" for case in together]
+    for run in together(cases, run_of):
+        if len(run) > 1:
+            found.append(run_words(len(run), printable(run[0].ask.claimed)))
+        found += [f"{'  ' if len(run) > 1 else ''}{line(case, now)}" for case in run]
     return found
 
 
-def _line(case: Case, now: float) -> str:
+def line(case: Case, now: float) -> str:
+    """How it stands with one, in a line."""
     state, left = state_at(case.approval, now), int(case.approval.expires_at - now)
     when = f"{left}s left" if state in (State.PENDING, State.GRANTED, State.STANDING) else ""
     risk = f"{printable(case.ask.rule)} risk {case.ask.risk}"

@@ -18,10 +18,32 @@ from addons.core.approval_words import agreed, allows_again, earlier
 from addons.core.notify.wording import what
 from addons.core.printable import printable, printable_lines
 
-app = App(name="approvals", help="What waits for a human: list, show, approve, deny, revoke.")
+app = App(name="approvals", help="What waits for a human: list, watch, show, approve, deny, revoke.")
 
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 _CONF = Path("mitm.conf")
+
+
+@app.default
+def waiting(*, watch: bool = False, output: Output = "text", conf: Path = _CONF) -> None:
+    """Without a command: list open questions.
+
+    Parameters
+    ----------
+    watch
+        Go on, and show each new question and what becomes of it, as it happens.
+    output
+        "text" for people, "json" for programs; with --watch, a document in each line.
+    conf
+        The gateway's configuration file.
+    """
+    if not watch:
+        list_approvals(output=output, conf=conf)
+        return
+    from addons.cli import approval_watch
+
+    with closing(operator(conf).open_store()) as store:
+        approval_watch.watch(store, output)
 
 
 @app.command(name="list")

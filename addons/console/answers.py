@@ -15,6 +15,7 @@ import structlog
 from addons.console import tokens
 from addons.console.parts import Parts
 from addons.core.approval import ForbiddenApprover, InvalidTransition, State, state_at
+from addons.core.approval_words import agreed
 from addons.core.claims import RejectedToken
 from addons.core.identity import Identity
 from addons.core.notify import signature
@@ -64,8 +65,11 @@ async def by_webhook(parts: Parts, name: str, headers: Mapping[str, str], body: 
     return await _decide(parts, channel, callback.what, approver)
 
 
-async def by_slack(parts: Parts, name: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Refused | None]:
-    """Which Slack user has clicked, and why it does not count, if it does not. Raises Refused, StoreUnavailable."""
+async def by_slack(parts: Parts, name: str, headers: Mapping[str, str], body: bytes) -> tuple[str, str]:
+    """Which Slack user has clicked, and what only they are told: why it does not count, or that others have to agree.
+
+    Raises Refused, StoreUnavailable.
+    """
     channel = _channel(parts, name)
     if not isinstance(channel.place, Slack):
         raise Refused(404, "unknown_channel", "there is no such channel")
@@ -79,11 +83,12 @@ async def by_slack(parts: Parts, name: str, headers: Mapping[str, str], body: by
         if approver is None:
             raise Refused(403, "forbidden", "nobody has said who you are: your Slack user is not among its `people`")
         note = "" if click.decision.approve else f"denied in Slack by {approver.sub}"
-        await _decide(parts, channel, replace(click.decision, note=note), approver)
+        answer = await _decide(parts, channel, replace(click.decision, note=note), approver)
     except Refused as error:
         log.warning("answer refused", channel=channel.name, slack_user=printable(click.user), why=str(error))
-        return click.user, error
-    return click.user, None
+        return click.user, f"This does not count: {error}"
+    waits = answer["state"] == State.PENDING
+    return click.user, f"Yours counts; others have to agree, too: {answer['agreed']}" if waits else ""
 
 
 async def tell(parts: Parts, name: str, user: str, text: str) -> None:
@@ -164,7 +169,8 @@ async def _decide(parts: Parts, channel: Channel, decision: Decision, approver: 
         raise Refused(409, "conflict", str(error)) from None
     approval = case.approval
     log.info("approval decided", approval=approval.id, state=approval.state, by=approval.approver, channel=channel.name)
-    return {"id": approval.id, "state": approval.state.value, "approver": approval.approver}
+    said = {"approver": approval.approver, "agreed": agreed(case)}
+    return {"id": approval.id, "state": approval.state.value, **said}
 
 
 def _same(parts: Parts, channel: Channel, digest: str, connection: str, decision: Decision) -> None:

@@ -143,12 +143,11 @@ def _answers(parts: Parts) -> list[tuple[str, str, _Handler]]:
         return JSONResponse(await answers.by_webhook(parts, request.path_params["name"], request.headers, content))
 
     async def slack(request: Request) -> Response:
-        """Slack wants 200 within three seconds; whoever clicked is told afterwards why it does not count."""
+        """Slack wants 200 within three seconds; whoever clicked is told what comes of it, and nobody else."""
         name, content = request.path_params["name"], await body(request, MAX_BODY)
-        user, refusal = await answers.by_slack(parts, name, request.headers, content)
-        if refusal is None:
+        user, text = await answers.by_slack(parts, name, request.headers, content)
+        if not text:
             return JSONResponse({})
-        text = f"This does not count: {refusal}"
         told = BackgroundTask(answers.tell, parts, name, user, text)
         return JSONResponse({"response_type": "ephemeral", "text": escaped(text)}, background=told)
 

@@ -10,6 +10,7 @@ from addons.core import access_request, approval
 from addons.core import console_view as view
 from addons.core.access_request import AccessRequest
 from addons.core.approval import Case
+from addons.core.approval_words import run_words
 from addons.core.audit import timestamp
 from addons.core.console_role import Role
 from addons.core.console_view import Item
@@ -148,8 +149,15 @@ def _decide(visit: Visit, forms: str, why_not: str) -> str:
 def _listed(visit: Visit, entries: list[Item], nothing: str) -> str:
     """The newest; a list that is cut short says so first."""
     more = f"These are the newest {MOST_LISTED}; there are more." if len(entries) > MOST_LISTED else ""
-    shown = html.items(_entry(visit, each) for each in entries[:MOST_LISTED])
+    shown = html.items(_run(visit, each) for each in view.by_run(entries[:MOST_LISTED]))
     return html.paragraph(more) + shown if entries else html.paragraph(nothing)
+
+
+def _run(visit: Visit, run: list[Item]) -> str:
+    """One, or several that a client says belong together."""
+    entries = [_entry(visit, each) for each in run]
+    headline = html.paragraph(run_words(len(run), run[0].claimed))
+    return entries[0] if len(run) == 1 else headline + html.items(entries)
 
 
 def _entry(visit: Visit, item: Item) -> str:

@@ -5,7 +5,7 @@ Texts of agents are in it as they are: whoever shows it makes them printable.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from datetime import UTC, datetime
 
 from addons.core.approval import Approval, Ask, Case, State, state_at
@@ -49,6 +49,25 @@ def stands(approval: Approval, now: float) -> str:
 
 
 _FOR = {Reuse.SESSION: "session", Reuse.MINUTES: "caller"}
+
+
+def run_of(case: Case) -> tuple[str, ...]:
+    """What questions have in common that one run of a client asks, by its own account; each is decided by itself."""
+    ask = case.ask
+    return (ask.requester_iss, ask.requester_sub, ask.session, ask.run or case.approval.id)
+
+
+def together[T](things: Iterable[T], run: Callable[[T], Hashable]) -> list[list[T]]:
+    """Those of one run stand together, where the first of them is."""
+    runs: dict[Hashable, list[T]] = {}
+    for each in things:
+        runs.setdefault(run(each), []).append(each)
+    return list(runs.values())
+
+
+def run_words(count: int, claimed: str) -> str:
+    """The headline of several questions of one run."""
+    return f"{count} questions of one run of {claimed or 'one command'}, as it says; each is decided by itself:"
 
 
 def agreed(case: Case) -> str:

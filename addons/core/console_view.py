@@ -13,7 +13,7 @@ from addons.core import access_request, approval
 from addons.core.access_request import AccessRequest
 from addons.core.approval import Ask, Case
 from addons.core.approval_terms import Scope
-from addons.core.approval_words import agreed, allows_again, offers, stands
+from addons.core.approval_words import agreed, allows_again, offers, run_of, stands, together
 from addons.core.audit import timestamp
 from addons.core.printable import printable
 
@@ -34,6 +34,9 @@ class Item:
     state: str
     asked_at: float
     left: int
+    run: tuple[str, ...] = ()
+    """Which run of a client it belongs to, and what that says it is; empty where it says nothing."""
+    claimed: str = ""
 
 
 def inbox(cases: Iterable[Case], requests: Iterable[AccessRequest], now: float) -> list[Item]:
@@ -41,6 +44,11 @@ def inbox(cases: Iterable[Case], requests: Iterable[AccessRequest], now: float) 
     waiting = [each for each in requests if access_request.state_at(each, now) is access_request.State.PENDING]
     items = [*(approval_item(case, now) for case in cases), *(request_item(each, now) for each in waiting)]
     return sorted(items, key=lambda item: item.asked_at, reverse=True)
+
+
+def by_run(items: Iterable[Item]) -> list[list[Item]]:
+    """What stands together in a list."""
+    return together(items, lambda item: item.run or item.page)
 
 
 def approval_item(case: Case, now: float) -> Item:
@@ -55,6 +63,8 @@ def approval_item(case: Case, now: float) -> Item:
         state=approval.state_at(case.approval, now),
         asked_at=case.approval.asked_at,
         left=max(0, int(case.approval.expires_at - now)),
+        run=run_of(case),
+        claimed=clipped(ask.claimed),
     )
 
 

@@ -5,15 +5,18 @@ Every function blocks and may raise StoreUnavailable. Times are Unix seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from addons.core.approval import Case, State
+from addons.core.approvers import Vote
 from addons.core.notify.channel import Channel
 from addons.core.notify.outbox import DONE, LEASE_SECONDS, Stage
+from addons.edge import deciding
 from addons.edge.database import Database
 from addons.edge.schema import APPROVALS, NOTIFICATIONS, SIGNATURES, case_of
 
@@ -40,10 +43,16 @@ def take(store: Database, channel: Channel, most: int, now: float) -> list[Deliv
         due = [dict(row) for row in connection.execute(_due(channel, now).limit(most)).mappings()]
         room = most - len(due)
         new = [dict(row) for row in connection.execute(_new(channel, now).limit(room)).mappings()] if room else []
+        votes = deciding.votes(connection, [row["id"] for row in (*due, *new)])
     taken = [_again(store, channel.name, row, now) for row in due] + [
         _first(store, channel.name, row, now) for row in new
     ]
-    return [each for each in taken if each is not None]
+    return [_with_votes(each, votes) for each in taken if each is not None]
+
+
+def _with_votes(delivery: Delivery, votes: Mapping[str, Sequence[Vote]]) -> Delivery:
+    case = delivery.case
+    return replace(delivery, case=replace(case, votes=tuple(votes.get(case.approval.id, ()))))
 
 
 def done(store: Database, delivery: Delivery, message: str) -> None:

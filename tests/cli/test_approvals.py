@@ -7,10 +7,11 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from addons.cli import approval_watch
 from addons.cli import approvals as command
 from addons.cli.operator import NoToken, Operator, read_token
 from addons.core.approval import Ask, ForbiddenApprover, InvalidTransition, State
@@ -73,6 +74,52 @@ def test_json(conf: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> Non
     assert shown.pop("similar") == []
     assert shown == listed
     assert {"digest", "shape"} & shown.keys() == set()
+
+
+def test_without_a_command_it_lists(conf: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.waiting(conf=conf)
+    assert capsys.readouterr().out.startswith(f"{asked}  pending")
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_watch(
+    output: Literal["text", "json"], conf: Path, asked: str, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    steps = iter(["asked again", "denied", "nothing"])
+
+    def sleep(_: float) -> None:
+        store = Store(approvals_url(conf.parent / "state"))
+        with closing(store):
+            match next(steps, None):
+                case "asked again":
+                    store.claim("e", replace(ASK, name="other"), time.time())
+                case "denied":
+                    who = Identity(iss="https://idp", sub="bob", aud=(), exp=9e9)
+                    store.decide(asked, State.DENIED, who, "no", time.time())
+                case None:
+                    raise KeyboardInterrupt
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    with pytest.raises(KeyboardInterrupt):
+        command.waiting(watch=True, output=output, conf=conf)
+    lines = capsys.readouterr().out.splitlines()
+    if output == "json":
+        found = [(each["name"], each["state"]) for each in map(json.loads, lines)]
+    else:
+        found = [("other" if "team/other" in each else "web\u202e", each.split()[2]) for each in lines]
+        assert not any("\x1b" in each for each in lines)
+    assert found == [("web\u202e", "pending"), ("other", "pending"), ("web\u202e", "denied")]
+
+
+def test_what_was_seen_is_not_shown_again(conf: Path, asked: str) -> None:
+    with closing(Store(approvals_url(conf.parent / "state"))) as store:
+        watched, now = approval_watch.Watched(store), time.time()
+        assert [each.approval.id for each in watched.changes(now)] == [asked]
+        assert list(watched.changes(now)) == []
+        (over,) = watched.changes(now + 10_000)
+        assert over.approval.id == asked
+        assert list(watched.changes(now + 10_000)) == []
 
 
 def test_show(conf: Path, asked: str, capsys: pytest.CaptureFixture[str]) -> None:

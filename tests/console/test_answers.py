@@ -13,6 +13,7 @@ import sqlalchemy as sa
 import structlog
 
 from addons.core.approval import Case, State
+from addons.core.approval_terms import Needed
 from addons.core.lock import Lock
 from addons.edge.lock_store import add_lock
 from addons.edge.revocation_store import add_revocation
@@ -48,7 +49,8 @@ async def test_a_person_approves(console: Bench) -> None:
     case = console.ask()
     answer = await console.post(console.answer(case, note="looks\x1b fine"))
     who = f"{console.idp.url}#oncall@example.com"
-    assert (answer.status_code, answer.json()) == (200, {"id": case.approval.id, "state": "granted", "approver": who})
+    said = {"id": case.approval.id, "state": "granted", "approver": who, "agreed": ""}
+    assert (answer.status_code, answer.json()) == (200, said)
     after = console.store.get(case.approval.id).approval
     assert (after.state, after.approver, after.note) == (State.GRANTED, who, r"looks\x1b fine")
 
@@ -221,6 +223,16 @@ async def test_a_click_approves(console: Bench, slack: Receiver) -> None:
     after = console.store.get(case.approval.id).approval
     assert (after.state, after.approver, after.note) == (State.GRANTED, f"{console.idp.url}#alice", "")
     assert slack.sent == []
+
+
+async def test_where_others_have_to_agree_whoever_answers_is_told(console: Bench, slack: Receiver) -> None:
+    case = console.ask(needed=(Needed(rule="exec-needs-approval", count=3),))
+    said = (await console.click(case)).json()["text"]
+    assert said.startswith("Yours counts; others have to agree, too: 1 of 3, by ")
+    assert [each.path for each in slack.sent] == ["/api/chat.postEphemeral"]
+    answer = (await console.post(console.answer(case))).json()
+    assert (answer["state"], answer["agreed"][:6]) == ("pending", "2 of 3")
+    assert state(console, case) is State.PENDING
 
 
 async def test_a_click_denies(console: Bench) -> None:

@@ -194,6 +194,15 @@ async def test_the_inbox(world: World, person: SignedIn) -> None:
     assert "create pods/exec default/web -- ls on prod" in text and "INC-1" in text
 
 
+async def test_what_one_run_asks_stands_together(world: World, person: SignedIn) -> None:
+    for number, run in enumerate(("r1", "", "r1")):
+        await asked(world, f"d{number}", run=run, claimed="kubectl <b>delete</b>", name=f"n{number}")
+        world.clock.now += 1
+    text = await (await person("viewers")).get("/")
+    headline = text.index("2 questions of one run of kubectl &lt;b&gt;delete&lt;/b&gt;, as it says")
+    assert headline < text.index("/n2 ") < text.index("/n0 ") < text.index("/n1 ")
+
+
 async def test_a_long_inbox_says_so(world: World, person: SignedIn) -> None:
     for number in range(202):
         await asked(world, f"d{number}", requester_sub=f"agent-{number // 100}", name=f"n{number}", diff="+x" * 9)

@@ -9,7 +9,7 @@ import pytest
 
 from addons.core.approval import Approval, Ask, Case, State
 from addons.core.approval_terms import ONCE, Needed, Offer, Reuse, Scope
-from addons.core.approval_words import agreed, allows_again, earlier, offers, stands
+from addons.core.approval_words import agreed, allows_again, earlier, offers, run_of, run_words, stands, together
 
 NOW = 1_800_000_000.0  # 2027-01-15, 08:00 UTC
 ASK = Ask(
@@ -87,3 +87,14 @@ def test_what_was_decided_before() -> None:
 def test_how_many_have_agreed() -> None:
     case = Case(approval=approval(State.PENDING), ask=replace(ASK, needed=(Needed(rule="r", count=2),)))
     assert agreed(case) == "0 of 2"
+
+
+def test_what_a_run_is_called() -> None:
+    assert run_words(2, "kubectl apply").startswith("2 questions of one run of kubectl apply, as it says")
+    assert "of one run of one command" in run_words(3, "")
+
+
+def test_a_run_is_of_one_session() -> None:
+    one = Case(approval=approval(State.PENDING), ask=replace(ASK, run="1"))
+    first, other = (replace(one, ask=replace(one.ask, session=each)) for each in ("s1", "s2"))
+    assert together([first, other, first], run_of) == [[first, first], [other]]

@@ -43,6 +43,12 @@ def test_the_inbox_has_what_waits_newest_first() -> None:
     assert (found[0].detail, found[0].left) == ("exec-needs-approval, risk 60", 900)
 
 
+def test_what_one_run_of_a_client_asks_stands_together() -> None:
+    questions = [case(name, at, run=run) for name, at, run in (("a", 100, "1"), ("b", 120, ""), ("c", 130, "1"))]
+    groups = view.by_run(view.inbox(questions, [request()], 200))
+    assert [[item.page[-1] for item in group] for group in groups] == [["8"], ["c", "a"], ["b"]]
+
+
 def test_an_item_is_harmless_and_says_how_long_it_is() -> None:
     item = view.approval_item(case(intent=HOSTILE), 100)
     assert item.why.startswith("\\x1b[2J\\u202e<script>xxx") and item.why.endswith("… (5021 characters)")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from addons.core.approval import APPROVAL_SECONDS, Ask, State
+from addons.core.approval_terms import Needed
 from addons.core.documents import Document
 from addons.core.identity import Identity
 from addons.core.notify.channel import Channel, Webhook
@@ -59,6 +60,14 @@ def test_a_question_is_taken_once_per_channel(store: Store) -> None:
     assert taken(store, channel=CHAT) == [(question, Stage.ASKING, 1)]
     assert taken(store, channel=TEST_ONLY) == []
     assert taken(store, channel=replace(TEST_ONLY, connections=("prod",), name="x")) == [(question, Stage.ASKING, 1)]
+
+
+def test_who_has_agreed_already_is_known(store: Store) -> None:
+    wanted = replace(ASK, needed=(Needed(rule="exec", count=2),))
+    case = store.claim("d", wanted, NOW)
+    store.decide(case.approval.id, State.GRANTED, BOB, "", NOW)
+    (vote,) = told(store).case.votes
+    assert vote.approver == BOB.username
 
 
 def test_no_more_than_wanted_oldest_first(store: Store) -> None:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from addons.core.approval import Approval, Ask, Case, State
+from addons.core.approval_words import agreed
 from addons.core.notify.wording import bounded, change, what
 
 SCHEMA = "chaperone.dev/approval/v1"
@@ -59,6 +60,9 @@ def document(case: Case, event: Event, channel: str, digest: str, answer_url: st
         "risk": ask.risk,
         "reason": bounded(ask.reason),
         "change": asdict(change(ask.diff)) if ask.diff else None,
+        "reaches": [{"name": bounded(name), "value": bounded(value)} for name, value in ask.blast],
+        "agreement": _agreement(case) if ask.needed else None,
+        "run": {"id": bounded(ask.run), "command": bounded(ask.claimed)} if ask.run else None,
         "decide": {"command": f"chaperone approvals show {approval.id}", "url": answer_url},
         "decision": _decision(approval) if event is Event.DECIDED else None,
     }
@@ -84,6 +88,17 @@ def _request(ask: Ask) -> dict[str, Any]:
         "method": bounded(ask.method),
         "target": bounded(ask.target),
         "looks_like": bounded(ask.command),
+    }
+
+
+def _agreement(case: Case) -> dict[str, Any]:
+    """Who has to agree, where one person does not decide, and who has."""
+    return {
+        "said": bounded(agreed(case)),
+        "needed": [
+            {"rule": bounded(each.rule), "groups": _words(each.groups), "count": each.count} for each in case.ask.needed
+        ],
+        "approvers": _words(tuple(each.approver for each in case.votes)),
     }
 
 

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from pydantic import BaseModel, ConfigDict, Field
 
 from addons.core.approval import Approval, Ask, Case
+from addons.core.approval_words import agreed
 from addons.core.identity import Identity
 from addons.core.notify.callback import Decision, Unreadable
 from addons.core.notify.channel import Slack
@@ -131,6 +132,8 @@ def _facts(case: Case) -> list[tuple[str, str]]:
         ("Looks like", ask.command),
         ("Rule", f"{ask.rule} (risk {ask.risk})"),
         ("Reason", ask.reason),
+        ("Reaches", ", ".join(f"{name} {value}" for name, value in ask.blast)),
+        ("Approved by", agreed(case)),
         ("Approval", f"{approval.id}, for this one request, once"),
     ]
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from jsonschema import Draft7Validator
 
 from addons.core.approval import State
+from addons.core.approval_terms import Needed
+from addons.core.approvers import Vote
 from addons.core.notify.event import Event, decision_of, document, ending
 from tests.core.notify.cases import NOW, case
 
@@ -87,11 +90,29 @@ def test_every_field() -> None:
             "looks_like": "kubectl exec",
         },
         "rule": "exec-needs-approval",
+        "reaches": [],
+        "agreement": None,
+        "run": None,
         "risk": 60,
         "reason": "runs code",
         "change": {"added": 1, "removed": 0, "lines": ("+a",), "more_lines": 0},
         "decide": {"command": "chaperone approvals show abcd2345", "url": URL},
         "decision": {"decision": "approve", "approver": "https://idp#bob", "note": "fine", "answered_at": NOW + 5},
+    }
+
+
+def test_who_has_to_agree_how_far_it_reaches_and_what_belongs_together() -> None:
+    vote = Vote(approver="https://idp#bob", person=("p",), groups=("oncall",), at=NOW)
+    needed = (Needed(rule="r", groups=("oncall",), count=2),)
+    asked = case(needed=needed, blast=(("replicas", "3 → 0"),), run="id-1", claimed="kubectl scale")
+    sent = document(replace(asked, votes=(vote,)), Event.REQUESTED, "pager", "o" * 64, URL)
+    assert list(published().iter_errors(sent)) == []
+    assert sent["reaches"] == [{"name": "replicas", "value": "3 → 0"}]
+    assert sent["run"] == {"id": "id-1", "command": "kubectl scale"}
+    assert sent["agreement"] == {
+        "said": "1 of 2 of oncall, by https://idp#bob",
+        "needed": [{"rule": "r", "groups": ["oncall"], "count": 2}],
+        "approvers": ["https://idp#bob"],
     }
 
 

@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from addons.core.approval import State, may_decide
+from addons.core.approval_terms import Needed
 from addons.core.notify.callback import Decision, Unreadable
 from addons.core.notify.channel import Person, Slack
 from addons.core.notify.event import Event
@@ -41,7 +42,15 @@ def shown(sent: dict[str, Any]) -> str:
 def test_whatever_the_texts_a_message_is_plain_escaped_and_within_limits(event: Event, hostile: str) -> None:
     names = ("intent", "name", "reason", "rule", "requester_sub", "requester_act", "requester_owner", "command")
     sent = message(
-        case(State.DENIED, ("bob", hostile), diff=hostile, argv=(hostile,), **dict.fromkeys(names, hostile)),
+        case(
+            State.DENIED,
+            ("bob", hostile),
+            diff=hostile,
+            argv=(hostile,),
+            blast=((hostile, hostile),),
+            needed=(Needed(rule=hostile, groups=(hostile,)),),
+            **dict.fromkeys(names, hostile),
+        ),
         event,
         "d" * 64,
         buttons=True,
@@ -68,6 +77,12 @@ def test_a_question_shows_who_what_and_why_and_can_be_answered() -> None:
     (actions,) = [block for block in sent["blocks"] if block["type"] == "actions"]
     values = [json.loads(each["value"]) for each in actions["elements"]]
     assert values == [{"id": "abcd2345", "digest": "d" * 64}] * 2
+
+
+def test_a_question_shows_how_far_it_reaches_and_who_has_to_agree() -> None:
+    asked = case(needed=(Needed(rule="r", groups=("oncall",), count=2),), blast=(("objects", "1"), ("owns", "pods")))
+    said = shown(message(asked, Event.REQUESTED, "d", buttons=True))
+    assert "Reaches: objects 1, owns pods" in said and "Approved by: 0 of 2 of oncall" in said
 
 
 def test_lines_that_do_not_fit_are_counted() -> None:
