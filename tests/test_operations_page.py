@@ -39,7 +39,7 @@ def shown() -> dict[tuple[str, ...], set[str]]:
         for text in re.findall(r"(?:^|[`$ /])chaperone ([a-z][^`\n#|]*)", page.read_text(), re.MULTILINE):
             words = re.split(r"[^\w-]*\s", f"{text} ")
             if words[0] in COMMANDS:
-                path = tuple(words[: 2 if words[0] in GROUPS else 1])
+                path = tuple(words[: 2 if words[0] in GROUPS and not words[1].startswith("--") else 1])
                 found.setdefault(path, set()).update(word for word in words if word.startswith("--"))
     return found
 
@@ -103,7 +103,7 @@ def test_rules_of_refusals_that_are_named_exist() -> None:
 def test_the_numbers_are_the_codes() -> None:
     for words, true in [
         ("valid for three years", authority._AUTHORITY_DAYS == 3 * 365),
-        ("warns a month before", probes._SOON.days == 30),
+        ("warns a month before", probes.CERTIFICATE_SOON.days == 30),
         ("fetched every five minutes", jwks.REFRESH_AFTER == 300),
         ("Known keys count for an hour", IdentityProviderSpec.model_fields["keys_max_age_seconds"].default == 3600),
         ("within three seconds", gateway._DRAIN_SECONDS == 3),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,8 @@ from addons.core.archive.trouble import remedy
 from addons.edge.archive_bucket import ArchiveUnavailable, Bucket, told
 from addons.edge.archive_keys import ArchiveKeys
 from addons.edge.archive_status import read_status, summary, trouble
-from addons.edge.probes import Finding
+from addons.edge.probes import Finding, clock
 
-_SKEW_SECONDS = 60.0
 _ABSENT = frozenset({"ObjectLockConfigurationNotFoundError", "NoSuchPublicAccessBlockConfiguration"})
 
 
@@ -46,13 +44,8 @@ def _tried(what: str, probe: Callable[[str, Bucket], Finding], bucket: Bucket) -
 
 
 def _clock(what: str, reply: dict[str, Any], now: float) -> Finding:
-    try:
-        theirs = parsedate_to_datetime(reply["ResponseMetadata"]["HTTPHeaders"]["date"])
-    except (KeyError, ValueError):
-        return Finding(f"{what}: clock", True, "S3 did not say what time it is")
-    off = now - theirs.timestamp()
-    detail = f"this machine is {abs(off):.0f} seconds {'ahead' if off > 0 else 'behind'}"
-    return Finding(f"{what}: clock", abs(off) < _SKEW_SECONDS, detail, remedy("RequestTimeTooSkewed"))
+    date = str(reply.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date", ""))
+    return clock(what, date, now, remedy("RequestTimeTooSkewed"))
 
 
 def _asked(bucket: Bucket, operation: str) -> dict[str, Any]:

@@ -8,8 +8,10 @@ import os
 import shutil
 import socket
 import ssl
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import boto3
@@ -24,9 +26,10 @@ from addons.edge.api_server import UpstreamUnavailable
 from addons.edge.authority import open_authority
 from addons.edge.service_accounts import who_am_i
 
-_SECONDS = 5.0
+SECONDS = 5.0
+_SKEW_SECONDS = 60.0
 _LOW_DISK = 1 << 30
-_SOON = datetime.timedelta(days=30)
+CERTIFICATE_SOON = datetime.timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ def examine(
     """Every finding, as it is made; takes a few seconds for each thing that does not answer."""
     yield _authority(certs, now)
     yield _state(state)
-    yield from map(_provider, providers)
+    for provider in providers:
+        yield from _provider(provider)
     yield from _clusters(connections)
 
 
@@ -61,7 +65,7 @@ def _authority(certs: Path, now: datetime.datetime) -> Finding:
     left = authority.certificate.not_valid_after_utc - now
     return Finding(
         "interception CA",
-        left > _SOON,
+        left > CERTIFICATE_SOON,
         f"{authority.certificate_file} is valid for {left.days} days",
         "plan its renewal: every agent needs the new certificate",
     )
@@ -76,14 +80,27 @@ def _state(folder: Path) -> Finding:
     return Finding("state folder", free > _LOW_DISK, detail, "free some space: a full disk refuses every request")
 
 
-def _provider(provider: IdentityProvider) -> Finding:
+def _provider(provider: IdentityProvider) -> Iterator[Finding]:
     what = f"identity provider {provider.name}"
     url = provider.jwks_uri or f"{provider.issuer.rstrip('/')}/.well-known/openid-configuration"
     try:
-        httpx.get(url, timeout=_SECONDS).raise_for_status().json()
+        answer = httpx.get(url, timeout=SECONDS).raise_for_status()
+        answer.json()
     except (httpx.HTTPError, ValueError) as error:
-        return Finding(what, False, f"{url}: {error}", "is the issuer right, and reachable from here?")
-    return Finding(what, True, f"{url} answers")
+        yield Finding(what, False, f"{url}: {error}", "is the issuer right, and reachable from here?")
+        return
+    yield Finding(what, True, f"{url} answers")
+    yield clock(what, answer.headers.get("date", ""), time.time(), "set this machine's clock: tokens are judged by it")
+
+
+def clock(what: str, date: str, now: float, remedy: str) -> Finding:
+    """How far this machine's clock, at `now`, is from that of whoever has just answered with this `Date`."""
+    try:
+        off = now - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return Finding(f"{what}: clock", True, "it does not say what time it is")
+    detail = f"this machine is {abs(off):.0f} seconds {'ahead' if off > 0 else 'behind'}"
+    return Finding(f"{what}: clock", abs(off) < _SKEW_SECONDS, detail, remedy)
 
 
 def _clusters(connections: Iterable[Connection]) -> Iterator[Finding]:
@@ -104,7 +121,7 @@ def examine_connection(connection: Connection) -> Finding:
     context = ssl.create_default_context(cafile=connection.ca_file)
     try:
         with (
-            socket.create_connection(connection.address, timeout=_SECONDS) as raw,
+            socket.create_connection(connection.address, timeout=SECONDS) as raw,
             context.wrap_socket(raw, server_hostname=connection.server_name) as tls,
         ):
             version = tls.version()

@@ -38,7 +38,7 @@ def test_nothing_is_wrong(cluster: Cluster, tmp_path: Path) -> None:
     assert "FAIL" not in result.stdout
     assert "curl --noproxy" in result.stdout
     findings = json.loads(doctor(conf, dict(cluster.aws_env), "-o", "json").stdout)
-    assert len(findings) == 7
+    assert len(findings) == 9
     assert all(finding["ok"] for finding in findings)
 
 

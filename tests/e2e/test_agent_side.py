@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -167,3 +170,41 @@ def test_what_cannot_be_made(arguments: list[str], said: str, gateway: GatewayEn
 def test_the_kubeconfig_holds_no_secret(kubeconfig: str) -> None:
     document = yaml.safe_load(Path(kubeconfig).read_text())
     assert set(document["users"][0]["user"]) == {"tokenFile"}
+
+
+def test_doctor_looks_from_the_agents_side(kubeconfig: str, home: Path, gateway: GatewayEnv, cluster: Cluster) -> None:
+    def findings(file: str, **env: str) -> dict[str, tuple[bool, str]]:
+        done = run(home, str(home / "chaperone"), "doctor", "--kubeconfig", file, "-o", "json", **env)
+        assert done.returncode == 1, done.stderr
+        return {each["what"]: (each["ok"], each["detail"] + each["remedy"]) for each in json.loads(done.stdout)}
+
+    found = findings(kubeconfig, AWS_PROFILE="dev")
+    assert found["proxy"][0] and gateway.gateway_url in found["proxy"][1]
+    assert found["gateway"] == (True, "it is reached, its CA is trusted, and it refuses a request without a token")
+    assert found["other credentials"] == (True, "AWS_PROFILE: an identity that no cluster may know")
+    ((around, (ok, _)),) = [each for each in found.items() if each[0].startswith("way around the gateway")]
+    assert (around, ok) == (f"way around the gateway to {urlsplit(cluster.api_url).netloc}", False), "it is open here"
+
+    whole = yaml.safe_load(Path(kubeconfig).read_text())
+    (entry,) = whole["clusters"]
+    wrong = {
+        "no gateway": {"proxy-url": "http://127.0.0.1:1"},
+        "no connection": {"server": "https://elsewhere.test"},
+        "another CA": {"certificate-authority-data": base64.b64encode(Path(cluster.api_ca).read_bytes()).decode()},
+        "no CA": {"certificate-authority-data": "AAAA"},
+        "no check": {"insecure-skip-tls-verify": True},
+    }
+    said = {}
+    for name, change in wrong.items():
+        (home / "wrong").write_text(
+            yaml.safe_dump(whole | {"clusters": [entry | {"cluster": entry["cluster"] | change}]})
+        )
+        ok, said[name] = findings(str(home / "wrong"))["gateway"]
+        assert not ok
+    assert "is the gateway up" in said["no gateway"]
+    assert "403" in said["no connection"] and "have a connection for elsewhere.test" in said["no connection"]
+    assert "must be the gateway's, not the cluster's" in said["another CA"]
+    assert "cannot be read" in said["no CA"] and "anybody could answer" in said["no check"]
+    straight = findings(cluster.admin_kubeconfig, HTTPS_PROXY=gateway.gateway_url, NO_PROXY="127.0.0.0/8")
+    assert straight["proxy"][1].startswith("NO_PROXY excepts 127.0.0.1 (127.0.0.0/8) from HTTPS_PROXY")
+    assert "gateway" not in straight
