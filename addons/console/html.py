@@ -44,7 +44,8 @@ def link(url: str, name: str, *, current: bool = False) -> str:
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
     """Names and values."""
-    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{_value(name, value)}</dd>' for name, value in pairs)}</dl>"
+    entries = (f"<dt>{escape(printable(name))}</dt><dd>{_value(name, value)}</dd>" for name, value in pairs)
+    return f"<dl>{''.join(entries)}</dl>"
 
 
 def badge(value: str, tone: str = "") -> str:
