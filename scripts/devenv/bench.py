@@ -32,6 +32,7 @@ from scripts.devenv import (
     bench_load,
     bench_machine,
     bench_masking,
+    bench_recorded,
     bench_sessions,
     bench_streams,
 )
@@ -52,8 +53,9 @@ AUTHENTICATION, DECISION, BATCH, MASKING, AUDIT = PARTS = (
     "audit",
 )
 """What is measured without a gateway; chosen like a scenario."""
-SESSIONS, STREAMS = FURTHER = ("sessions", "streams")
-"""exec in a cluster of its own, and what lasts: only when asked for, as they take their time."""
+SESSIONS, STREAMS, RECORDED = FURTHER = ("sessions", "streams", "recorded")
+"""exec in a cluster of its own, what lasts, and what the audit log costs: when asked for, as they take their time."""
+RECORDED_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +159,11 @@ def measure_part(name: str, plan: Plan, cores: bench_machine.Cores, folder: Path
         say(f"streams: {bench_streams.WATCHES} watches that wait, and a log of {bench_streams.LOG_BYTES // 10**6} MB")
         with bench_machine.pinned(cores.others), Bench(folder / STREAMS, bench_load.program(), cores) as bench:
             return bench_streams.measure(bench, folder)
+    if name == RECORDED:
+        say(f"recorded: {bench_recorded.RATE} requests a second, with the audit log written and without")
+        load = bench_load.program()
+        with bench_machine.pinned(cores.others), Bench(folder / RECORDED, load, cores) as bench:
+            return bench_recorded.measure(bench, load, plan.rounds, RECORDED_SECONDS)
     if name == AUTHENTICATION:
         say(f"authentication: {bench_authentication.TOKENS} tokens a round")
         with bench_machine.pinned(cores.gateway):

@@ -138,11 +138,15 @@ class Bench:
             child=child,
         )
 
-    def chaperone(self, http2: bool) -> Arm:
-        """The gateway with every step on; the first call also starts STS and the identity provider and gets a token."""
+    def chaperone(self, http2: bool, module: str = "addons.cli") -> Arm:
+        """The gateway with every step on; the first call also starts STS and the identity provider and gets a token.
+
+        Another `module` is one that takes the command's place, to measure what something costs.
+        """
         self._start_identities()
         (port,) = processes.free_ports(1)
-        folder = self._folder / ("chaperone-h2" if http2 else "chaperone")
+        name = "chaperone-h2" if http2 else "chaperone" if module == "addons.cli" else module.rpartition(".")[2]
+        folder = self._folder / name
         (folder / "rules").mkdir(parents=True)
         rules = _RULES.format(
             host=HOST,
@@ -159,11 +163,11 @@ class Bench:
         settings = {"listen_port": port, "health_port": 0, "http2": http2, "rules": ["rules", *shipped]}
         configuration.write_text(json.dumps(settings))
         with pinned(self.cores.gateway):
-            child = self._python(folder.name, "addons.cli", "up", "--conf", configuration, env=_AWS)
+            child = self._python(name, module, "up", "--conf", configuration, env=_AWS)
         self._wait(child, port)
         ca_file = folder / "certs" / "gateway-ca.pem"
         target = Target(authority=HOST, ca_file=ca_file, proxy=f"http://{LOOPBACK}:{port}")
-        return Arm(name="chaperone", target=target, child=child, masks=True)
+        return Arm(name=name.removesuffix("-h2"), target=target, child=child, masks=True)
 
     def _start_identities(self) -> None:
         if (self._folder / "moto.log").exists():

@@ -60,6 +60,7 @@ def run(load: Path, scenario: Scenario, target: Target, token: str, seconds: flo
         "streams": scenario.streams,
         "new_connections": scenario.new_connections,
         "seconds": seconds,
+        "rate": scenario.rate,
         "headers": {**_KUBECTL, "Accept": scenario.request.accept, "Authorization": f"Bearer {token}"},
         "contains": scenario.request.contains if masked else scenario.request.secret or scenario.request.contains,
         "lacks": scenario.request.secret if masked else "",

@@ -133,6 +133,8 @@ def table(report: Mapping[str, Any]) -> str:
         lines += [*_session_lines(report["sessions"]), ""]
     if "streams" in report:
         lines += [*_stream_lines(report["streams"]), ""]
+    if "recorded" in report:
+        lines += [*_recorded_lines(report["recorded"]), ""]
     for scenario in report["scenarios"]:
         lines += [*_scenario_lines(scenario), ""]
     return "\n".join([*lines, MEANING])
@@ -151,6 +153,18 @@ def _session_lines(sessions: Mapping[str, Any]) -> Iterator[str]:
             f" p99 {found['echo_p99_ms'][1]:g} ms (direct {found['echo_p99_ms'][0]:g}),"
             f" added {found['echo_added_p99_ms']:g} ms: {'met' if found['met'] else 'NOT MET'}"
         )
+
+
+def _recorded_lines(recorded: Mapping[str, Any]) -> Iterator[str]:
+    lowest, highest = recorded["added_p50_ms_range"]
+    yield (
+        f"recorded: {recorded['rate']} requests a second, p50 {recorded['recorded_p50_ms']:.2f} ms with the audit log"
+        f" and {recorded['unrecorded_p50_ms']:.2f} ms without"
+    )
+    yield (
+        f"  it adds {recorded['added_p50_ms']:+.2f} ms ({lowest:+.2f} to {highest:+.2f}),"
+        f" aim {recorded['aim_ms']:g} ms {_met(recorded)}"
+    )
 
 
 def _stream_lines(streams: Mapping[str, Any]) -> Iterator[str]:

@@ -39,6 +39,8 @@ class Scenario:
     connections: int
     streams: int = 1
     new_connections: bool = False
+    rate: int = 0
+    """Requests a second at most; 0: as fast as they are answered."""
 
 
 REQUESTS = (

@@ -19,7 +19,7 @@ from tests.console.conftest import policy_of, write_rules
 from tests.console.served import Served, served
 from tests.console.test_pages import HOSTILE, ROLES, with_roles
 from tests.support import browser as browsers
-from tests.support.browser import DESKTOP, PHONE, SCHEMES, WAIT_MS
+from tests.support.browser import DESKTOP, PHONE, SCHEMES, until
 
 START = 1767225600
 SESSION, CAST, LONG = "5e55101", "exec-c0.cast", "exec-long.cast"
@@ -100,14 +100,6 @@ def open_page(console: Served, chromium: Browser) -> Iterator[Callable[..., Page
     for page in pages:
         page.context.close()
     assert faults == []
-
-
-def until(page: Page, expression: str) -> None:
-    """True by and by. Playwright's own way evaluates text, which the page's policy forbids."""
-    ends = time.monotonic() + WAIT_MS / 1000
-    while not page.evaluate(expression):
-        assert time.monotonic() < ends, f"{expression}: {page.inner_text('main')[-1500:]}"
-        time.sleep(0.02)
 
 
 PRINTS = "/printed \\d+/.test(document.querySelector('#player')?.innerText ?? '')"

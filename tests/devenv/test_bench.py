@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.devenv import bench, bench_load, bench_machine, bench_report, bench_streams
+from scripts.devenv import bench, bench_load, bench_machine, bench_recorded, bench_report, bench_streams
 from scripts.devenv.bench import check, take_sample
 from scripts.devenv.bench_arms import Arm, Bench
 from scripts.devenv.bench_load import Count, Target
@@ -248,6 +248,22 @@ def test_what_lasts_comes_through_both_gateways_whole(load: Path, tmp_path: Path
         assert all(arm["log_megabytes_per_second"] > 0 for arm in report["arms"].values())
     told = bench_report.table({"machine": {}, "streams": report, "scenarios": []})
     assert "3 watches that wait, and a log of 3 MB" in told
+
+
+def test_what_the_audit_log_costs_is_measured_beside_a_gateway_without_it(load: Path, tmp_path: Path) -> None:
+    with Bench(tmp_path / "bench", load, bench_machine.Cores(None, None)) as own:
+        report = bench_recorded.measure(own, load, rounds=2, seconds=1.0)
+        lines = [
+            sum(
+                file.read_bytes().count(b"\n")
+                for file in (tmp_path / "bench" / name).glob("state/sessions/*/audit.jsonl")
+            )
+            for name in ("chaperone", "bench_unrecorded")
+        ]
+    assert lines[0] >= 2 * 2 * bench_recorded.RATE and lines[1] == 0
+    assert report["unrecorded_p50_ms"] > 0 and report["added_p50_ms_range"][0] <= report["added_p50_ms"]
+    told = bench_report.table({"machine": {}, "recorded": report, "scenarios": []})
+    assert "recorded: 200 requests a second" in told
 
 
 @pytest.mark.parametrize(("path", "said"), [("_WATCH", "started"), ("_LOG", "the log after")])

@@ -12,6 +12,7 @@ from scripts.devenv.cluster import Cluster
 from tests.e2e.agent import Agent, eventually
 from tests.e2e.conftest import HOLD_SECONDS, Gateways
 from tests.e2e.consoles import PROVIDER, Console, start_console
+from tests.e2e.people import chaperone
 from tests.e2e.records import approvals
 from tests.support import browser as browsers
 from tests.support.kubernetes import Kubectl
@@ -101,6 +102,17 @@ def test_an_exec_waits_until_somebody_approves_it(
     assert (code, "approved output\n" in printed) == (0, True), printed
     oncall_page.reload()
     assert "consumed" in oncall_page.locator("main").inner_text()
+
+
+def test_what_it_printed_is_found_and_played_again(console: Console, oncall_page: Page, pods: list[str]) -> None:
+    made = chaperone(console.gateway, "index")
+    assert made.returncode == 0, made.stderr
+    oncall_page.goto(f"{console.url}/search")
+    oncall_page.get_by_label("Typed or printed in a terminal").fill("approved output")
+    oncall_page.keyboard.press("Enter")
+    oncall_page.get_by_role("link", name="Replay").first.click()
+    browsers.until(oncall_page, "(document.querySelector('#player')?.innerText ?? '').includes('approved output')")
+    browsers.until(oncall_page, f"document.querySelector('tr.now')?.innerText.includes('{pods[0]}')")
 
 
 def test_a_denial_is_told_with_its_note(console: Console, oncall_page: Page, agent: Agent, pods: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -90,3 +91,11 @@ _STOP = """() => {
 
 def _axe() -> str:
     return (npm.package("axe-core") / "axe.min.js").read_text()
+
+
+def until(page: Page, expression: str) -> None:
+    """True by and by. Playwright's own way evaluates text, which the page's policy forbids."""
+    ends = time.monotonic() + WAIT_MS / 1000
+    while not page.evaluate(expression):
+        assert time.monotonic() < ends, f"{expression}: {page.inner_text('main')[-1500:]}"
+        time.sleep(0.02)

@@ -29,6 +29,7 @@ type job struct {
 	NewConnections bool              `json:"new_connections"` // one per request, Connections at a time
 	Seconds        float64           `json:"seconds"`
 	Requests       int               `json:"requests"` // at most so many; 0: no limit
+	Rate           float64           `json:"rate"`     // so many a second at most, spread evenly; 0: one after the other
 	Headers        map[string]string `json:"headers"`
 	Contains       string            `json:"contains"` // what every connection's first body must have; "": anything
 	Lacks          string            `json:"lacks"`    // what it must not have; "": nothing
@@ -86,14 +87,27 @@ func (l *load) measure() {
 	l.started = time.Now()
 	deadline := l.started.Add(time.Duration(l.Seconds * float64(time.Second)))
 	var group sync.WaitGroup
-	for _, client := range clients {
-		group.Go(func() { l.loop(client, deadline) })
+	for number, client := range clients {
+		group.Go(func() { l.loop(client, deadline, l.pace(number, len(clients))) })
 	}
 	group.Wait()
 }
 
-func (l *load) loop(client *http.Client, deadline time.Time) {
-	for time.Now().Before(deadline) && l.more() {
+// pace makes what returns when a client's next turn has come: turns of all clients are spread evenly.
+func (l *load) pace(number, clients int) func() {
+	if l.Rate == 0 {
+		return func() {}
+	}
+	turn := l.started.Add(time.Duration(float64(number) / l.Rate * float64(time.Second)))
+	each := time.Duration(float64(clients) / l.Rate * float64(time.Second))
+	return func() {
+		time.Sleep(time.Until(turn))
+		turn = turn.Add(each)
+	}
+}
+
+func (l *load) loop(client *http.Client, deadline time.Time, pace func()) {
+	for pace(); time.Now().Before(deadline) && l.more(); pace() {
 		began := time.Now()
 		if l.NewConnections {
 			client = l.client()
