@@ -34,6 +34,7 @@ from addons.core.secret import Secret
 from addons.core.session import Session
 from addons.core.spdy import Data, Frame, FrameReader, FrameWriter, SynReply, SynStream
 from addons.edge import tape
+from addons.edge.audit_check import verify_state
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.flow_record import FlowRecords
 from addons.edge.live import Live, live_folder
@@ -484,6 +485,23 @@ def test_exec_has_a_cast(start: Start) -> None:
     [flow] = setup.flows()
     assert flow.websocket is not None
     assert sorted(message.content[:1] for message in flow.websocket.messages) == [b"\x00", b"\x01", b"\x03"]
+
+
+def test_b83_a_cast_is_sealed_by_the_end_of_its_session(start: Start) -> None:
+    setup = start()
+    _exec(setup)
+    setup.events(count=3)
+    _cast(setup)
+    assert verify_state(setup.state).findings == []
+    [file] = (setup.state / "sessions" / "s1").glob("exec-*.cast")
+    written = file.read_bytes()
+    other = written.replace(b"***** id", b"***** ls")
+    for now, what in ((other, "changed"), (written[:-1], "changed"), (None, "missing")):
+        file.unlink()
+        if now is not None:
+            file.write_bytes(now)
+        [finding] = verify_state(setup.state).findings
+        assert (finding.what, finding.line) == (what, 3) and file.name in finding.text
 
 
 @pytest.mark.parametrize(

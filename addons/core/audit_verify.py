@@ -6,7 +6,7 @@ What the ledger says of the chains is read before (`audit_ledger`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -14,6 +14,7 @@ import orjson
 from addons.core.audit_chain import Link, read_link
 from addons.core.audit_ledger import Claims, Ledger
 from addons.core.audit_report import LEDGER, Report, What
+from addons.core.recording import Recording, recording_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Found:
     link: Link
     file: str
     line: int
+    recording: Recording | None = None
+    """The file that it seals, if it is the last of a session that was recorded."""
 
 
 def read_file(file: str, folder: str, lines: Iterable[bytes], began: str, report: Report) -> Iterator[Found]:
@@ -36,7 +39,7 @@ def read_file(file: str, folder: str, lines: Iterable[bytes], began: str, report
     report.files += 1
     for number, line in enumerate(lines, 1):
         if (link := read_link(line, folder)) is not None:
-            found = Found(link, file, number)
+            found = Found(link, file, number, recording_of(line))
             first = first or found
             report.records += 1
             _alone(found, highest, report)
@@ -79,6 +82,23 @@ def _written(line: bytes) -> str | None:
     except ValueError:
         return None
     return str(event.get("stageTimestamp", "")) if isinstance(event, dict) and line.endswith(b"\n") else None
+
+
+def check_recordings(
+    found: Iterable[Found], measured: Callable[[str, str], tuple[int, str] | None], report: Report
+) -> None:
+    """The files that records seal: there, and as they were. `measured` says size and SHA-256 of one beside a file."""
+    for record in found:
+        if (sealed := record.recording) is None:
+            continue
+        is_now = measured(record.file, sealed.name)
+        if is_now is None:
+            _wrong(What.MISSING, record, f"{sealed.name}, which it seals, is not here", report)
+        elif is_now != (sealed.size, sealed.digest):
+            change = (
+                "is not as it was written" if is_now[0] == sealed.size else f"has {is_now[0]} bytes of {sealed.size}"
+            )
+            _wrong(What.CHANGED, record, f"{sealed.name}, which it seals, {change}", report)
 
 
 def check_chains(ledger: Ledger, found: Iterable[Found], live: frozenset[str], report: Report) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from addons.core.audit_chain import Link
 from addons.core.audit_ledger import Claims, Ledger
 from addons.core.audit_report import Report, What
-from addons.core.audit_verify import Found, read_file
+from addons.core.audit_verify import Found, check_recordings, read_file
 from addons.core.bundle import MANIFEST, ChainEntry, FileEntry, Manifest, SessionEntry
 
 MAX_REMARKS = 1000
@@ -60,11 +60,11 @@ class Bound:
 
 
 class SessionJudge:
-    """Reads the records of one session, and keeps none of them."""
+    """Reads the records of one session, and keeps none of them; `files` are the manifest's, by path."""
 
-    def __init__(self, session: SessionEntry, ledger: Ledger, report: Report) -> None:
+    def __init__(self, session: SessionEntry, ledger: Ledger, report: Report, files: Mapping[str, FileEntry]) -> None:
         self.bound, self.session = Bound(), session
-        self._ledger, self._report = ledger, report
+        self._ledger, self._report, self._bundled = ledger, report, files
         self._chains: dict[str, _Chain] = {}
 
     def read(self, file: str, lines: Iterable[bytes]) -> None:
@@ -75,6 +75,7 @@ class SessionJudge:
                 self._wrong(What.LEDGER, found, "the ledger knows no such chain")
             else:
                 self._take(found, claims)
+            check_recordings([found], self._in_manifest, self._report)
 
     def finish(self) -> None:
         """Nothing follows: what it has must be what the manifest says."""
@@ -87,6 +88,10 @@ class SessionJudge:
         if have != self.session.chains:
             text = f"session {self.session.id} has other records than it says"
             self._report.find(What.MANIFEST, MANIFEST, text)
+
+    def _in_manifest(self, file: str, name: str) -> tuple[int, str] | None:
+        bundled = self._bundled.get(f"{file.rpartition('/')[0]}/{name}")
+        return None if bundled is None else (bundled.size, bundled.sha256)
 
     def _take(self, found: Found, claims: Claims) -> None:
         link = found.link
@@ -182,7 +187,7 @@ def _of_session(judge: SessionJudge) -> Iterator[str]:
 _NOT_PROVEN = [
     "That the sessions were whole when they were exported: records that were cut off at their end, and those of other"
     " sessions, can only be missed where the whole log is (chaperone audit verify).",
-    "That flow files, casts, decisions and what port-forwards carried were as they are before the export: they are in"
-    " no chain.",
+    "That flow files and decisions were as they are before the export: they are in no chain. Casts and logs of"
+    " port-forwards are sealed by the last record of their call, if the gateway lived to write it.",
     "That nobody else had the signing key: whoever has it can make another bundle.",
 ]

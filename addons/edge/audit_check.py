@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 from addons.core.audit_chain import EntryKind, ranges, read_link
 from addons.core.audit_ledger import Ledger, LedgerReader
 from addons.core.audit_report import Report
-from addons.core.audit_verify import Found, check_chains, read_file
+from addons.core.audit_verify import Found, check_chains, check_recordings, read_file
 from addons.edge.audit_key import verify
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.audit_log import AUDIT_FILE, live_chains
@@ -40,7 +41,17 @@ def verify_state(state: Path, trusted: bytes | None = None, kept: Iterable[bytes
         with path.open("rb") as lines:
             found += read_file(str(path.relative_to(state)), path.parent.name, lines, signed.began, report)
     check_chains(signed, found, live | live_chains(ledger), report)
+    check_recordings(found, lambda file, name: _measured((state / file).with_name(name)), report)
     return report
+
+
+def _measured(file: Path) -> tuple[int, str] | None:
+    try:
+        with file.open("rb") as opened:
+            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+            return opened.tell(), digest
+    except FileNotFoundError:
+        return None
 
 
 def _ledger(ledger: AuditLedger, trusted: bytes | None, kept: Iterable[bytes], report: Report) -> Ledger:

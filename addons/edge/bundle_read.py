@@ -99,8 +99,9 @@ class _Bundle:
         except ValueError as error:
             self._report.find(What.MANIFEST, MANIFEST, f"this is no manifest: {error}")
             return
+        files = {file.path: file for file in manifest.files}
         for session in manifest.sessions:
-            self._judges[session.id] = SessionJudge(session, self._ledger.ledger, self._report)
+            self._judges[session.id] = SessionJudge(session, self._ledger.ledger, self._report, files)
         self._files(manifest)
         self._ledger.finish(self._trusted)
         signed = self._ledger.signed_next(self._manifest_bytes, self._signature)

@@ -9,6 +9,7 @@ from wsproto.frame_protocol import Opcode
 from addons.core.cast import Cast
 from addons.core.channels import CHANNELS, Channel
 from addons.core.forward import ForwardLog
+from addons.core.recording import Seal
 from addons.core.terminal import Terminal
 from addons.core.wires import Message
 from addons.edge.durable import Folder
@@ -35,6 +36,7 @@ class Tape:
         """Starts the record."""
         self._recordings, self._folder, self._on_error = recordings, folder, on_error
         self._kind, self._name, self._log = _log(exchange, now)
+        self._seal = Seal()
         self._room = MAX_SAMPLE
         self._over = False
         self.messages: list[MessageState] = []
@@ -57,10 +59,11 @@ class Tape:
         if self._log is None:
             return {}
         self._write(self._log.end(now))
-        return {self._kind: self._name, **self._log.summary()}
+        return {self._kind: self._name, **self._log.summary(), **self._seal.annotations()}
 
     def _write(self, data: bytes) -> None:
         if data:
+            self._seal.add(data)
             self._recordings.tape(self._folder, self._name, data, self._on_error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -58,13 +59,14 @@ def judged(
     ledger: Sequence[bytes] | None = None,
     session: SessionEntry | None = None,
     trusted: bytes | None = FIRST,
+    files: Sequence[FileEntry] = (),
 ) -> tuple[BundleReport, Bound]:
     report = BundleReport()
     reader = ExtractReader(verify, report)
     for number, line in enumerate(ledger if ledger is not None else extract(log, folder), 1):
         reader.read(line, number)
     reader.finish(trusted)
-    judge = SessionJudge(session or entry(log, folder), reader.ledger, report)
+    judge = SessionJudge(session or entry(log, folder), reader.ledger, report, {each.path: each for each in files})
     judge.read(f"sessions/{folder}/audit.jsonl", log.files[folder] if lines is None else lines)
     judge.finish()
     return report, judge.bound
@@ -249,6 +251,19 @@ def test_a_file_against_the_manifest(size: int, digest: str, found: int) -> None
     assert len(report.findings) == found
 
 
+@pytest.mark.parametrize(("digest", "what"), [("a" * 64, None), ("b" * 64, What.CHANGED), ("", What.MISSING)])
+def test_a_record_seals_a_file_of_the_bundle(digest: str, what: What | None) -> None:
+    log, notes = Log().begin(), {"cast": "exec-1.cast", "record-sha256": "a" * 64, "record-bytes": "9"}
+    log.open("c")
+    said = {f"chaperone.dev/{name}": value for name, value in notes.items()}
+    text = json.dumps({"stageTimestamp": "2999-01-01T00:00:00.000000Z", "annotations": said}, separators=(",", ":"))
+    log.write("c", "x", f"{text}\n".encode())
+    log.seal("c")
+    files = [FileEntry(path="sessions/x/exec-1.cast", size=9, sha256=digest)] if digest else []
+    report, _ = judged(log, "x", files=files)
+    assert kinds(report) == ({what} if what else set())
+
+
 def test_too_much_is_too_much() -> None:
     report = BundleReport()
     with pytest.raises(TooMuchWrong, match="1000 remarks"):
@@ -262,7 +277,7 @@ def concluded(log: Log, running: bool = False, trusted: bool = True, wrong: bool
     report, reader = BundleReport(), ExtractReader(verify, BundleReport())
     for line in extract(log, "x"):
         reader.read(line, 1)
-    judge = SessionJudge(session, reader.ledger, report)
+    judge = SessionJudge(session, reader.ledger, report, {})
     judge.read("sessions/x/audit.jsonl", log.files["x"])
     judge.finish()
     if wrong:
