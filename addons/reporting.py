@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from addons.edge.archive_status import read_status
 from addons.edge.exposition import CONTENT_TYPE, exposition
 from addons.edge.health import HealthListener, Page
 from addons.edge.pipeline_status import read_statuses
@@ -24,12 +25,13 @@ def reporting(
     parts: Parts, reload: Reload[Policy], health: HealthListener, about: Mapping[str, str], worker: int
 ) -> Iterator[None]:
     """Tells for as long as it lasts. `about` is where the worker listens."""
-    started_at = time.time()
-    reports = Reports(Path(parts.settings.state), worker, lambda: _report(parts, reload, about, started_at))
+    started_at, state = time.time(), Path(parts.settings.state)
+    reports = Reports(state, worker, lambda: _report(parts, reload, about, started_at))
 
     async def metrics() -> Page:
-        pipelines = await asyncio.to_thread(read_statuses, Path(parts.settings.state))
-        return Page(200, exposition(await reports.all(), pipelines, time.time()), CONTENT_TYPE)
+        pipelines = await asyncio.to_thread(read_statuses, state)
+        archive = await asyncio.to_thread(read_status, state)
+        return Page(200, exposition(await reports.all(), pipelines, archive, time.time()), CONTENT_TYPE)
 
     health.register("/metrics", metrics)
     keeping = asyncio.ensure_future(reports.keep())

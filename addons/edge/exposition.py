@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from addons.edge.archive_status import is_quiet
 from addons.edge.meters import BOUNDS
 from addons.edge.pipeline_status import is_silent
 
@@ -21,13 +22,18 @@ _LIMITS = [*map(str, BOUNDS), "+Inf"]
 
 
 def exposition(
-    reports: Sequence[Mapping[str, Any]], pipelines: Sequence[Mapping[str, Any]] = (), now: float = 0.0
+    reports: Sequence[Mapping[str, Any]],
+    pipelines: Sequence[Mapping[str, Any]] = (),
+    archive: Mapping[str, Any] | None = None,
+    now: float = 0.0,
 ) -> bytes:
-    """The page, from what each worker and each pipeline reports; `now` is Unix seconds."""
+    """The page, from what each worker, each pipeline and the archiver report; `now` is Unix seconds."""
     registry = CollectorRegistry()
     registry.register(_Workers(reports))
     if pipelines:
         registry.register(_Pipelines(pipelines, now))
+    if archive is not None:
+        registry.register(_Archive(archive, now))
     return generate_latest(registry)
 
 
@@ -57,6 +63,25 @@ class _Pipelines(Collector):
         for each in self._pipelines:
             family.add_metric((each["pipeline"],), float(value(each)))
         return family
+
+
+class _Archive(Collector):
+    def __init__(self, told: Mapping[str, Any], now: float) -> None:
+        self._told, self._now = told, now
+
+    def collect(self) -> Iterator[Metric]:
+        told, since = self._told, self._told["waiting_since"]
+        yield _one("up", "1 while somebody runs it", not is_quiet(told, self._now))
+        yield _one("failing", "1 while nothing gets to the bucket", bool(told["error"]))
+        yield _one("waiting_bytes", "Evidence that is not in the bucket yet", told["waiting_bytes"])
+        yield _one("waiting_seconds", "Age of what waits longest", max(0.0, self._now - since) if since else 0.0)
+        yield _one(
+            "conflicts", "Files that are not copied, as the bucket has others in their place", len(told["conflicts"])
+        )
+
+
+def _one(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"chaperone_archive_{name}", text, float(value))
 
 
 class _Workers(Collector):

@@ -112,7 +112,7 @@ PIPELINES = [
 
 
 def test_metrics_of_pipelines() -> None:
-    families = text_string_to_metric_families(exposition([], PIPELINES, 1001.0).decode())
+    families = text_string_to_metric_families(exposition([], PIPELINES, now=1001.0).decode())
     samples = {(each.name, each.labels.get("pipeline")): each.value for family in families for each in family.samples}
     assert samples["chaperone_pipeline_sent_total", "fine"] == 5
     assert samples["chaperone_pipeline_left_out_total", "fine"] == 1
@@ -120,6 +120,27 @@ def test_metrics_of_pipelines() -> None:
     assert [samples["chaperone_pipeline_behind_seconds", name] for name in ("fine", "late")] == [0.0, 61.0]
     assert [samples["chaperone_pipeline_failing", name] for name in ("fine", "late")] == [0.0, 1.0]
     assert [samples["chaperone_pipeline_up", name] for name in ("fine", "silent")] == [1.0, 0.0]
+
+
+def test_metrics_of_the_archive() -> None:
+    def told(**changes: Any) -> dict[str, float]:
+        values = {
+            "written_at": 1000.0,
+            "every": 60.0,
+            "error": "",
+            "waiting_bytes": 30,
+            "waiting_since": 940.0,
+            "conflicts": {},
+        }
+        page = exposition([], archive=values | changes, now=1001.0)
+        families = text_string_to_metric_families(page.decode())
+        return {
+            each.name.removeprefix("chaperone_archive_"): each.value for family in families for each in family.samples
+        }
+
+    assert told() == {"up": 1, "failing": 0, "waiting_bytes": 30, "waiting_seconds": 61, "conflicts": 0}
+    bad = told(written_at=1.0, error="no such bucket", waiting_since=0.0, conflicts={"a": "b"})
+    assert bad == {"up": 0, "failing": 1, "waiting_bytes": 30, "waiting_seconds": 0, "conflicts": 1}
 
 
 def test_pipelines_that_need_attention() -> None:
