@@ -33,8 +33,8 @@ from addons.edge.store import Store, new_id
 log = structlog.get_logger()
 
 MAX_NOTE = 1000
-_NEXT = re.compile(r"/([a-z0-9]{1,40}(/[a-z0-9]{1,40})?)?")
-"""Where somebody may go on to after signing in: a page of the console's own."""
+_NEXT = re.compile(r"/([a-z0-9][\w.-]{0,79}(/[a-z0-9][\w.-]{0,79}){0,4})?(\?[\w.~%=&+*:,-]{0,500})?", re.ASCII)
+"""Where somebody may go on to after signing in: a page of the console's own, with what is asked of it."""
 
 
 def routes(parts: Parts) -> list[tuple[str, str, Endpoint]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -97,7 +98,8 @@ async def as_page(parts: Parts, request: Request, answer: Callable[[], Awaitable
     except SignedOut:
         if request.method != "GET":
             return failed(403, "You are not signed in any more, and nothing was done.", _way_in(parts))
-        return RedirectResponse(f"{parts.console.base}/sign-in?next={request.url.path}", SEE_OTHER)
+        wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(f"{parts.console.base}/sign-in?next={quote(wanted, safe='/')}", SEE_OTHER)
     except Refused as error:
         return failed(error.status, str(error), error.leave)
     except OAuthError as error:

@@ -126,6 +126,8 @@ async def test_without_a_session_everybody_is_sent_to_sign_in(world: World) -> N
     for path in ("/", "/approvals/x", "/grants", "/grants/x", "/sessions", "/locks", "/rules", "/identities"):
         found = await world.client.get(path, headers={"Authorization": f"Bearer {world.token(groups=['admins'])}"})
         assert (found.status_code, found.headers["Location"]) == (303, f"/sign-in?next={path}")
+    found = await world.client.get("/search", params={"verb": "*", "text": "a b&c=d"})
+    assert found.headers["Location"] == "/sign-in?next=/search%3Fverb%3D%252A%26text%3Da%2Bb%2526c%253Dd"
     for path in ("/approvals/x", "/grants/x", "/sessions/x", "/locks/x", "/sign-out"):
         headers = {"Authorization": f"Bearer {world.token(groups=['admins'])}", "Origin": CONSOLE}
         assert (await world.client.post(path, headers=headers)).status_code == 403
