@@ -123,7 +123,8 @@ async def _inbox(visit: Visit) -> Response:
     now = visit.parts.now()
     cases = await visit.parts.store.call(Store.newest, now, views.MOST_LISTED + 1)
     asked = await visit.parts.store.call(access_requests, now)
-    return shown(views.inbox(visit, console_view.inbox(cases, asked, now)))
+    standing = [console_view.approval_item(each, now) for each in await visit.parts.store.call(Store.standing, now)]
+    return shown(views.inbox(visit, console_view.inbox(cases, asked, now), standing))
 
 
 async def _approval(visit: Visit) -> Response:

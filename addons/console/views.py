@@ -45,8 +45,11 @@ def frame(visit: Visit, title: str, *content: str, refresh: str = "") -> str:
     return html.document(title, content, f"{header}</header>", refresh)
 
 
-def inbox(visit: Visit, entries: list[Item]) -> str:
-    """What waits. It loads itself again, which does not count as somebody being there; that can be turned off."""
+def inbox(visit: Visit, entries: list[Item], standing: list[Item]) -> str:
+    """What waits, and what stands until it is revoked.
+
+    It loads itself again, which does not count as somebody being there; that can be turned off.
+    """
     still = "still" in visit.request.query_params
     address = f"{visit.base}/?{WATCHING}"
     refresh = "" if still else f'<meta http-equiv="refresh" content="{REFRESH_SECONDS};url={address}">'
@@ -54,7 +57,8 @@ def inbox(visit: Visit, entries: list[Item]) -> str:
     how = f"<p>{html.link(f'{visit.base}/{turn[0]}', turn[1])}</p>"
     content = _listed(visit, entries, "Nothing waits for an answer.")
     count = f"{len(entries)}" if len(entries) <= MOST_LISTED else f"more than {MOST_LISTED}"
-    return frame(visit, f"Inbox ({count})", content, how, refresh=refresh)
+    stands = f"<h2>Approvals that stand</h2>{_listed(visit, standing, '')}" if standing else ""
+    return frame(visit, f"Inbox ({count})", content, stands, how, refresh=refresh)
 
 
 def question(visit: Visit, case: Case, seconds: float, earlier: list[str]) -> str:

@@ -59,13 +59,18 @@ def approval_item(case: Case, now: float) -> Item:
         what=clipped(what(ask)),
         who=clipped(who(ask.requester_iss, ask.requester_sub, ask.requester_act)),
         why=clipped(ask.intent),
-        detail=clipped(", ".join(filter(None, (ask.rule, f"risk {ask.risk}", agreed(case), ask.claimed)))),
+        detail=clipped(", ".join(filter(None, _detail(case, now)))),
         state=approval.state_at(case.approval, now),
         asked_at=case.approval.asked_at,
         left=max(0, int(case.approval.expires_at - now)),
         run=run_of(case),
         claimed=clipped(ask.claimed),
     )
+
+
+def _detail(case: Case, now: float) -> tuple[str, ...]:
+    ask = case.ask
+    return ask.rule, f"risk {ask.risk}", agreed(case), stands(case.approval, now), ask.claimed
 
 
 def request_item(request: AccessRequest, now: float) -> Item:

@@ -266,9 +266,13 @@ async def test_approved_for_a_session_and_revoked(world: World, person: SignedIn
     assert (await state_of(world, case)).approval.state is State.STANDING
     assert "Revoke" in await ann.get(page)
     assert "Revoke" not in await (await person("viewers")).get(page)
+    inbox = await ann.get("/")
+    listed = inbox[inbox.index("Approvals that stand") :]
+    assert "Inbox (0)" in inbox and page in listed and "for this session, used 0 times" in listed
     assert (await ann.send(page, decision="revoke")).status_code == 400
     assert (await ann.send(page, decision="revoke", note="over")).status_code == 303
     assert (await state_of(world, case)).approval.state is State.REVOKED
+    assert "Approvals that stand" not in await ann.get("/")
 
 
 async def test_without_a_rule_that_allows_it_nothing_more_is_offered(world: World, person: SignedIn) -> None:
