@@ -148,9 +148,15 @@ def test_the_base_is_pinned_and_the_process_is_nobody() -> None:
 
 
 def test_compose_lets_it_write_its_state_alone() -> None:
-    service = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["gateway"]
-    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
-    assert service["security_opt"] == ["no-new-privileges:true"]
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    assert {name: service.get("profiles") for name, service in services.items()} == {
+        "gateway": None, "ship": ["ship"], "archive": ["archive"],
+    }  # fmt: skip
+    for service in services.values():
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert service["security_opt"] == ["no-new-privileges:true"]
+    assert not any("ports" in services[name] for name in ("ship", "archive"))
+    service = services["gateway"]
     assert service["ports"] == ["127.0.0.1:8080:8080"]
     conf = DEPLOY / "compose" / "mitm.conf"
     settings, problems = read_settings(conf)
