@@ -1,8 +1,8 @@
 """`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
-measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that two runners take
-from, so that both have work until the end. What tests write is kept in memory where there is room for it: a gateway
+measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that three runners take
+from, so that all have work until the end. What tests write is kept in memory where there is room for it: a gateway
 has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
 """
 
@@ -28,13 +28,16 @@ from scripts.devenv.places import REPOSITORY, cache
 CORE_COVERAGE = 100
 
 _PYTHON = sys.executable
-_PYTEST = (_PYTHON, "-m", "pytest")
+_PYTEST = (_PYTHON, "-m", "pytest", "--durations=10")
 _COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
+_CORE = "tests/core"
+"""They alone run all of the core: what covers it by chance says nothing about it."""
 _END_TO_END = "tests/e2e"
 _BYPASSES = f"{_END_TO_END}/bypasses"
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
 """They judge what the tests of their own run have left behind."""
-RUNNERS = 2
+RUNNERS = 3
+"""More than the two cores of a small machine: a third of the time, tests wait for something."""
 _MEMORY = Path("/dev/shm")
 _PREFIX = "check-"
 ROOM_BYTES = 6 << 30
@@ -71,15 +74,16 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     if pytest_arguments:
         return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
     one, other = halves(REPOSITORY)
-    others = [*_PYTEST, *coverage, "-m", "not alone", f"--ignore={_END_TO_END}"]
+    not_core = ["tests", "-m", "not alone", f"--ignore={_CORE}", f"--ignore={_END_TO_END}"]
     return [
         *first,
         [Stage("tests of time", [*_PYTEST, "-m", "alone"], on_disk=True)],
         [
+            Stage("tests of parts", [*_PYTEST, *not_core]),
             Stage("end-to-end tests", [*_PYTEST, *one, *_EVIDENCE]),
-            Stage("tests", others),
             Stage("more end-to-end tests", [*_PYTEST, *other, *_EVIDENCE]),
             Stage("tests of bypasses", [*_PYTEST, _BYPASSES, *_EVIDENCE]),
+            Stage("tests of the core", [*_PYTEST, *coverage, _CORE]),
         ],
     ]
 

@@ -113,6 +113,13 @@ def test_the_highest_priority_wins() -> None:
     assert [grant.granted_by for grant in grants(compiled, session())] == ["high"]
 
 
+def test_the_roles_of_a_connection() -> None:
+    compiled = rules(rule("b"), rule("a"), rule("again", role="arn:aws:iam::123456789012:role/a"))
+    policy = AccessPolicy(compiled, [IDP])
+    assert policy.roles("prod") == [f"arn:aws:iam::123456789012:role/{name}" for name in "ab"]
+    assert policy.roles("elsewhere") == []
+
+
 def test_two_roles_of_one_priority_are_refused() -> None:
     found = refusal(rules(rule("b"), rule("a")), session())
     assert found.rule == "ambiguous-access"

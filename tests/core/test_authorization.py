@@ -7,6 +7,7 @@ from addons.core.authorization import (
     Bearer,
     has_authorization,
     take_authorization,
+    take_proofs,
     take_proxy_authorization,
     with_authorization,
     with_bearer,
@@ -29,6 +30,12 @@ def test_proxy_authorization_is_another() -> None:
     proxies = (b"Proxy-AUTHORIZATION", b"Basic eDpi")
     assert take_proxy_authorization((ONE, proxies, HOST)) == ((ONE, HOST), ["Basic eDpi"])
     assert take_authorization((proxies, ONE)) == ((proxies,), ["Bearer \udcff"])
+
+
+def test_proofs_are_others_again() -> None:
+    proof = (b"DPoP", b"eyJ.e30.x")
+    assert take_proofs((ONE, proof, HOST)) == ((ONE, HOST), ["eyJ.e30.x"])
+    assert take_authorization((proof, ONE)) == ((proof,), ["Bearer \udcff"])
 
 
 @given(fields)

@@ -36,7 +36,7 @@ ENDLESS = python("endless", "import time; print('[ 7%]', flush=True); time.sleep
         ([[FINE, BAD], [FINE]], 3, ["fine ok", "bad FAILED (exit 3)", "stopped here"]),
         ([[FINE, FINE, FINE]], 0, ["fine ok", "fine ok", "fine ok"]),
         ([[FINE, FINE, BAD], [FINE]], 3, ["fine ok", "fine ok", "bad FAILED (exit 3)", "stopped here"]),
-        ([[BAD, LATER, FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
+        ([[BAD, *[LATER] * (check.RUNNERS - 1), FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
     ],
     ids=[
         "all fine",
@@ -77,8 +77,11 @@ def test_progress_is_told_and_the_other_ends_with_the_check(
 def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     *_, alone, together = check.stages(100, [])
     assert [stage.command[-2:] for stage in alone] == [["-m", "alone"]]
-    others, *end_to_end = sorted(together, key=lambda stage: "--ignore=tests/e2e" not in stage.command)
-    assert {"not alone", "--ignore=tests/e2e", "--cov-fail-under=100"} <= set(others.command)
+    parts = {stage.name: stage.command for stage in together}
+    assert {"tests", "not alone", "--ignore=tests/core", "--ignore=tests/e2e"} <= {*parts.pop("tests of parts")}
+    core = parts.pop("tests of the core")
+    assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100"} <= {*core} and "-m" not in core[3:]
+    end_to_end = [stage for stage in together if stage.name in parts]
     run = Counter(word for stage in end_to_end for word in stage.command if word.startswith("tests/"))
     files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests" / "e2e").glob("test_*.py")}
     assert run.keys() == files | {"tests/e2e/bypasses"}
