@@ -459,6 +459,7 @@ async def main():
             await recordings.commit(folder, EVENT % key)
             os.write(1, key + b"\\n")
             recordings.log(folder, EVENT % (key + b"-end"), lambda fault: None)
+            await asyncio.sleep(0.002)  # else the log is so long, on a fast disk, that verifying it takes minutes
     await asyncio.gather(*(client(b"%d-%d" % (os.getpid(), index)) for index in range(5)))
 asyncio.run(main())
 """
@@ -466,15 +467,24 @@ asyncio.run(main())
 
 def _killed_after(state: Path, seconds: float) -> set[bytes]:
     """What two workers said was on record before they were killed."""
-    command = [sys.executable, "-c", WRITER, str(state)]
-    workers = [subprocess.Popen([*command, name], stdout=subprocess.PIPE, cwd=ROOT) for name in "01"]
-    first = [worker.stdout.readline() for worker in workers if worker.stdout is not None]
+    command, said = [sys.executable, "-c", WRITER, str(state)], [state / f"said-{name}" for name in "01"]
+    with contextlib.ExitStack() as files:
+        # Not to a pipe: whoever has to wait for its reader writes nothing, and all that was written gets sealed.
+        outputs = [files.enter_context(file.open("wb")) for file in said]
+        workers = [
+            subprocess.Popen([*command, file.name], stdout=out, cwd=ROOT)
+            for file, out in zip(said, outputs, strict=True)
+        ]
+    while not all(file.stat().st_size for file in said):
+        assert all(worker.poll() is None for worker in workers)
+        time.sleep(0.005)
     time.sleep(seconds)
     assert verify_state(state).findings == [], "verified while it is written to"
     for worker in workers:
         worker.send_signal(signal.SIGKILL)
-    rest = [line for worker in workers for line in worker.communicate()[0].splitlines(keepends=True)]
-    return {line.strip() for line in [*first, *rest] if line.endswith(b"\n")}
+    for worker in workers:
+        worker.wait()
+    return {line for file in said for line in file.read_bytes().split(b"\n")[:-1]}
 
 
 def test_b41_workers_that_are_killed_lose_nothing_and_break_no_chain(tmp_path: Path) -> None:
