@@ -6,6 +6,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from mitmproxy import http
 from mitmproxy.coretypes.multidict import _MultiDict
 from mitmproxy.hooks import all_hooks
 
-from addons.speed import _field_names, contains, get, get_all
+from addons.speed import _IDS, _field_names, contains, get, get_all, uuid4
 
 NAMES = st.sampled_from(["Accept", "accept", "ACCEPT", "X-É", "content-type", ""])
 VALUES = st.binary(max_size=8)
@@ -32,6 +34,33 @@ def test_headers(fields: list[tuple[bytes, bytes]], name: str, as_bytes: bool) -
     assert get(headers, key) == (", ".join(texts) if texts else None)
     assert get(headers, key, "default") == (", ".join(texts) if texts else "default")
     assert contains(headers, key) == bool(texts)
+
+
+def test_ids_are_random_and_none_comes_twice_whoever_asks() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        many = list(threads.map(lambda _: uuid4(), range(4 * _IDS)))
+    assert len(set(many)) == 4 * _IDS
+    assert {(each.version, each.variant) for each in many} == {(4, uuid.RFC_4122)}
+    bits = [sum(each.int >> bit & 1 for each in many) for bit in range(128)]
+    free = [count for bit, count in enumerate(bits) if bit not in (62, 63, 76, 77, 78, 79)]
+    assert all(416 < count < 608 for count in free), "six standard deviations"
+
+
+def test_a_forked_process_has_ids_of_its_own() -> None:
+    script = """
+import os, uuid
+from addons.speed import speed_up
+speed_up()
+uuid.uuid4()
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, str(uuid.uuid4()).encode())
+    os._exit(0)
+os.wait()
+print(os.read(read, 100).decode() != str(uuid.uuid4()))
+"""
+    root = Path(__file__).parents[1]
+    assert subprocess.check_output([sys.executable, "-c", script], cwd=root, timeout=60) == b"True\n"
 
 
 def test_what_is_no_name_is_not_contained() -> None:

@@ -28,6 +28,10 @@ _NO_BODY = (204, 304)
 _MALFORMED = (KeyError, TypeError, AttributeError, IndexError, UnicodeError, RecursionError)
 
 
+_SESSIONS = 256
+"""Whose bound plans of one shape are remembered at once."""
+
+
 class Reply(Enum):
     """What a request answers with."""
 
@@ -46,10 +50,11 @@ class StreamMasker(Protocol):
 
 
 class MaskPlan:
-    """The plan for one shape of request. Immutable, shared by all requests of that shape, but for `bound` copies."""
+    """The plan for one shape of request. Immutable, shared by all requests of that shape; `bound`, by a session's."""
 
     __slots__ = (
         "_accepted",
+        "_bound",
         "_detectors",
         "_fingerprints",
         "_lists",
@@ -83,10 +88,15 @@ class MaskPlan:
         self._fingerprints = self._text = fingerprints
         self._needed = _needed(rules, detectors)
         self._accepted: dict[str, str] = {}
+        self._bound: dict[tuple[str, str], MaskPlan] = {}
 
     def bound(self, cluster: str, session: str) -> MaskPlan:
         """The plan for one session on one cluster: its fingerprints compare with no other cluster's, nor text's."""
-        twin = copy(self)
+        if (known := self._bound.get((cluster, session))) is not None:
+            return known
+        if len(self._bound) >= _SESSIONS:
+            self._bound.clear()
+        twin = self._bound[cluster, session] = copy(self)
         twin._fingerprints = self._fingerprints.of("object", cluster)
         twin._text = self._fingerprints.of("text", cluster, session)
         return twin

@@ -244,3 +244,15 @@ def test_a_masker_without_some_rules_keeps_the_others() -> None:
     shown = other.plan(request(f"GET {NS}/secrets/db")).mask_document(compact(value), "application/json")
     assert b"aHVudGVyMg==" in shown
     assert AWS.encode() not in shown
+
+
+def test_a_session_s_plan_is_made_once_and_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    unbound = plan(f"GET {NS}/secrets")
+    first, other = unbound.bound("prod", "s1"), unbound.bound("prod", "s2")
+    assert unbound.bound("prod", "s1") is first
+    assert len({id(each) for each in (unbound, first, other, unbound.bound("test", "s1"))}) == 4
+    monkeypatch.setattr("addons.core.masking.plan._SESSIONS", 2)
+    for number in range(5):
+        unbound.bound("prod", f"n{number}")
+        assert len(unbound._bound) <= 2
+    assert unbound.bound("prod", "s1") is not first
