@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from html import escape
+from math import ceil
 from urllib.parse import urlencode
 
 from fastapi.responses import Response
@@ -104,7 +105,7 @@ def _list(visit: Visit, asked: Mapping[str, str], found: Page) -> str:
 def _found(visit: Visit, found: Found) -> str:
     page = f"{visit.base}/sessions/{found.session}"
     if found.event is None:
-        place = f"{page}?cast={found.cast}&t={found.seconds:.3f}#replay"
+        place = f"{page}?cast={found.cast}&t={ceil(found.seconds * 1000) / 1000:.3f}#replay"
         before, text, after = map(view.clipped, found.text)
         where = html.text(f"{found.kind} {view.duration(found.seconds)} after the start of {found.cast}")
         line = f"<p>{html.text(before)}<mark>{html.text(text)}</mark>{html.text(after)}</p><p>{where}</p>"

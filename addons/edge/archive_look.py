@@ -28,6 +28,8 @@ class Seen:
     path: Path
     size: int
     changed_at: float
+    settled: bool = True
+    """False while somebody may write it anew."""
 
 
 class LedgerView:
@@ -87,6 +89,7 @@ def _files(folder: Path, generation: int, now: float) -> Iterator[Seen]:
         status = entry.stat(follow_symlinks=False)
         if not stat.S_ISREG(status.st_mode) or not _NAME.fullmatch(entry.name):
             continue
-        if entry.name == SESSION_FILE and now - status.st_mtime < _SETTLED_SECONDS:
-            continue  # two workers that begin a session write it both, and the second has the last word
-        yield Seen(File(folder.name, generation, entry.name), Path(entry.path), status.st_size, status.st_mtime)
+        # Two workers that begin a session write its file both, and the second has the last word.
+        settled = entry.name != SESSION_FILE or now - status.st_mtime >= _SETTLED_SECONDS
+        file = File(folder.name, generation, entry.name)
+        yield Seen(file, Path(entry.path), status.st_size, status.st_mtime, settled)

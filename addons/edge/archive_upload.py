@@ -110,9 +110,9 @@ class Archiver:
     def _session(self, files: list[Seen], moment: _Moment) -> Swept:
         done = Swept()
         for seen in files:
-            if done.error is None:
+            if done.error is None and seen.settled:
                 self._tried(done, partial(self._file, seen, moment, done))
-            if done.error is not None:
+            if done.error is not None or not seen.settled:
                 done.wait(seen.size, seen.changed_at)
         return done
 

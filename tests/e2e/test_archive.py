@@ -77,7 +77,7 @@ def test_what_agents_do_is_in_the_bucket_and_verifies_elsewhere(
         os.kill(archiver.pid, signal.SIGTERM)
         eventually("its end", lambda: not is_running(archiver), SOON)
     copy = tmp_path / "copy"
-    command(archived, "--once")
+    eventually("nothing waits", lambda: "wait" not in command(archived, "--once"), SOON)
     command(archived, "fetch", str(copy))
     assert audit.verify(copy) == 0
     ours, theirs = files(archived.state_dir), files(copy)
@@ -88,12 +88,13 @@ def test_what_agents_do_is_in_the_bucket_and_verifies_elsewhere(
     assert bodies and not any(core(value) in each or worker.token.encode() in each for each in bodies)
 
 
-def command(gateway: GatewayEnv, *words: str) -> None:
-    """`chaperone archive …`."""
+def command(gateway: GatewayEnv, *words: str) -> str:
+    """`chaperone archive …`; what it printed."""
     done = forkserver.run(
         [*CHAPERONE, "archive", *words, "--conf", gateway.conf], env={**os.environ, **AWS_ENV}, timeout=SOON
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def bucket(gateway: GatewayEnv) -> str:

@@ -29,7 +29,7 @@ SOON = 20.0
 PIPELINES = {
     "events": "webhook: {{url: '{url}/events', secretFile: secret}}",
     "alerts": "send: alerts\n  webhook: {{url: '{url}/alerts', secretFile: secret}}",
-    "elastic": "form: ecs\n  webhook: {{url: '{url}/elastic', secretFile: secret}}",
+    "elastic": "format: ecs\n  webhook: {{url: '{url}/elastic', secretFile: secret}}",
 }
 
 

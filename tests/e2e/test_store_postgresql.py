@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.devenv.gateway_env import GatewayEnv
-from tests.e2e.agent import Agent, eventually
+from tests.e2e.agent import Agent, client, eventually
 from tests.e2e.conftest import Gateways
 from tests.e2e.people import Person, chaperone
 from tests.e2e.records import ApiServer
@@ -96,11 +96,15 @@ def test_without_it_nothing_passes_and_afterwards_all_does(
     server.stop()
     try:
         mark = api_server.mark()
-        said = eventually("a refusal", lambda: next(
-            (each.stderr for each in [asking.run("get", "configmaps", "--request-timeout=5s")] if each.returncode), ""
-        ), SOON)  # fmt: skip
-        refused = asking.refused("create", "configmap", "unstored", "--request-timeout=5s")
-        assert "chaperone refused" in said + refused
+        with client(shared, asking.token) as http:
+            found = eventually("a refusal", lambda: next(
+                (each for each in [http.get("/api/v1/namespaces/default/configmaps")] if each.status_code != 200), None
+            ), SOON)  # fmt: skip
+            body = {"metadata": {"name": "unstored"}}
+            refused = http.post("/api/v1/namespaces/default/configmaps", json=body)
+        for each in (found, refused):
+            assert (each.status_code, each.json()["kind"], each.headers["Retry-After"]) == (503, "Status", "5")
+            assert each.json()["message"].startswith("chaperone refused"), each.text
         assert [each for each in api_server.about(mark, "/configmaps") if each["verb"] == "create"] == []
         done = chaperone(shared, "doctor")
         assert (done.returncode, "FAIL  store" in done.stdout) == (1, True), done.stdout

@@ -87,6 +87,17 @@ def test_what_is_not_sealed_waits_while_its_worker_runs(evidence: MakeEvidence, 
     intact(ours, tmp_path / "after")
 
 
+def test_a_session_that_has_just_begun_is_said_to_wait(evidence: MakeEvidence, tmp_path: Path) -> None:
+    ours = evidence()
+    ours.record("a")
+    begun = ours.state / "sessions" / "unidentified-a" / "session.json"
+    os.utime(begun)
+    assert ours.sweep().waiting_bytes == begun.stat().st_size
+    ours.settle()
+    assert ours.sweep().waiting_bytes == 0
+    intact(ours, tmp_path / "copy")
+
+
 KILLED = """
 import asyncio, os, pathlib, sys, time
 from tests.support.archives import EVENT, Evidence
