@@ -20,6 +20,7 @@ from addons.cli.ruleset import Output
 from addons.core.lock import Lock
 from addons.core.printable import printable
 from addons.edge import lock_store
+from addons.edge.session_folders import session_of
 from addons.edge.store import new_id
 
 _CONF = Path("mitm.conf")
@@ -63,7 +64,7 @@ def lock(
         id=new_id(),
         subject=subject,
         connection=connection,
-        session=session,
+        session=session_of(session),
         reason=reason,
         made_by=who(gateway, token_file),
         made_at=time.time(),

@@ -189,7 +189,7 @@ async def _lock_session(visit: Visit) -> Response:
     if found.id != visit.id:  # it may only begin like this
         raise archive.UnknownSession
     reason = _note(visit, required=True)
-    lock = Lock(id=new_id(), session=found.id, reason=reason, made_by=visit.me.username, made_at=visit.parts.now())
+    lock = Lock(id=new_id(), session=found.session, reason=reason, made_by=visit.me.username, made_at=visit.parts.now())
     await visit.parts.store.call(lock_store.add_lock, lock)
     log.info("decided", what=f"session {found.id}", decision="lock", by=visit.me.username)
     return visit.go("/locks")

@@ -150,6 +150,7 @@ def session_facts(session_id: str, about: Mapping[str, Any], changed_at: float) 
     groups, started = who.get("groups"), about.get("started_at")
     return _told(
         ("session", session_id),
+        ("part of", str(about.get("session") or "")),
         ("who", session_user(about)),
         ("issuer", str(who.get("iss") or "")),
         ("acting", str(who.get("act") or "")),

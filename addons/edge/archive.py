@@ -16,6 +16,7 @@ from addons.core.cast_text import cast_has
 from addons.core.session_search import Search
 from addons.edge.audit_log import AUDIT_FILE
 from addons.edge.recordings import DECISIONS_FILE, SAFE_NAME, SESSION_FILE
+from addons.edge.session_folders import session_of
 
 if TYPE_CHECKING:
     from addons.core.guardrails.record import Record
@@ -33,6 +34,11 @@ class StoredSession:
     folder: Path
     about: dict[str, Any]
     changed_at: float
+
+    @property
+    def session(self) -> str:
+        """Its id for the gateway, whichever part of it this is."""
+        return session_of(self.id)
 
     @property
     def user(self) -> str:

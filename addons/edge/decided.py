@@ -26,6 +26,7 @@ from addons.core.refusal import Refusal
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.audit_log import AUDIT_FILE, AuditLog
 from addons.edge.durable import make_folder, sync_folder
+from addons.edge.session_folders import current
 from addons.edge.store import Store
 
 log = structlog.get_logger()
@@ -115,13 +116,13 @@ class _Record:
         sessions = desk.state / "sessions"
         if _NAME.fullmatch(case.ask.session) is None:
             raise OSError(f"{case.ask.session!r} cannot be the name of a session's folder")
-        self._folder, self._case = sessions / case.ask.session, case
+        self._folder, self._case = sessions / current(sessions, case.ask.session), case
         self._path = self._folder / AUDIT_FILE
         self._log = AuditLog(AuditLedger(desk.state, desk.key_file), sessions, desk.name)
         self._file = -1
 
     def __enter__(self) -> Self:
-        make_folder(self._folder, _description(self._case))
+        make_folder(self._folder, _description(self._case, self._folder.name))
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         sync_folder(self._folder)
         return self
@@ -137,11 +138,11 @@ class _Record:
         os.close(self._file)
 
 
-def _description(case: Case) -> bytes:
+def _description(case: Case, folder: str) -> bytes:
     """As the gateway describes the session, for one that has not recorded anything yet."""
     ask = case.ask
     who = {"iss": ask.requester_iss, "sub": ask.requester_sub, "act": ask.requester_act, "owner": ask.requester_owner}
-    about = {"id": ask.session, "connection": ask.connection, "identity": who | {"groups": ask.requester_groups}}
-    return orjson.dumps(
-        about | {"started_at": case.approval.asked_at, "intent": ask.intent}, option=orjson.OPT_APPEND_NEWLINE
-    )
+    about: dict[str, object] = {"id": folder, "connection": ask.connection}
+    about |= {"session": ask.session} if folder != ask.session else {}
+    about |= {"identity": who | {"groups": ask.requester_groups}, "started_at": case.approval.asked_at}
+    return orjson.dumps(about | {"intent": ask.intent}, option=orjson.OPT_APPEND_NEWLINE)

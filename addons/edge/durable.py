@@ -21,6 +21,8 @@ class Folder:
 
     path: Path
     description: bytes
+    written: int = 0
+    """Bytes of audit events that this process gave to it since somebody looked whether it is full."""
 
 
 def make_folder(path: Path, description: bytes) -> None:

@@ -50,7 +50,7 @@ class Evidence:
         """The event with what the request was judged by, if it was."""
         event_line = self._event(flow, exchange, stage, _NONE)
         try:
-            await self._recordings.commit(self.folder(exchange), event_line, self._records.decision(exchange))
+            await self._recordings.commit(self._folder(flow, exchange), event_line, self._records.decision(exchange))
         except RecordUnavailable as fault:
             log.error(f"{what} not recorded", error=str(fault), reference=exchange.id)
             return False
@@ -60,7 +60,7 @@ class Evidence:
         """Queues an event of what has happened. Raises RecordUnavailable when nothing can be queued."""
         if stage is Stage.RESPONSE_STARTED:
             self._live.show(flow, exchange, self.progress(flow))
-        self._recordings.log(self.folder(exchange), self._event(flow, exchange, stage, extra), _lost)
+        self._recordings.log(self._folder(flow, exchange), self._event(flow, exchange, stage, extra), _lost)
 
     def begin(self, flow: HTTPFlow) -> Progress:
         """Starts to keep track of a flow."""
@@ -79,7 +79,7 @@ class Evidence:
                 log.error("session ended: its record cannot be written", error=str(fault), reference=exchange.id)
                 end()
 
-        tape = Tape(self._recordings, self.folder(exchange), exchange, lost, self._now())
+        tape = Tape(self._recordings, self._folder(flow, exchange), exchange, lost, self._now())
         self.progress(flow).tape = tape
 
     def finish(self, flow: HTTPFlow, exchange: Exchange) -> None:
@@ -91,11 +91,15 @@ class Evidence:
             self.log(flow, exchange, Stage.RESPONSE_COMPLETE, {**progress.end(self._now()), **ended_by(exchange)})
         if not progress.over:
             progress.over = True
-            self._recordings.flow(self.folder(exchange), self._records.of(flow, exchange, progress), _lost)
+            self._recordings.flow(self._folder(flow, exchange), self._records.of(flow, exchange, progress), _lost)
 
-    def folder(self, exchange: Exchange) -> Folder:
-        """Where the exchange's evidence goes."""
-        return self._recordings.folder(exchange.session, exchange.connection.name if exchange.connection else "")
+    def _folder(self, flow: HTTPFlow, exchange: Exchange) -> Folder:
+        """Where the exchange's evidence goes, from its first event to its last."""
+        progress = self.progress(flow)
+        if progress.folder is None:
+            connection = exchange.connection.name if exchange.connection else ""
+            progress.folder = self._recordings.folder(exchange.session, connection)
+        return progress.folder
 
     def _event(self, flow: HTTPFlow, exchange: Exchange, stage: Stage, extra: Mapping[str, str]) -> bytes:
         if stage is Stage.RESPONSE_COMPLETE and exchange.refusal is not None and exchange.refusal.rule == _FAULT:

@@ -17,6 +17,7 @@ from addons.core.timeline import entries, words
 from addons.edge.audit_log import AUDIT_FILE
 from addons.edge.live import MAX_SHOWN, live_folder
 from addons.edge.recordings import SESSION_FILE
+from addons.edge.session_folders import session_of
 
 RECENT_SECONDS = 900
 _MOST = 50
@@ -58,7 +59,7 @@ def _session(folder: Path, at: float) -> Active:
         lines = file.read(_TAIL_BYTES).splitlines()
     found = entries((number, each) for number, line in enumerate(lines) if (each := _event(line)))
     return Active(
-        session=folder.name,
+        session=session_of(folder.name),
         user=str(identity.get("sub", "")) if isinstance(identity, dict) else "unidentified",
         connection=str(about.get("connection") or ""),
         intent=str(about.get("intent") or ""),

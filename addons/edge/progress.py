@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from addons.edge.durable import Folder
 from addons.edge.flow_file import MessageState
 from addons.edge.sample import Sample
 from addons.edge.tape import Tape
@@ -16,6 +17,7 @@ _NONE: Mapping[str, str] = {}
 class Progress:
     """One exchange's; empty at first."""
 
+    folder: Folder | None = None  # where all of it goes, whatever grows large meanwhile
     sample: Sample | None = None
     tape: Tape | None = None
     told: bool = False  # the last audit event is written

@@ -10,7 +10,8 @@
 * `exec-<exchange id>.cast`: terminal sessions, in asciicast v3;
 * `forward-<exchange id>.jsonl`: what a port-forward carried.
 
-Requests of callers that proved no identity are in `unidentified-<connection>`.
+Requests of callers that proved no identity are in `unidentified-<connection>`. What has grown large goes on in
+another folder (`session_folders`).
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ from addons.edge.audit_ledger import AuditLedger
 from addons.edge.audit_log import AUDIT_FILE, AuditLog
 from addons.edge.durable import Folder, try_to_write
 from addons.edge.journal import Entry, Journal, RecordUnavailable
+from addons.edge.session_folders import current, session_of
 
 DECISIONS_FILE = "decisions.jsonl"
 SESSION_FILE = "session.json"
 _MAX_KNOWN_FOLDERS = 4096
+_LOOK_AGAIN_BYTES = 1024 * 1024
+"""Of audit events, after which a worker looks whether the folder is full by now."""
 SAFE_NAME = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 
 OnError = Callable[[RecordUnavailable], None]
@@ -52,20 +56,26 @@ class Recordings:
     def folder(self, session: Session | None, connection: str) -> Folder:
         """Where the evidence of a session goes; without one, that of unidentified callers of `connection`."""
         name = session.id if session is not None else f"unidentified-{connection or 'none'}"
-        if (folder := self._folders.get(name)) is None:
-            if len(self._folders) >= _MAX_KNOWN_FOLDERS:
-                self._folders.clear()  # they are made again at no cost: what is on disk already stays as it is
-            description = _describe(name, session, connection)
-            folder = self._folders[name] = Folder(self._sessions / _safe(name), description)
+        if (folder := self._folders.get(name)) is not None and folder.written < _LOOK_AGAIN_BYTES:
+            return folder
+        now = current(self._sessions, _safe(name))
+        if folder is not None and folder.path.name == now:
+            folder.written = 0
+            return folder
+        if len(self._folders) >= _MAX_KNOWN_FOLDERS:
+            self._folders.clear()  # they are made again at no cost: what is on disk already stays as it is
+        folder = self._folders[name] = Folder(self._sessions / now, _describe(now, session, connection))
         return folder
 
     async def commit(self, folder: Folder, line: bytes, decision: bytes = b"") -> None:
         """Returns when the audit event is on disk, and the decision written. Raises RecordUnavailable otherwise."""
+        folder.written += len(line)
         before = Entry(folder, DECISIONS_FILE, decision, shared=True) if decision else None
         await self._journal.commit(Entry(folder, AUDIT_FILE, line, chained=True, before=before))
 
     def log(self, folder: Folder, line: bytes, on_error: OnError) -> None:
         """Queues an audit event of something that has already happened."""
+        folder.written += len(line)
         self._journal.submit(Entry(folder, AUDIT_FILE, line, chained=True, on_error=on_error))
 
     def flow(self, folder: Folder, record: bytes, on_error: OnError) -> None:
@@ -124,6 +134,8 @@ def _safe(name: str) -> str:
 
 def _describe(name: str, session: Session | None, connection: str) -> bytes:
     about: dict[str, object] = {"id": name, "connection": connection}
+    if (whole := session_of(name)) != name:
+        about["session"] = whole
     if session is not None:
         who = session.identity
         about["identity"] = {"iss": who.iss, "sub": who.sub, "act": who.act, "owner": who.owner, "groups": who.groups}

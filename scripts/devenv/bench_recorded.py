@@ -16,6 +16,8 @@ RATE = 200
 AIM_MS = 1.0
 """Added to the median request."""
 _FIRST_SECONDS = 0.5
+_STALL_SECONDS = 0.3
+"""For so long something else may have the machine; otherwise the rate was not kept."""
 UNRECORDED = "scripts.devenv.bench_unrecorded"
 
 
@@ -43,6 +45,6 @@ def _p50(arm: Arm, bench: Bench, load: Path, seconds: float) -> float:
     scenario, token = replace(every_scenario()[HEADLINE], rate=RATE), bench.caller()
     bench_load.run(load, scenario, arm.target, token, _FIRST_SECONDS, arm.masks)  # a role session is made once
     measured = bench_load.run(load, scenario, arm.target, token, seconds, arm.masks)
-    if measured["failed"] or measured["rps"] < 0.95 * RATE:
+    if measured["failed"] or measured["requests"] < RATE * (seconds - _STALL_SECONDS):
         raise WrongAnswers(f"{arm.name}: {measured['errors']} errors at {measured['rps']:.0f} requests a second")
     return float(measured["p50_ms"])

@@ -136,7 +136,7 @@ async def show_session(session_id: SessionId, caller: Viewer) -> models.Session:
 async def kill_session(session_id: SessionId, sent: Reason, caller: Admin) -> models.LockAnswer:
     """It is locked: its requests are refused at once, and its streams end within five seconds."""
     found = await _session(caller, session_id)
-    return await _locked(caller, sent.reason, session=found.id)
+    return await _locked(caller, sent.reason, session=found.session)
 
 
 @router.get("/v1/locks", tags=["locks"])

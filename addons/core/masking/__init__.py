@@ -10,8 +10,9 @@ from addons.core.masking.codec import Unmaskable
 from addons.core.masking.compile import compile_masking
 from addons.core.masking.masker import Masker, mask_reply
 from addons.core.masking.placeholder import contains_placeholder
-from addons.core.masking.plan import MaskPlan, Reply, StreamMasker
+from addons.core.masking.plan import MaskPlan
 from addons.core.masking.refusals import refuse_reply, refuse_request
+from addons.core.masking.reply import Reply, StreamMasker
 
 __all__ = [
     "MaskPlan",

@@ -8,7 +8,8 @@ from addons.core.kube_request import KubeRequest
 from addons.core.masking.codec import Unmaskable
 from addons.core.masking.detectors import Detectors
 from addons.core.masking.placeholder import Fingerprints
-from addons.core.masking.plan import MaskPlan, Reply
+from addons.core.masking.plan import MaskPlan
+from addons.core.masking.reply import Reply
 from addons.core.masking.rule import Rule
 from addons.core.session import Session
 

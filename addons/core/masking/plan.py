@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from enum import Enum
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from addons.core.masking.codec import Unmaskable, decode_json, decode_yaml, encode_json, encode_yaml
 from addons.core.masking.detectors import Detectors, any_of, compile_re2
@@ -14,6 +13,7 @@ from addons.core.masking.frames import FrameMasker
 from addons.core.masking.lists import ListMasker, MaskItems, NotWhole
 from addons.core.masking.objects import ObjectMasker, hide_quoted
 from addons.core.masking.placeholder import Fingerprints
+from addons.core.masking.reply import Reply, StreamMasker
 from addons.core.masking.rule import Rule
 from addons.core.masking.text import TextMasker, redact
 from addons.core.masking.warnings import mask_warnings
@@ -30,23 +30,6 @@ _MALFORMED = (KeyError, TypeError, AttributeError, IndexError, UnicodeError, Rec
 
 _SESSIONS = 256
 """Whose bound plans of one shape are remembered at once."""
-
-
-class Reply(Enum):
-    """What a request answers with."""
-
-    PASSED = "nothing to mask"
-    OBJECTS = "objects"
-    TEXT = "text: logs, whatever a proxied pod says"
-    CHANNELS = "channels of a terminal or command"
-
-
-class StreamMasker(Protocol):
-    """Masks a body that arrives in pieces. Both return [] for "nothing yet", and may raise Unmaskable."""
-
-    def feed(self, chunk: bytes) -> list[bytes]: ...
-    def finish(self) -> list[bytes]: ...
-    def failure(self, reason: str) -> bytes: ...
 
 
 class MaskPlan:

@@ -13,7 +13,8 @@ from typing import Any
 from addons.core.kube_request import KubeRequest
 from addons.core.masking.codec import Unmaskable, decode_json
 from addons.core.masking.placeholder import contains_marker, contains_placeholder
-from addons.core.masking.plan import MaskPlan, Reply
+from addons.core.masking.plan import MaskPlan
+from addons.core.masking.reply import Reply
 from addons.core.refusal import Refusal
 from addons.core.selectors import selected_fields
 
