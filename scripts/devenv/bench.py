@@ -33,6 +33,7 @@ from scripts.devenv import (
     bench_machine,
     bench_masking,
     bench_recorded,
+    bench_search,
     bench_sessions,
     bench_streams,
 )
@@ -53,8 +54,8 @@ AUTHENTICATION, DECISION, BATCH, MASKING, AUDIT = PARTS = (
     "audit",
 )
 """What is measured without a gateway; chosen like a scenario."""
-SESSIONS, STREAMS, RECORDED = FURTHER = ("sessions", "streams", "recorded")
-"""exec in a cluster of its own, what lasts, and what the audit log costs: when asked for, as they take their time."""
+SESSIONS, STREAMS, RECORDED, SEARCH = FURTHER = ("sessions", "streams", "recorded", "search")
+"""exec in a cluster, what lasts, what the audit log costs, a million events: when asked for, as each takes its time."""
 RECORDED_SECONDS = 10.0
 
 
@@ -164,6 +165,9 @@ def measure_part(name: str, plan: Plan, cores: bench_machine.Cores, folder: Path
         load = bench_load.program()
         with bench_machine.pinned(cores.others), Bench(folder / RECORDED, load, cores) as bench:
             return bench_recorded.measure(bench, load, plan.rounds, RECORDED_SECONDS)
+    if name == SEARCH:
+        say(f"search: {bench_search.EVENTS:,} events are made up, indexed and searched; takes a minute")
+        return bench_search.measure(folder / SEARCH)
     if name == AUTHENTICATION:
         say(f"authentication: {bench_authentication.TOKENS} tokens a round")
         with bench_machine.pinned(cores.gateway):

@@ -7,7 +7,7 @@ machine that slows down for a while changes both sides of one ratio, not the res
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -103,8 +103,7 @@ def _median(values: Sequence[float | None]) -> float | None:
 def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> dict[str, Any]:
     """What `--json` prints. The top-level numbers are those of HEADLINE; null where it was not measured.
 
-    `facts` may hold the reports `authentication`, `decision`, `explain_batch`, `masking`, `audit`, `sessions` and
-    `streams`.
+    `facts` may hold the reports of parts, by the names in `_PARTS`.
     """
     headline: Mapping[str, Any] = next((each for each in scenarios if each["name"] == HEADLINE), {})
     keys = ("rps_vs_mitmproxy", "p50_added_ms_vs_mitmproxy", "p99_added_ms_vs_mitmproxy", "rss_mb")
@@ -119,22 +118,9 @@ def whole_report(scenarios: Sequence[Mapping[str, Any]], facts: Mapping[str, Any
 def table(report: Mapping[str, Any]) -> str:
     """The report for people."""
     lines = [", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report["machine"].items()), ""]
-    if "authentication" in report:
-        lines += [*_authentication_lines(report["authentication"]), ""]
-    if "decision" in report:
-        lines += [*_decision_lines(report["decision"]), ""]
-    if "explain_batch" in report:
-        lines += [*_batch_lines(report["explain_batch"]), ""]
-    if "masking" in report:
-        lines += [*_masking_lines(report["masking"]), ""]
-    if "audit" in report:
-        lines += [*_audit_lines(report["audit"]), ""]
-    if "sessions" in report:
-        lines += [*_session_lines(report["sessions"]), ""]
-    if "streams" in report:
-        lines += [*_stream_lines(report["streams"]), ""]
-    if "recorded" in report:
-        lines += [*_recorded_lines(report["recorded"]), ""]
+    for name, told in _PARTS.items():
+        if name in report:
+            lines += [*told(report[name]), ""]
     for scenario in report["scenarios"]:
         lines += [*_scenario_lines(scenario), ""]
     return "\n".join([*lines, MEANING])
@@ -153,6 +139,16 @@ def _session_lines(sessions: Mapping[str, Any]) -> Iterator[str]:
             f" p99 {found['echo_p99_ms'][1]:g} ms (direct {found['echo_p99_ms'][0]:g}),"
             f" added {found['echo_added_p99_ms']:g} ms: {'met' if found['met'] else 'NOT MET'}"
         )
+
+
+def _search_lines(search: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"search: {search['events']:,} events, {search['record_megabytes']:,.0f} MB, indexed in"
+        f" {search['indexing_seconds']:.0f} s"
+    )
+    for name, seconds in search["search_seconds"].items():
+        yield f"  {name:<28} {seconds:.3f} s"
+    yield f"  the slowest: aim {search['aim_seconds']:g} s {_met(search)}"
 
 
 def _recorded_lines(recorded: Mapping[str, Any]) -> Iterator[str]:
@@ -256,6 +252,18 @@ def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:,.{digits}f}"
 
 
+_PARTS: Mapping[str, Callable[[Any], Iterator[str]]] = {
+    "authentication": _authentication_lines,
+    "decision": _decision_lines,
+    "explain_batch": _batch_lines,
+    "masking": _masking_lines,
+    "audit": _audit_lines,
+    "sessions": _session_lines,
+    "streams": _stream_lines,
+    "recorded": _recorded_lines,
+    "search": _search_lines,
+}
+"""What is measured by itself, in the order in which it is told."""
 MEANING = """\
 Each line is the median of the rounds; a factor or a difference is the median of what each round gave.
 With 20 requests in flight a gateway is saturated: its latency is 20 divided by its request rate, and a negative

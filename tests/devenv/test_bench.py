@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.devenv import bench, bench_load, bench_machine, bench_recorded, bench_report, bench_streams
+from scripts.devenv import bench, bench_load, bench_machine, bench_recorded, bench_report, bench_search, bench_streams
 from scripts.devenv.bench import check, take_sample
 from scripts.devenv.bench_arms import Arm, Bench
 from scripts.devenv.bench_load import Count, Target
@@ -264,6 +264,13 @@ def test_what_the_audit_log_costs_is_measured_beside_a_gateway_without_it(load: 
     assert report["unrecorded_p50_ms"] > 0 and report["added_p50_ms_range"][0] <= report["added_p50_ms"]
     told = bench_report.table({"machine": {}, "recorded": report, "scenarios": []})
     assert "recorded: 200 requests a second" in told
+
+
+def test_searches_are_measured_and_told(tmp_path: Path) -> None:
+    report = bench_search.measure(tmp_path / "state", events=2_000, sessions=20, casts=5)
+    assert report["search_seconds"].keys() == bench_search.SEARCHES.keys()
+    told = bench_report.table({"machine": {}, "search": report, "scenarios": []})
+    assert "search: 2,000 events" in told and "  a text of an exec" in told
 
 
 @pytest.mark.parametrize(("path", "said"), [("_WATCH", "started"), ("_LOG", "the log after")])
