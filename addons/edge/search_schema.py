@@ -6,7 +6,6 @@ folder says; others read. Another version, or a file that is damaged, is left al
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import secrets
@@ -82,7 +81,7 @@ def writing(state: Path) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise IndexInUse(errno.EAGAIN, "the console, or another command, writes the index now") from error
+        raise IndexInUse("the console keeps the index up to date, or another command writes it now") from error
     finally:
         os.close(descriptor)
 
