@@ -91,7 +91,7 @@ def _around(found: Route, environment: Mapping[str, str]) -> Iterator[Finding]:
         try:
             socket.create_connection((host, port), timeout=SECONDS).close()
         except OSError as error:
-            yield Finding(what, True, f"there is none: {error}")
+            yield Finding(what, True, f"there is none: {error.strerror or error}")
         else:
             remedy = "let the network admit the gateway alone: docs/threat-model.md, A way around"
             yield Finding(what, False, "it is open: the API server is reached directly", remedy)
