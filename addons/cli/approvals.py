@@ -18,7 +18,7 @@ from addons.core.approval_words import agreed, allows_again, earlier
 from addons.core.notify.wording import what
 from addons.core.printable import printable, printable_lines
 
-app = App(name="approvals", help="What waits for a human: list, watch, show, approve, deny, revoke.")
+app = App(name="approvals", help="What waits for a human: list, show, approve, deny, revoke.")
 
 Output = Annotated[Literal["text", "json"], Parameter(alias="-o")]
 _CONF = Path("mitm.conf")

@@ -39,9 +39,10 @@ def verify_state(state: Path, trusted: bytes | None = None, kept: Iterable[bytes
     found: list[Found] = []
     for path in sorted((state / "sessions").glob(f"*/{AUDIT_FILE}")):
         with path.open("rb") as lines:
-            found += read_file(str(path.relative_to(state)), path.parent.name, lines, signed.began, report)
+            read = list(read_file(str(path.relative_to(state)), path.parent.name, lines, signed.began, report))
+        check_recordings(read, lambda file, name: _measured((state / file).with_name(name)), report)
+        found += read
     check_chains(signed, found, live | live_chains(ledger), report)
-    check_recordings(found, lambda file, name: _measured((state / file).with_name(name)), report)
     return report
 
 

@@ -26,7 +26,7 @@ from addons.core.refusal import Refusal
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.audit_log import AUDIT_FILE, AuditLog
 from addons.edge.durable import make_folder, sync_folder
-from addons.edge.session_folders import current
+from addons.edge.session_folders import current, named
 from addons.edge.store import Store
 
 log = structlog.get_logger()
@@ -142,7 +142,7 @@ def _description(case: Case, folder: str) -> bytes:
     """As the gateway describes the session, for one that has not recorded anything yet."""
     ask = case.ask
     who = {"iss": ask.requester_iss, "sub": ask.requester_sub, "act": ask.requester_act, "owner": ask.requester_owner}
-    about: dict[str, object] = {"id": folder, "connection": ask.connection}
-    about |= {"session": ask.session} if folder != ask.session else {}
-    about |= {"identity": who | {"groups": ask.requester_groups}, "started_at": case.approval.asked_at}
-    return orjson.dumps(about | {"intent": ask.intent}, option=orjson.OPT_APPEND_NEWLINE)
+    about = named(folder) | {"connection": ask.connection, "identity": who | {"groups": ask.requester_groups}}
+    return orjson.dumps(
+        about | {"started_at": case.approval.asked_at, "intent": ask.intent}, option=orjson.OPT_APPEND_NEWLINE
+    )

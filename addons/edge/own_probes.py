@@ -51,7 +51,9 @@ def _audit_key(ledger: AuditLedger) -> Finding:
     except UnusableKey as error:
         return Finding(what, False, str(error), "restore it: without it nothing is recorded, so nothing is let through")
     if mode & 0o077:
-        return Finding(what, False, f"{file} can be read by others", f"chmod 600 {file}; then chaperone audit rotate")
+        return Finding(
+            what, False, f"{file} can be read by others", f"chmod 600 {file}; then chaperone audit rotate-key"
+        )
     return Finding(what, True, f"{file} is {key.id}")
 
 

@@ -30,7 +30,7 @@ from addons.edge.audit_ledger import AuditLedger
 from addons.edge.audit_log import AUDIT_FILE, AuditLog
 from addons.edge.durable import Folder, try_to_write
 from addons.edge.journal import Entry, Journal, RecordUnavailable
-from addons.edge.session_folders import current, session_of
+from addons.edge.session_folders import current, named
 
 DECISIONS_FILE = "decisions.jsonl"
 SESSION_FILE = "session.json"
@@ -133,9 +133,7 @@ def _safe(name: str) -> str:
 
 
 def _describe(name: str, session: Session | None, connection: str) -> bytes:
-    about: dict[str, object] = {"id": name, "connection": connection}
-    if (whole := session_of(name)) != name:
-        about["session"] = whole
+    about = named(name) | {"connection": connection}
     if session is not None:
         who = session.identity
         about["identity"] = {"iss": who.iss, "sub": who.sub, "act": who.act, "owner": who.owner, "groups": who.groups}

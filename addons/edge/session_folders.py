@@ -23,6 +23,12 @@ def session_of(folder: str) -> str:
     return found[1] if found else folder
 
 
+def named(folder: str) -> dict[str, object]:
+    """What `session.json` begins with: the folder's name and, in a further part, the session's id."""
+    whole = session_of(folder)
+    return {"id": folder} if whole == folder else {"id": folder, "session": whole}
+
+
 def folder_of(session: str, number: int) -> str:
     """The name of the folder of a session's first, second … part."""
     return session if number == 1 else f"{session}.part{number}"
