@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
+import multiprocessing
+import os
 import signal
 import socket
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from multiprocessing import connection
+from multiprocessing.context import ForkProcess
 from pathlib import Path
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from typing import Any
 
 from addons import gateway
 from addons.core.problem import InvalidConfiguration, Problem
@@ -34,7 +35,6 @@ def up(
     tls_listen_port: int | None = None,
     health_port: int | None = None,
     check: bool = False,
-    worker: Annotated[int | None, Parameter(show=False)] = None,
 ) -> int:
     """Start the gateway. Nothing starts unless the configuration and every rule file are without a mistake.
 
@@ -74,15 +74,13 @@ def up(
         if check:
             print(f"{conf}: no problems; {prepared.summary()}")
             return 0
-        if worker is None:
-            clear_live(Path(settings.state))
-            clear_reports(Path(settings.state))
-        if worker is None and settings.workers > 1:  # bound but not listening: it keeps the ports for the workers
-            ports = {f"--{key.replace('_', '-')}": taken.getsockname()[1] for key, taken in bound.items()}
-            return _supervise(conf, settings.workers, ports)
-        proxy, tls_proxy, health = (bound.get(key) for key in ("listen_port", "tls_listen_port", "health_port"))
-        assert proxy is not None and health is not None, "each is bound, or a problem"
-        return _run(settings, prepared, gateway.Sockets(proxy=proxy, tls_proxy=tls_proxy, health=health), worker or 0)
+        clear_live(Path(settings.state))
+        clear_reports(Path(settings.state))
+        if settings.workers > 1:  # bound but not listening: it keeps the ports for the workers
+            return _supervise(
+                lambda index: _run(settings, prepared, _bound_again(bound, conf), index), settings.workers
+            )
+        return _run(settings, prepared, bound, 0)
 
 
 def _listeners(settings: Settings) -> Iterator[tuple[str, str, int]]:
@@ -93,7 +91,10 @@ def _listeners(settings: Settings) -> Iterator[tuple[str, str, int]]:
     yield "health_port", settings.health_host, settings.health_port
 
 
-def _run(settings: Settings, prepared: gateway.Prepared, sockets: gateway.Sockets, worker: int) -> int:
+def _run(settings: Settings, prepared: gateway.Prepared, bound: Mapping[str, socket.socket], worker: int) -> int:
+    proxy, tls_proxy, health = (bound.get(key) for key in ("listen_port", "tls_listen_port", "health_port"))
+    assert proxy is not None and health is not None, "each is bound, or a problem"
+    sockets = gateway.Sockets(proxy=proxy, tls_proxy=tls_proxy, health=health)
     try:
         return asyncio.run(gateway.run(settings, prepared, sockets, worker))
     except Bypass as error:
@@ -127,30 +128,49 @@ def _bind(key: str, host: str, port: int, *, shared: bool, conf: Path) -> socket
     return bound
 
 
-def _supervise(conf: Path, count: int, ports: Mapping[str, int]) -> int:
-    """Run the workers until one ends; a gateway with a dead worker ends whole, for its supervisor to restart."""
-    command = [sys.executable, "-m", "addons.cli", "up", "--conf", str(conf), "--workers", str(count)]
-    command += [str(part) for option in ports.items() for part in option]
+def _bound_again(bound: Mapping[str, socket.socket], conf: Path) -> dict[str, socket.socket]:
+    """Sockets of a worker's own at the same ports."""
+    places = {key: taken.getsockname()[:2] for key, taken in bound.items()}
+    return {key: _bind(key, host, port, shared=True, conf=conf) for key, (host, port) in places.items()}
+
+
+def _supervise(run: Callable[[int], int], count: int) -> int:
+    """Run the workers until one ends; a gateway with a dead worker ends whole, for its supervisor to restart.
+
+    They are forked from this process, which has one thread and no connection: what was imported and compiled is there
+    at once, and in memory once. They end by themselves on the signals that end this one.
+    """
+    gc.collect()
+    gc.freeze()  # a collection in a worker would copy what it looks at
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    workers = [subprocess.Popen([*command, "--worker", str(index)]) for index in range(count)]
-
-    def reload(*_: object) -> None:
-        for worker in workers:
-            worker.send_signal(signal.SIGHUP)
-
-    signal.signal(signal.SIGHUP, reload)
+    workers = [multiprocessing.get_context("fork").Process(target=_work, args=(run, index)) for index in range(count)]
+    for worker in workers:
+        worker.start()
+    signal.signal(signal.SIGHUP, lambda *_: _tell(workers, signal.SIGHUP))
     try:
-        while all(worker.poll() is None for worker in workers):
-            time.sleep(0.2)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        connection.wait([worker.sentinel for worker in workers])
     except KeyboardInterrupt:
         return _stop(workers, 0)
     print("chaperone: a worker ended; stopping the others", file=sys.stderr)
     return _stop(workers, 1)
 
 
-def _stop(workers: Sequence[subprocess.Popen[bytes]], status: int) -> int:
+def _work(run: Callable[[int], int], index: int) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    sys.exit(run(index))
+
+
+def _tell(workers: Sequence[ForkProcess], signum: signal.Signals) -> None:
     for worker in workers:
-        worker.terminate()
+        if worker.pid is not None and worker.is_alive():
+            os.kill(worker.pid, signum)
+
+
+def _stop(workers: Sequence[ForkProcess], status: int) -> int:
+    _tell(workers, signal.SIGTERM)
     for worker in workers:
-        worker.wait()
+        worker.join()
     return status

@@ -189,6 +189,7 @@ def test_workers_share_the_port_and_all_serve(
     events = [json.loads(line) for line in (session / "audit.jsonl").read_text().splitlines()]
     assert len({event["auditID"] for event in events}) == 24
     pid = gateway.child.pid
+    assert len(list(Path(f"/proc/{pid}/task").iterdir())) == 1, "a process of several threads must not be forked"
     children = [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     began = time.monotonic()
     os.kill(pid, signal.SIGTERM)
