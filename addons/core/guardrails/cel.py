@@ -182,6 +182,8 @@ def activation(values: Mapping[str, Any]) -> Any:
 
 def _needs(expression: str, name: str) -> bool:
     """The compiler's own scoping answers: what does not compile without a variable refers to it."""
+    if name not in expression:  # it need not be asked
+        return False
     try:
         _ENVIRONMENT_WITHOUT[name].compile(expression)
     except RuntimeError:
