@@ -58,13 +58,16 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The build stage, every COPY and RUN of it in its order, in folders of its own."""
+    """The build stage, every COPY and RUN of it in its order, in folders of its own; packages that uv has are not
+    fetched again, and not compiled.
+    """
     folder = tmp_path_factory.mktemp("image")
     source, prefix, home = folder / "src", folder / "opt", folder / "home"
     for each in (source, home):
         each.mkdir()
     python = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    env = {**os.environ, "PATH": python, "PYTHONPATH": "", "HOME": str(home), "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    packages = os.environ.get("UV_CACHE_DIR", str(Path.home() / ".cache" / "uv"))
+    env = {**os.environ, "PATH": python, "PYTHONPATH": "", "HOME": str(home), "UV_CACHE_DIR": packages}
     for word, argument in instructions()[0]:
         if word == "COPY":
             *names, target = argument.split()
