@@ -178,5 +178,6 @@ prepare_player() {
 prepare_environment
 # PYTHONSAFEPATH: the caller's working folder must not be able to provide modules.
 export PYTHONPATH="$REPO" PYTHONSAFEPATH=1 PATH="$(dirname "$PYTHON"):$PATH" CHAPERONE_CACHE
-unset PYTHONHOME
+# Containers often say that no compiled module is to be kept: each command would compile hundreds of ours again.
+unset PYTHONHOME PYTHONDONTWRITEBYTECODE
 prepare_player
