@@ -3,12 +3,15 @@
 A test that asks for `cluster`, `kubectl` or `namespace` carries the marker `cluster`; `-m "not cluster"` runs the rest.
 """
 
+import json
 import os
 import secrets
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import structlog
 from hypothesis import settings
@@ -17,7 +20,7 @@ from scripts.devenv import streaming_kubelet, tools
 from scripts.devenv.cluster import Cluster, start, stop
 from scripts.devenv.old_kubectl import find_old_kubectl
 from tests.support import postgresql
-from tests.support.kubernetes import Kubectl
+from tests.support.kubernetes import Kubectl, own_namespace
 from tests.support.stores import Place, in_postgresql, in_sqlite
 
 # How long one example takes is the machine's business: it may run much else at the same time.
@@ -80,16 +83,21 @@ def old_kubectl() -> Path:
     return find_old_kubectl()
 
 
+@pytest.fixture(scope="session")
+def admin_http(cluster: Cluster) -> Iterator[httpx.Client]:
+    """The administrator without kubectl, where a process each would take too long."""
+    user = json.loads(Path(cluster.admin_kubeconfig).read_text())["users"][0]["user"]
+    context = ssl.create_default_context(cafile=cluster.api_ca)
+    context.load_cert_chain(user["client-certificate"], user["client-key"])
+    with httpx.Client(base_url=cluster.api_url, verify=context, trust_env=False, timeout=30) as http:
+        yield http
+
+
 @pytest.fixture
-def namespace(kubectl: Kubectl) -> Iterator[Kubectl]:
+def namespace(kubectl: Kubectl, admin_http: httpx.Client) -> Iterator[Kubectl]:
     """The administrator's kubectl in a fresh namespace of this test alone; its name is `namespace.namespace`."""
-    name = f"test-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    ours = kubectl.within(name)
-    # Pods are refused until the controller has made the account that they run as.
-    ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
-    yield ours
-    kubectl("delete", "namespace", name, "--wait=false")
+    with own_namespace(admin_http, f"test-{secrets.token_hex(4)}") as name:
+        yield kubectl.within(name)
 
 
 @pytest.fixture(scope="session")
@@ -118,8 +126,18 @@ def _uncached(**options: Any) -> None:
 setattr(structlog, "configure", _uncached)  # noqa: B010 - mypy takes no narrower function
 
 
+def _reset_logs() -> None:
+    """As the gateway's own: a pretty traceback takes longer than most tests, and shows local variables."""
+    structlog.reset_defaults()
+    console = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+    structlog.configure(processors=[*structlog.get_config()["processors"][:-1], console])
+
+
+_reset_logs()
+
+
 @pytest.fixture(autouse=True)
 def own_logs() -> Iterator[None]:
     """What a command that ran in this process said of logs holds for its own test alone."""
     yield
-    structlog.reset_defaults()
+    _reset_logs()

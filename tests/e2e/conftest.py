@@ -6,11 +6,9 @@ Each gateway started here is remembered, so that the tests of the evidence, whic
 from __future__ import annotations
 
 import base64
-import json
 import os
 import secrets
 import signal
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -31,7 +29,7 @@ from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer
 from tests.e2e.secret_objects import secret
 from tests.support import forkserver
-from tests.support.kubernetes import Kubectl
+from tests.support.kubernetes import Kubectl, own_namespace
 
 ALL_THAT_WAS_RECORDED = ("test_evidence_audit", "test_evidence_files")
 """They compare all records with the cluster's own."""
@@ -152,36 +150,18 @@ def api_server(cluster: Cluster) -> ApiServer:
     return ApiServer(cluster)
 
 
-@pytest.fixture(scope="session")
-def admin_http(cluster: Cluster) -> Iterator[httpx.Client]:
-    """The administrator without kubectl, where a process each would take too long."""
-    user = json.loads(Path(cluster.admin_kubeconfig).read_text())["users"][0]["user"]
-    context = ssl.create_default_context(cafile=cluster.api_ca)
-    context.load_cert_chain(user["client-certificate"], user["client-key"])
-    with httpx.Client(base_url=cluster.api_url, verify=context, trust_env=False, timeout=30) as http:
-        yield http
-
-
 @pytest.fixture(scope="module")
-def admin(kubectl: Kubectl) -> Iterator[Kubectl]:
+def admin(kubectl: Kubectl, admin_http: httpx.Client) -> Iterator[Kubectl]:
     """The administrator's kubectl, past the gateway, in a namespace of this module alone."""
-    name = f"e2e-{secrets.token_hex(4)}"
-    kubectl("create", "namespace", name)
-    ours = kubectl.within(name)
-    ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
-    yield ours
-    kubectl("delete", "namespace", name, "--wait=false")
+    with own_namespace(admin_http, f"e2e-{secrets.token_hex(4)}") as name:
+        yield kubectl.within(name)
 
 
 @pytest.fixture(scope="module")
-def elsewhere(admin: Kubectl) -> Iterator[Kubectl]:
+def elsewhere(admin: Kubectl, admin_http: httpx.Client) -> Iterator[Kubectl]:
     """The administrator in another namespace, where nobody else does anything."""
-    name = f"{admin.namespace}-admin"
-    admin("create", "namespace", name)
-    ours = admin.within(name)
-    ours("wait", "--for=create", "serviceaccount/default", "--timeout=30s")
-    yield ours
-    admin("delete", "namespace", name, "--wait=false")
+    with own_namespace(admin_http, f"{admin.namespace}-admin") as name:
+        yield admin.within(name)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from tests.e2e.conftest import Gateways
 from tests.e2e.leaks import EKS_TOKEN, search
 from tests.e2e.records import by_id, gateway_events
 from tests.e2e.sts_switch import StsSwitch, sts_switch
-from tests.e2e.test_evidence_files import flows
+from tests.e2e.test_evidence_files import flow_files, read_flows
 
 PATH = "/api/v1/namespaces/default/configmaps"
 FAULTS = {
@@ -121,7 +121,7 @@ def answer_of(gateway: GatewayEnv, token: str) -> tuple[int, str]:
 def all_told(gateway: GatewayEnv) -> bool:
     """Whether all that was asked is on record to its end, flow records included."""
     ends = [events[-1]["stage"] in ("ResponseComplete", "Panic") for events in by_id(gateway_events(gateway)).values()]
-    return all(ends) and len(list(flows([gateway]))) == len(ends)
+    return all(ends) and sum(1 for file in flow_files([gateway]) for _ in read_flows(file)) == len(ends)
 
 
 def written_by(gateway: GatewayEnv) -> list[Path]:

@@ -110,7 +110,7 @@ def _agree(url: str, approval: str, name: str, now: float, start: Any, told: Any
 def test_processes_agree_at_once_and_one_is_the_last(store: Store, file: Path, late: bool) -> None:
     """Four people, two needed; with `late`, two of them after it has expired."""
     approval = store.claim("d", TWO, NOW).approval.id
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")
     start, told = context.Barrier(4), context.Queue()
     times = [NOW, NOW, *([NOW + APPROVAL_SECONDS] * 2 if late else [NOW, NOW])]
     people = [
