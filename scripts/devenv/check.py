@@ -1,8 +1,8 @@
 """`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
-measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that three runners take
-from, so that all have work until the end. What tests write is kept in memory where there is room for it: a gateway
+measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that RUNNERS take from,
+so that all have work until the end. What tests write is kept in memory where there is room for it: a gateway
 has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
 """
 
@@ -17,27 +17,18 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from scripts.devenv import processes, tools
-from scripts.devenv.places import REPOSITORY, cache
+from scripts.devenv.check_stages import Stage, Stages, stages
+from scripts.devenv.places import REPOSITORY
 
 # Percent of the lines and branches of the pure core that tests must run.
 CORE_COVERAGE = 100
 
-_PYTHON = sys.executable
-_PYTEST = (_PYTHON, "-m", "pytest", "--durations=10")
-_COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
-_CORE = "tests/core"
-"""They alone run all of the core: what covers it by chance says nothing about it."""
-_END_TO_END = "tests/e2e"
-_BYPASSES = f"{_END_TO_END}/bypasses"
-_EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
-"""They judge what the tests of their own run have left behind."""
-RUNNERS = 3
-"""More than the two cores of a small machine: a third of the time, tests wait for something."""
+RUNNERS = 4
+"""More than the two cores of a small machine: tests wait for something half of the time."""
 _MEMORY = Path("/dev/shm")
 _PREFIX = "check-"
 ROOM_BYTES = 6 << 30
@@ -45,58 +36,6 @@ ROOM_BYTES = 6 << 30
 NEWS_SECONDS = 30.0
 """Between two reports of how far the tests are."""
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """One command; `name` is what the summary calls it."""
-
-    name: str
-    command: Sequence[str]
-    on_disk: bool = False
-    """What it measures depends on where it writes."""
-
-
-type Stages = Sequence[Stage]
-"""Run side by side, in this order by RUNNERS runners."""
-
-
-def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
-    """All stages in running order. With arguments for pytest, which may choose tests, it runs once."""
-    coverage = [*_COVERAGE, f"--cov-fail-under={fail_under}"]
-    first: list[Stages] = [
-        [Stage("ruff check", [_PYTHON, "-m", "ruff", "check", "."])],
-        [Stage("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."])],
-        # Its cache outlives this clone.
-        [Stage("mypy --strict", [_PYTHON, "-m", "mypy", f"--cache-dir={cache() / 'mypy'}"])],
-        [Stage("cluster build", [_PYTHON, "-m", "scripts.devenv.build"])],
-    ]
-    if pytest_arguments:
-        return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
-    one, other = halves(REPOSITORY)
-    not_core = ["tests", "-m", "not alone", f"--ignore={_CORE}", f"--ignore={_END_TO_END}"]
-    return [
-        *first,
-        [Stage("tests of time", [*_PYTEST, "-m", "alone"], on_disk=True)],
-        [
-            Stage("tests of parts", [*_PYTEST, *not_core]),
-            Stage("end-to-end tests", [*_PYTEST, *one, *_EVIDENCE]),
-            Stage("more end-to-end tests", [*_PYTEST, *other, *_EVIDENCE]),
-            Stage("tests of bypasses", [*_PYTEST, _BYPASSES, *_EVIDENCE]),
-            Stage("tests of the core", [*_PYTEST, *coverage, _CORE]),
-        ],
-    ]
-
-
-def halves(repository: Path) -> tuple[list[str], list[str]]:
-    """The files of the end-to-end tests in two parts of about the same size; those of the evidence are in neither."""
-    files = {
-        str(path.relative_to(repository)): path.stat().st_size for path in (repository / _END_TO_END).glob("test_*.py")
-    }
-    parts: tuple[list[str], list[str]] = ([], [])
-    for name in sorted(files.keys() - set(_EVIDENCE), key=lambda name: (-files[name], name)):
-        min(parts, key=lambda part: sum(files[each] for each in part)).append(name)
-    return sorted(parts[0]), sorted(parts[1])
 
 
 def main() -> int:
@@ -152,7 +91,7 @@ def _start_build() -> subprocess.Popen[bytes] | None:
     if not (missing := tools.missing_tools(tools.ALL_TOOLS)):
         return None
     _say(f"building {', '.join(missing)} in the background")
-    return subprocess.Popen([_PYTHON, "-m", "scripts.devenv.build"])
+    return subprocess.Popen([sys.executable, "-m", "scripts.devenv.build"])
 
 
 def run(all_stages: Sequence[Stages], folder: Path | None = None) -> int:

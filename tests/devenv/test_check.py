@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devenv import check
-from scripts.devenv.check import Stage
+from scripts.devenv import check, check_stages
+from scripts.devenv.check_stages import Stage
 from scripts.devenv.places import REPOSITORY
 
 
@@ -75,23 +75,28 @@ def test_progress_is_told_and_the_other_ends_with_the_check(
 
 
 def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
-    *_, alone, together = check.stages(100, [])
-    assert [stage.command[-2:] for stage in alone] == [["-m", "alone"]]
+    *_, alone, together = check_stages.stages(100, [])
+    (measuring,) = (stage.command for stage in alone)
+    assert {"-m", "alone", "tests/devenv/test_bench.py", "tests/test_limits.py"} < {*measuring}
     parts = {stage.name: stage.command for stage in together}
-    assert {"tests", "not alone", "--ignore=tests/core", "--ignore=tests/e2e"} <= {*parts.pop("tests of parts")}
+    commands, rest = parts.pop("tests of commands"), parts.pop("tests of parts")
+    folders = {word for word in commands if word.startswith("tests/")}
+    assert {"not alone", *folders} < {*commands}
+    assert {"tests", "not alone"} < {*rest}
+    others = {"tests/core", "tests/e2e", *folders}
+    assert {word for word in rest if word.startswith("--ignore=")} == {f"--ignore={folder}" for folder in others}
     core = parts.pop("tests of the core")
     assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100"} <= {*core} and "-m" not in core[3:]
-    end_to_end = [stage for stage in together if stage.name in parts]
-    run = Counter(word for stage in end_to_end for word in stage.command if word.startswith("tests/"))
-    files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests" / "e2e").glob("test_*.py")}
-    assert run.keys() == files | {"tests/e2e/bypasses"}
+    run = Counter(word for command in parts.values() for word in command if word.startswith("tests/"))
+    files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests" / "e2e").rglob("test_*.py")}
+    assert run.keys() == files
     assert {file for file, times in run.items() if times != 1} == set(EVIDENCE)
-    assert [run[file] for file in EVIDENCE] == [len(end_to_end)] * 2, "each part's own"
+    assert [run[file] for file in EVIDENCE] == [len(parts)] * 2, "each part's own"
 
 
-def test_the_parts_take_about_as_long() -> None:
-    sizes = [sum((REPOSITORY / file).stat().st_size for file in part) for part in check.halves(REPOSITORY)]
-    assert max(sizes) < 1.1 * min(sizes)
+def test_the_shares_take_about_as_long() -> None:
+    seconds = [sum(check_stages.seconds_of(Path(file)) for file in share) for share in check_stages.shares(REPOSITORY)]
+    assert max(seconds) < 1.1 * min(seconds)
 
 
 def test_what_tests_write_goes_where_they_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -123,5 +128,5 @@ def test_what_a_check_left_in_memory_is_removed_by_the_next(monkeypatch: pytest.
 
 
 def test_with_arguments_pytest_runs_once() -> None:
-    (only,) = check.stages(100, ["-k", "one"])[-1]
+    (only,) = check_stages.stages(100, ["-k", "one"])[-1]
     assert only.command[-2:] == ["-k", "one"]

@@ -1,0 +1,100 @@
+"""What `scripts/check` runs: the stages, in their order, and which tests run in which process.
+
+Tests of one process share its cluster and its gateways. Which they are is fixed, so that a check can be repeated.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.devenv.places import REPOSITORY, cache
+
+_PYTHON = sys.executable
+_PYTEST = (_PYTHON, "-m", "pytest", "--durations=10")
+_COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
+_CORE = "tests/core"
+"""They alone run all of the core: what covers it by chance says nothing about it."""
+_END_TO_END = "tests/e2e"
+_COMMANDS = ("cli", "conformance", "console", "deploy", "devenv")
+"""Folders of tests that mostly run commands and pages."""
+_EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
+"""They judge what the tests of their own run have left behind."""
+_SHARES = 3
+_USUAL_SECONDS = 10
+_LONG_SECONDS = {
+    **{"bypasses/test_d_streams": 80, "test_reload": 70, "test_sessions": 55, "test_fail_closed": 50},
+    **{"test_golden": 50, "test_aggregated": 40, "test_evidence_chain": 35, "test_evidence_export": 30},
+    **{"test_situation": 30, "test_identity_console": 30, "bypasses/test_c_headers": 25},
+    **{"bypasses/test_h_exhaustion": 25, "test_locks": 25, "test_identity_proxy": 25, "test_ordinary_work": 25},
+    **{"bypasses/test_h_system": 20, "test_agent_side": 20, "test_creates": 20, "test_health": 20},
+    **{"bypasses/test_b_reading_queries": 20, "test_discovery": 20, "bypasses/test_d_replies": 20},
+}
+"""About how long end-to-end tests take that take long, so that all shares end at about the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One command; `name` is what the summary calls it."""
+
+    name: str
+    command: Sequence[str]
+    on_disk: bool = False
+    """What it measures depends on where it writes."""
+
+
+type Stages = Sequence[Stage]
+"""Run side by side, begun in this order."""
+
+
+def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
+    """All stages in running order. With arguments for pytest, which may choose tests, it runs once."""
+    coverage = [*_COVERAGE, f"--cov-fail-under={fail_under}"]
+    first: list[Stages] = [
+        [Stage("ruff check", [_PYTHON, "-m", "ruff", "check", "."])],
+        [Stage("ruff format", [_PYTHON, "-m", "ruff", "format", "--check", "."])],
+        # Its cache outlives this clone.
+        [Stage("mypy --strict", [_PYTHON, "-m", "mypy", f"--cache-dir={cache() / 'mypy'}"])],
+        [Stage("cluster build", [_PYTHON, "-m", "scripts.devenv.build"])],
+    ]
+    if pytest_arguments:
+        return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
+    commands, rest = [f"tests/{name}" for name in _COMMANDS], [f"--ignore=tests/{name}" for name in _COMMANDS]
+    not_alone = ["-m", "not alone"]
+    return [
+        *first,
+        [Stage("tests of time", [*_PYTEST, "-m", "alone", *alone(REPOSITORY)], on_disk=True)],
+        [
+            *(
+                Stage(f"end-to-end tests {number}", [*_PYTEST, *share, *_EVIDENCE])
+                for number, share in enumerate(shares(REPOSITORY), 1)
+            ),
+            Stage("tests of commands", [*_PYTEST, *not_alone, *commands]),
+            Stage(
+                "tests of parts", [*_PYTEST, *not_alone, "tests", f"--ignore={_CORE}", f"--ignore={_END_TO_END}", *rest]
+            ),
+            Stage("tests of the core", [*_PYTEST, *coverage, _CORE]),
+        ],
+    ]
+
+
+def alone(repository: Path) -> list[str]:
+    """The files with tests that measure time: to look into all others would take longer than most of these tests."""
+    paths = sorted((repository / "tests").rglob("test_*.py"))
+    return [str(path.relative_to(repository)) for path in paths if "pytest.mark.alone" in path.read_text()]
+
+
+def shares(repository: Path) -> list[list[str]]:
+    """The files of the end-to-end tests in parts that take about as long; those of the evidence are in none."""
+    paths = (path.relative_to(repository) for path in (repository / _END_TO_END).rglob("test_*.py"))
+    seconds = {str(path): seconds_of(path) for path in paths if str(path) not in _EVIDENCE}
+    parts: list[list[str]] = [[] for _ in range(_SHARES)]
+    for name in sorted(seconds, key=lambda name: (-seconds[name], name)):
+        min(parts, key=lambda part: sum(seconds[each] for each in part)).append(name)
+    return [sorted(part) for part in parts]
+
+
+def seconds_of(file: Path) -> int:
+    """How long the tests of a file take, about."""
+    name = str(file.relative_to(_END_TO_END).with_suffix(""))
+    return _LONG_SECONDS.get(name, _USUAL_SECONDS)
