@@ -8,10 +8,13 @@ Enabled beyond the standard library: optionals (`object.?spec.?x.orValue(false)`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
+import re2
 from cel_expr_python import cel
 from cel_expr_python.ext import ext_bindings, ext_optional, ext_strings
 
@@ -41,13 +44,48 @@ VARIABLES: Mapping[str, Any] = {
     "file": _ANY_MAP,
     "port": cel.Type.INT,
 }
+LINE_PROGRAMS = "line.programs"
+"""Also among the references of a condition that may read it: to read a line as a shell does takes long."""
 _EXTENSIONS = (ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings())
 _BOOL = cel.Type.BOOL
 
 
-def _environment(without: str = "", more: Mapping[str, Any] | None = None) -> Any:
+def _environment(without: str = "", more: Mapping[str, Any] | None = None, functions: Sequence[Any] = ()) -> Any:
     variables = {name: kind for name, kind in VARIABLES.items() if name != without}
-    return cel.NewEnv(variables={**variables, **(more or {})}, extensions=list(_EXTENSIONS))
+    return cel.NewEnv(variables={**variables, **(more or {})}, extensions=list(_EXTENSIONS), functions=[*functions])
+
+
+# The engine compiles the pattern of `matches` each time it is called, which takes ten times as long as to search:
+# programs call a function of the same meaning that compiles each pattern once. What is checked is what was written.
+_MATCHES = "matchesCompiled"
+_WORDS = re.compile(
+    r"""[bB]?[rR][bB]?(?:"[^"]*"|'[^']*')|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|//[^\n]*|\bmatches(?=\s*\()""",
+    re.DOTALL,
+)
+_LONG_TEXTS = ('"""', "'''")
+
+
+@lru_cache(1024)
+def _pattern(text: str) -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return re2.compile(text.encode(), options)
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return _pattern(pattern).search(text.encode()) is not None
+
+
+def _as_run(expression: str) -> str:
+    """With our function in the place of each call of `matches`; texts and comments stay as they are."""
+    if any(quotes in expression for quotes in _LONG_TEXTS):
+        return expression
+    return _WORDS.sub(lambda word: _MATCHES if word[0] == "matches" else word[0], expression)
+
+
+def _overload(member: bool) -> Any:
+    kinds, name = [cel.Type.STRING, cel.Type.STRING], f"{_MATCHES}_{'member' if member else 'global'}"
+    return cel.Overload(name, cel.Type.BOOL, kinds, member, _matches)
 
 
 # To hand the engine a value takes longer than most conditions: the containers of one pod are taken out of its PodSpec,
@@ -56,7 +94,10 @@ ONE_POD, ALL_CONTAINERS = "containersOfOnePod", "allContainers"
 _CONTAINERS = f"""cel.bind(containers, {ONE_POD} ? podSpecs[0].?containers.orValue([])
   + podSpecs[0].?initContainers.orValue([]) + podSpecs[0].?ephemeralContainers.orValue([]) : {ALL_CONTAINERS}, %s
 )"""
-_ENVIRONMENT = _environment(more={ONE_POD: cel.Type.BOOL, ALL_CONTAINERS: cel.Type.List(cel.Type.DYN)})
+_ENVIRONMENT = _environment(
+    more={ONE_POD: cel.Type.BOOL, ALL_CONTAINERS: cel.Type.List(cel.Type.DYN)},
+    functions=[cel.FunctionDecl(_MATCHES, [_overload(member) for member in (True, False)])],
+)
 _ENVIRONMENT_OF_RULES = _environment()
 _ENVIRONMENT_OF_CLAIMS = cel.NewEnv(variables={"claims": _ANY_MAP}, extensions=list(_EXTENSIONS))
 _ENVIRONMENT_OF_CALLERS = cel.NewEnv(
@@ -97,7 +138,10 @@ def compile_condition(expression: str) -> Condition:
     try:
         kind = _ENVIRONMENT_OF_RULES.compile(expression).return_type()
         references = frozenset(name for name in VARIABLES if _needs(expression, name))
-        program = _ENVIRONMENT.compile(_CONTAINERS % expression if "containers" in references else expression)
+        if "line" in references and "programs" in expression:
+            references |= {LINE_PROGRAMS}
+        run = _as_run(expression)
+        program = _ENVIRONMENT.compile(_CONTAINERS % run if "containers" in references else run)
     except RuntimeError as error:
         raise InvalidExpression(_first_error(str(error))) from error
     if kind not in (_BOOL, cel.Type.DYN):

@@ -15,6 +15,7 @@ from typing import Any
 from addons.core.argv import read_command_line
 from addons.core.grant import Grant
 from addons.core.guardrails.answer import Answer
+from addons.core.guardrails.cel import LINE_PROGRAMS
 from addons.core.guardrails.matching import reaches_many
 from addons.core.guardrails.object_facts import OBJECT_VARIABLES, object_variables, without_nulls
 from addons.core.guardrails.rate import Rate
@@ -76,6 +77,8 @@ def variables(facts: Facts, references: frozenset[str]) -> dict[str, Any]:
     for name in references & _ASKED.keys():
         if (value := _ASKED[name](facts)) is not None:
             known[name] = value
+    if LINE_PROGRAMS in references and isinstance(facts.event, Line):
+        known["line"]["programs"] = _programs(facts.event)
     return known
 
 
@@ -167,10 +170,9 @@ def _rfc3339(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _line(line: Line) -> dict[str, Any]:
-    """`programs` are those that a shell would start, were this line a script."""
-    programs = read_command_line(("sh", "-c", line.text)).programs[1:]
-    return {"text": line.text, "source": line.source, "programs": [*programs]}
+def _programs(line: Line) -> list[str]:
+    """Those that a shell would start, were this line a script."""
+    return [*read_command_line(("sh", "-c", line.text)).programs[1:]]
 
 
 _SIMPLE: Mapping[str, Callable[[Facts], Any]] = {
@@ -186,7 +188,7 @@ _ASKED: Mapping[str, Callable[[Facts], Any]] = {
     "frozen": lambda facts: None if facts.frozen is None else list(facts.frozen),
     "rate": lambda facts: None if facts.rate is None else asdict(facts.rate),
     "affected": lambda facts: facts.affected if reaches_many(facts.request) else 1,
-    "line": lambda facts: _line(facts.event) if isinstance(facts.event, Line) else None,
+    "line": lambda facts: asdict(facts.event) if isinstance(facts.event, Line) else None,
     "file": lambda facts: asdict(facts.event) if isinstance(facts.event, Copied) else None,
     "port": lambda facts: facts.event.port if isinstance(facts.event, Reached) else None,
 }

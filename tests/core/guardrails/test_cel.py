@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from addons.core.guardrails.cel import InvalidExpression, Unevaluable, activation, compile_condition, value_of
 
@@ -28,6 +30,12 @@ def holds(expression: str, **values: Any) -> bool:
         ("object.spec.name.matches('^w.b$')", True),
         ("object.spec.nothing || true", True),
         ("object.spec.list.exists(x, x == 2 || x.y == 3)", True),
+        (r"object.spec.name.matches(r'^w\wb$')", True),
+        ("object.spec.name . matches ('^x') || matches(object.spec.name, 'eb')", True),
+        ("'x.matches(y)' == 'x.matches' + '(y)'", True),
+        ("object.spec.name == 'web' // matches('", True),
+        (r"""'it\'s matches(' == "it's matches" + '('""", True),
+        (""" '''it's matches(''' == "it's matches" + "(" && object.spec.name.matches('''^web$''')""", True),
         ("'a,b'.split(',').size() == 2", True),
         ("cel.bind(s, object.spec, s.on && s.n == 3)", True),
         ("now < timestamp('2030-01-01T00:00:00Z')", True),
@@ -37,6 +45,22 @@ def test_conditions_hold_or_not(expression: str, expected: bool) -> None:
     import datetime
 
     assert holds(expression, now=datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)) is expected
+
+
+PATTERNS = ["", "a|b", "^.$", "(?i)É", r"\bx", r"\pL+$", "[^a-z]{2}", "(a*)+$", r"\x00", "."]
+
+
+@given(text=st.text(), pattern=st.sampled_from(PATTERNS) | st.text(max_size=4))
+def test_a_pattern_matches_as_the_engine_has_it(text: str, pattern: str) -> None:
+    assume(not any("\ud800" <= character <= "\udfff" for character in text + pattern))
+    expression, values = "object.t.matches(object.p)", activation({"object": {"t": text, "p": pattern}})
+    try:
+        expected = value_of(expression, values)
+    except Unevaluable:
+        with pytest.raises(Unevaluable):
+            compile_condition(expression).holds(values)
+    else:
+        assert compile_condition(expression).holds(values) is expected
 
 
 @pytest.mark.parametrize(
@@ -106,6 +130,9 @@ def test_mistakes_are_found_when_compiled(expression: str, message: str) -> None
         ("'object' == connection", {"connection"}),
         ("exec.tty && identity.sub == grant.role && now == now", {"exec", "identity", "grant", "now"}),
         ("containers.size() > 0 || oldObject == null", {"containers", "oldObject"}),
+        ("line.text == 'programs'", {"line", "line.programs"}),
+        ("line.text == '' && exec.programs == []", {"line", "exec", "line.programs"}),
+        ("line.text == '' && exec.line == ''", {"line", "exec"}),
     ],
 )
 def test_references_are_the_variables_used(expression: str, references: set[str]) -> None:

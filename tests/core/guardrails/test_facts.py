@@ -34,12 +34,16 @@ def test_every_variable_can_be_built() -> None:
     known = variables(what, ALL)
     assert set(known) == (ALL - {"line", "file", "port"}) | {ONE_POD, ALL_CONTAINERS}
     events: list[Event] = [Line("sudo ls | wc", "stdin"), Copied("a/b", "in", 3), Reached(22)]
-    found = [variables(replace(what, event=event), frozenset({"line", "file", "port"})) for event in events]
+    found = [
+        variables(replace(what, event=event), frozenset({"line", "line.programs", "file", "port"})) for event in events
+    ]
     assert found == [
         {"line": {"text": "sudo ls | wc", "source": "stdin", "programs": ["sudo", "ls", "wc"]}},
         {"file": {"name": "a/b", "direction": "in", "size": 3, "kind": "file", "link": ""}},
         {"port": 22},
     ]
+    unread = variables(replace(what, event=events[0]), frozenset({"line"}))
+    assert unread == {"line": {"text": "sudo ls | wc", "source": "stdin"}}, "nobody reads its programs"
     assert (known["frozen"], known["affected"]) == (["w"], 1)
     assert known["rate"] == {"requests": 2, "writes": 0, "lists": 0, "denied": 1}
 
