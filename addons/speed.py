@@ -8,12 +8,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import uuid
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from functools import cache
 from typing import Any, cast
 
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.hooks import Hook
+from mitmproxy.proxy.context import Context
 
 
 def speed_up() -> None:
@@ -25,6 +27,9 @@ def speed_up() -> None:
     http.Headers.get_all = get_all  # type: ignore[method-assign, assignment]
     http.Headers.get = get  # type: ignore[method-assign, assignment]
     http.Headers.__contains__ = contains  # type: ignore[method-assign, assignment]
+    http.Headers.set_all = set_all  # type: ignore[method-assign, assignment]
+    Context.fork = fork  # type: ignore[method-assign, assignment]
+    Connection.__eq__ = same  # type: ignore[method-assign]
     uuid.uuid4 = uuid4
     os.register_at_fork(after_in_child=_random.clear)
 
@@ -37,10 +42,33 @@ def uuid4() -> uuid.UUID:
     """`uuid.uuid4`; randomness is fetched for many at once, as each time is a system call."""
     while True:
         try:
-            return uuid.UUID(bytes=_random.pop(), version=4)
+            number = int.from_bytes(_random.pop())
         except IndexError:
             fetched = os.urandom(16 * _IDS)
             _random.extend(fetched[start : start + 16] for start in range(0, len(fetched), 16))
+        else:
+            made = object.__new__(uuid.UUID)  # without a check of each of six ways to say what it is
+            object.__setattr__(made, "int", number & _FREE_BITS | _VERSION_4)
+            object.__setattr__(made, "is_safe", uuid.SafeUUID.unknown)
+            return made
+
+
+_VERSION_4 = 0x4 << 76 | 0b10 << 62
+"""Version and variant (RFC 9562, section 5.4)."""
+_FREE_BITS = (1 << 128) - 1 ^ (0xF << 76 | 0b11 << 62)
+
+
+def fork(context: Context) -> Context:
+    """`Context.fork`, without a server that it makes and throws away."""
+    made = object.__new__(Context)
+    made.client, made.server, made.options = context.client, context.server, context.options
+    made.layers = context.layers.copy()
+    return made
+
+
+def same(one: Connection, other: object) -> bool:
+    """`Connection.__eq__`; mostly a connection is compared with itself."""
+    return one is other or (isinstance(other, Connection) and one.id == other.id)
 
 
 def get_all(headers: http.Headers, name: str | bytes) -> list[str]:
@@ -70,6 +98,22 @@ def contains(headers: http.Headers, name: object) -> bool:
         if len(key) == length and key.lower() == wanted:
             return True
     return False
+
+
+def set_all(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes]) -> None:
+    """`Headers.set_all`: these values, where the old ones were; what is more goes to the end."""
+    new, wanted = [_bytes(value) for value in values], _key(name)
+    length, fields = len(wanted), list[tuple[bytes, bytes]]()
+    for field in headers.fields:
+        if len(field[0]) != length or field[0].lower() != wanted:
+            fields.append(field)
+        elif new:
+            fields.append((field[0], new.pop(0)))
+    headers.fields = (*fields, *((_bytes(name), value) for value in new))
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
 
 
 @cache

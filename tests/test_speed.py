@@ -9,15 +9,19 @@ import sys
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 from mitmproxy import http
+from mitmproxy.connection import Client, Server
 from mitmproxy.coretypes.multidict import _MultiDict
 from mitmproxy.hooks import all_hooks
+from mitmproxy.options import Options
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layer import Layer
 
-from addons.speed import _IDS, _field_names, contains, get, get_all, uuid4
+from addons.speed import _IDS, _field_names, contains, fork, get, get_all, same, set_all, uuid4
 
 NAMES = st.sampled_from(["Accept", "accept", "ACCEPT", "X-É", "content-type", ""])
 VALUES = st.binary(max_size=8)
@@ -34,6 +38,17 @@ def test_headers(fields: list[tuple[bytes, bytes]], name: str, as_bytes: bool) -
     assert get(headers, key) == (", ".join(texts) if texts else None)
     assert get(headers, key, "default") == (", ".join(texts) if texts else "default")
     assert contains(headers, key) == bool(texts)
+
+
+@given(FIELDS, NAMES, st.lists(VALUES, max_size=4), st.booleans())
+def test_headers_that_are_set(
+    fields: list[tuple[bytes, bytes]], name: str, values: list[bytes], as_bytes: bool
+) -> None:
+    headers, own = http.Headers(fields), http.Headers(fields)
+    texts: list[str | bytes] = [*values] if as_bytes else [each.decode("utf-8", "surrogateescape") for each in values]
+    set_all(headers, name.encode() if as_bytes else name, texts)
+    _MultiDict.set_all(own, name.encode(), [*values])  # mitmproxy's own, beneath what is replaced
+    assert headers.fields == own.fields
 
 
 def test_ids_are_random_and_none_comes_twice_whoever_asks() -> None:
@@ -61,6 +76,34 @@ print(os.read(read, 100).decode() != str(uuid.uuid4()))
 """
     root = Path(__file__).parents[1]
     assert subprocess.check_output([sys.executable, "-c", script], cwd=root, timeout=60) == b"True\n"
+
+
+def test_an_id_is_like_any_other() -> None:
+    made = uuid4()
+    assert made == uuid.UUID(str(made)) and hash(made) == hash(uuid.UUID(str(made)))
+    assert vars_of(made) == vars_of(uuid.UUID(str(made)))
+
+
+def vars_of(each: uuid.UUID) -> dict[str, object]:
+    return {name: getattr(each, name) for name in uuid.UUID.__slots__ if name != "__weakref__"}
+
+
+def test_a_forked_context_shares_all_but_its_list_of_layers() -> None:
+    client = Client(peername=("127.0.0.1", 1), sockname=("127.0.0.1", 2))
+    context = Context(client, Options())
+    context.layers = [cast(Layer, "a layer")]
+    made = fork(context)
+    assert type(made) is Context
+    assert vars(made) == vars(context)
+    assert made.server is context.server
+    assert made.layers is not context.layers
+
+
+def test_connections_are_the_same_by_their_id() -> None:
+    one, other = (Server(address=("a.test", port)) for port in (1, 2))
+    assert same(one, one) and not same(one, other) and not same(one, "a text")
+    other.id = one.id
+    assert same(one, other)
 
 
 def test_what_is_no_name_is_not_contained() -> None:

@@ -20,7 +20,10 @@ class Verdict(IntEnum):
     @property
     def word(self) -> str:
         """The lower-case name used in rule files, records and JSON output."""
-        return self.name.lower()
+        return _WORDS[self]
+
+
+_WORDS = tuple(verdict.name.lower() for verdict in Verdict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,7 +103,7 @@ _JUDGED = TypeAdapter(Judged)
 
 def _facts(facts: Facts, scrub: Scrub) -> tuple[dict[str, Any], list[str]]:
     """Field by field; the grant without the identity, which is written once."""
-    values = {field.name: getattr(facts, field.name) for field in fields(facts)}
+    values = {name: getattr(facts, name) for name in _FACTS}
     left_out = []
     for name in _OBJECTS:
         if (content := values[name]) is not None:
@@ -117,6 +117,7 @@ def _facts(facts: Facts, scrub: Scrub) -> tuple[dict[str, Any], list[str]]:
     return values, left_out
 
 
+_FACTS = tuple(field.name for field in fields(Facts))
 _GRANT = tuple(field.name for field in fields(Grant) if field.name != "identity")
 
 
