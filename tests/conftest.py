@@ -20,7 +20,7 @@ from scripts.devenv import streaming_kubelet, tools
 from scripts.devenv.cluster import Cluster, start, stop
 from scripts.devenv.old_kubectl import find_old_kubectl
 from tests.support import postgresql
-from tests.support.kubernetes import Kubectl, own_namespace
+from tests.support.kubernetes import Administrator, Kubectl, own_namespace
 from tests.support.stores import Place, in_postgresql, in_sqlite
 
 # How long one example takes is the machine's business: it may run much else at the same time.
@@ -66,12 +66,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture(scope="session")
-def kubectl(cluster: Cluster) -> Kubectl:
-    """kubectl straight to the API server as its administrator, in namespace `default`."""
-    return Kubectl(path=cluster.kubectl, kubeconfig=cluster.admin_kubeconfig)
-
-
-@pytest.fixture(scope="session")
 def helm() -> Path:
     """The helm command."""
     return tools.ensure_helm()
@@ -91,6 +85,12 @@ def admin_http(cluster: Cluster) -> Iterator[httpx.Client]:
     context.load_cert_chain(user["client-certificate"], user["client-key"])
     with httpx.Client(base_url=cluster.api_url, verify=context, trust_env=False, timeout=30) as http:
         yield http
+
+
+@pytest.fixture(scope="session")
+def kubectl(cluster: Cluster, admin_http: httpx.Client) -> Kubectl:
+    """kubectl straight to the API server as its administrator, in namespace `default`."""
+    return Administrator(path=cluster.kubectl, kubeconfig=cluster.admin_kubeconfig, http=admin_http)
 
 
 @pytest.fixture

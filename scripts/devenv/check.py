@@ -27,8 +27,8 @@ from scripts.devenv.places import REPOSITORY
 # Percent of the lines and branches of the pure core that tests must run.
 CORE_COVERAGE = 100
 
-RUNNERS = 4
-"""More than the two cores of a small machine: tests wait for something half of the time."""
+RUNNERS = 3
+"""More than the two cores of a small machine: a third of the time, tests wait for something."""
 _MEMORY = Path("/dev/shm")
 _PREFIX = "check-"
 ROOM_BYTES = 6 << 30

@@ -16,8 +16,13 @@ _COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:ski
 _CORE = "tests/core"
 """They alone run all of the core: what covers it by chance says nothing about it."""
 _END_TO_END = "tests/e2e"
-_COMMANDS = ("cli", "conformance", "console", "deploy", "devenv")
-"""Folders of tests that mostly run commands and pages."""
+_FOLDERS = {
+    "tests of deployment": ("deploy", "devenv"),
+    "tests of commands": ("cli", "conformance"),
+    "tests of the console": ("console",),
+    "tests of edges": ("edge",),
+}
+"""What else is in a folder, longest first; what is in none is a stage of its own."""
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
 """They judge what the tests of their own run have left behind."""
 _SHARES = 3
@@ -59,8 +64,8 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     ]
     if pytest_arguments:
         return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
-    commands, rest = [f"tests/{name}" for name in _COMMANDS], [f"--ignore=tests/{name}" for name in _COMMANDS]
-    not_alone = ["-m", "not alone"]
+    not_alone = [*_PYTEST, "-m", "not alone"]
+    elsewhere = [_CORE, _END_TO_END, *(f"tests/{folder}" for folders in _FOLDERS.values() for folder in folders)]
     return [
         *first,
         [Stage("tests of time", [*_PYTEST, "-m", "alone", *alone(REPOSITORY)], on_disk=True)],
@@ -69,9 +74,10 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
                 Stage(f"end-to-end tests {number}", [*_PYTEST, *share, *_EVIDENCE])
                 for number, share in enumerate(shares(REPOSITORY), 1)
             ),
-            Stage("tests of commands", [*_PYTEST, *not_alone, *commands]),
-            Stage(
-                "tests of parts", [*_PYTEST, *not_alone, "tests", f"--ignore={_CORE}", f"--ignore={_END_TO_END}", *rest]
+            Stage("tests of steps", [*not_alone, "tests", *(f"--ignore={folder}" for folder in elsewhere)]),
+            *(
+                Stage(name, [*not_alone, *(f"tests/{folder}" for folder in folders)])
+                for name, folders in _FOLDERS.items()
             ),
             Stage("tests of the core", [*_PYTEST, *coverage, _CORE]),
         ],

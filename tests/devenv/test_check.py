@@ -79,14 +79,17 @@ def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     (measuring,) = (stage.command for stage in alone)
     assert {"-m", "alone", "tests/devenv/test_bench.py", "tests/test_limits.py"} < {*measuring}
     parts = {stage.name: stage.command for stage in together}
-    commands, rest = parts.pop("tests of commands"), parts.pop("tests of parts")
-    folders = {word for word in commands if word.startswith("tests/")}
-    assert {"not alone", *folders} < {*commands}
-    assert {"tests", "not alone"} < {*rest}
-    others = {"tests/core", "tests/e2e", *folders}
-    assert {word for word in rest if word.startswith("--ignore=")} == {f"--ignore={folder}" for folder in others}
-    core = parts.pop("tests of the core")
+    core, steps = parts.pop("tests of the core"), parts.pop("tests of steps")
     assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100"} <= {*core} and "-m" not in core[3:]
+    folders = {"tests/core": 1, "tests/e2e": 1}
+    for name in [name for name in parts if not name.startswith("end-to-end")]:
+        command = parts.pop(name)
+        assert "not alone" in command
+        folders |= Counter(word for word in command if word.startswith("tests/"))
+    assert {"tests", "not alone"} < {*steps}
+    assert [word for word in steps if word.startswith("--ignore=")] == [f"--ignore={folder}" for folder in folders]
+    with_tests = {file.relative_to(REPOSITORY).parts[1] for file in (REPOSITORY / "tests").glob("*/**/test_*.py")}
+    assert {f"tests/{name}" for name in with_tests} == folders.keys()
     run = Counter(word for command in parts.values() for word in command if word.startswith("tests/"))
     files = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "tests" / "e2e").rglob("test_*.py")}
     assert run.keys() == files

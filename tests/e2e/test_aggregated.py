@@ -25,7 +25,7 @@ from tests.support.kubernetes import Kubectl
 GROUP = "samples.test"
 VERSION = f"{GROUP}/v1"
 NAME = "aggregated"
-SOON_AFTER_A_MISS = MISS_INTERVAL + 20
+SOON_AFTER_A_MISS = MISS_INTERVAL + 50
 VERBS = ["create", "delete", "get", "list", "patch"]
 RESOURCES = {
     "kind": "APIResourceList",

@@ -72,16 +72,84 @@ class Kubectl:
 
     def run_pod(self, name: str = "web", **spec: Any) -> str:
         """Starts a pod, waits until it is ready, and returns its name."""
-        container = {"name": "main", "image": "registry.test/web:1"}
-        metadata = {"name": name, "labels": {"app": name}}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}
-        self.apply(pod)
+        self.apply(pod_of(name, spec))
         self("wait", "--for=condition=Ready", f"pod/{name}", "--timeout=30s")
         return name
 
     def within(self, namespace: str) -> Self:
         """The same for another namespace."""
         return replace(self, namespace=namespace)
+
+
+def pod_of(name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """A pod with one container, unless `spec` says otherwise."""
+    container = {"name": "main", "image": "registry.test/web:1"}
+    metadata = {"name": name, "labels": {"app": name}}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container], **spec}}
+
+
+_DISCOVERY = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administrator(Kubectl):
+    """Who makes what tests need, and looks at what became of it: without a process for what is asked most."""
+
+    http: httpx.Client
+    paths: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """By every name of a kind: what comes before the namespace, and its plural; "" before that of no namespace."""
+
+    def get(self, *arguments: str) -> dict[str, Any]:
+        """As kubectl says it: without managed fields."""
+        if any(word.startswith("-") for word in arguments) or (path := self._path(*arguments)) is None:
+            return Kubectl.get(self, *arguments)
+        reply = self.http.get(path)
+        if reply.is_error:
+            raise KubectlFailed(f"get {' '.join(arguments)}: {reply.text}")
+        found: dict[str, Any] = reply.json()
+        for each in found.get("items", [found]):
+            each["metadata"].pop("managedFields", None)
+        return found
+
+    def run_pod(self, name: str = "web", **spec: Any) -> str:
+        """As above; one that is there already is taken as it is."""
+        path = f"/api/v1/namespaces/{self.namespace}/pods"
+        made = self.http.post(path, json=pod_of(name, spec))
+        assert made.is_success or made.status_code == httpx.codes.CONFLICT, made.text
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while not _is_ready(self.http.get(f"{path}/{name}").raise_for_status().json()):
+            assert time.monotonic() < deadline, f"pod {name} does not get ready"
+            time.sleep(0.02)
+        return name
+
+    def _path(self, kind: str, *names: str) -> str | None:
+        if kind not in self.paths:
+            self.paths.update(_paths(self.http))
+        if kind not in self.paths:
+            return None
+        root, plural = self.paths[kind]
+        within = f"{root}/namespaces/{self.namespace}/{plural}" if root else plural
+        return "/".join([within, *names])
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _paths(http: httpx.Client) -> dict[str, tuple[str, str]]:
+    """Of every kind that is served, in the version that its group prefers; the first group has a name."""
+    found: dict[str, tuple[str, str]] = {}
+    for root in ("/api", "/apis"):
+        for group in http.get(root, headers=_DISCOVERY).raise_for_status().json()["items"]:
+            version = group["versions"][0]
+            base = "/".join(filter(None, [root, group["metadata"].get("name", ""), version["version"]]))
+            for each in version["resources"]:
+                named = [each["resource"], each["singularResource"], *each.get("shortNames", [])]
+                namespaced = each["scope"] == "Namespaced"
+                place = (base, each["resource"]) if namespaced else ("", f"{base}/{each['resource']}")
+                found = {**dict.fromkeys(named, place), **found}
+    return found
 
 
 @contextmanager
