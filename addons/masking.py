@@ -48,8 +48,7 @@ class Masking:
         if exchange_of(flow).stays_here:
             return
         response, plan = need(flow.response, "the reply"), self._plan(flow)
-        if warnings := response.headers.get_all("warning"):
-            response.headers.set_all("warning", plan.mask_warnings(warnings))
+        response.headers.set_all("warning", plan.mask_warnings(response.headers.get_all("warning")))
         mode = plan.mode_of(response.status_code, response.headers)
         if mode == "pass":
             response.stream = response.status_code != 101
