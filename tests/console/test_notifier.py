@@ -114,7 +114,7 @@ async def test_a_message_in_slack_is_changed_when_it_is_decided(tmp_path: Path, 
 
 async def test_dead_channels_delay_no_other(tmp_path: Path, idp: Issuer, pager: Receiver) -> None:
     def slowly(sent: Sent) -> Answer:
-        time.sleep(1)
+        time.sleep(3)
         return ok(sent)
 
     with receiver(slowly) as slow, receiver(lambda _: (500, {}, b"")) as broken:

@@ -46,6 +46,8 @@ VARIABLES: Mapping[str, Any] = {
 }
 LINE_PROGRAMS = "line.programs"
 """Also among the references of a condition that may read it: to read a line as a shell does takes long."""
+_MORE_OF_LINE = re.compile(r"\bline\b(?!\s*\.\s*(?:text|source)\b)")
+"""Found in every expression that reads of `line` anything but these two, and in a few more."""
 _EXTENSIONS = (ext_optional.ExtOptional(), ext_strings.ExtStrings(), ext_bindings.ExtBindings())
 _BOOL = cel.Type.BOOL
 
@@ -62,7 +64,7 @@ _WORDS = re.compile(
     r"""[bB]?[rR][bB]?(?:"[^"]*"|'[^']*')|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|//[^\n]*|\bmatches(?=\s*\()""",
     re.DOTALL,
 )
-_LONG_TEXTS = ('"""', "'''")
+_OTHER_QUOTES = ('"""', "'''", "`")
 
 
 @lru_cache(1024)
@@ -78,7 +80,7 @@ def _matches(text: str, pattern: str) -> bool:
 
 def _as_run(expression: str) -> str:
     """With our function in the place of each call of `matches`; texts and comments stay as they are."""
-    if any(quotes in expression for quotes in _LONG_TEXTS):
+    if any(quotes in expression for quotes in _OTHER_QUOTES):
         return expression
     return _WORDS.sub(lambda word: _MATCHES if word[0] == "matches" else word[0], expression)
 
@@ -138,7 +140,7 @@ def compile_condition(expression: str) -> Condition:
     try:
         kind = _ENVIRONMENT_OF_RULES.compile(expression).return_type()
         references = frozenset(name for name in VARIABLES if _needs(expression, name))
-        if "line" in references and "programs" in expression:
+        if "line" in references and _MORE_OF_LINE.search(expression):
             references |= {LINE_PROGRAMS}
         run = _as_run(expression)
         program = _ENVIRONMENT.compile(_CONTAINERS % run if "containers" in references else run)

@@ -130,9 +130,11 @@ def test_mistakes_are_found_when_compiled(expression: str, message: str) -> None
         ("'object' == connection", {"connection"}),
         ("exec.tty && identity.sub == grant.role && now == now", {"exec", "identity", "grant", "now"}),
         ("containers.size() > 0 || oldObject == null", {"containers", "oldObject"}),
-        ("line.text == 'programs'", {"line", "line.programs"}),
-        ("line.text == '' && exec.programs == []", {"line", "exec", "line.programs"}),
-        ("line.text == '' && exec.line == ''", {"line", "exec"}),
+        ("line.text == 'programs' && line . source == ''", {"line"}),
+        ("line.text == '' && exec.programs == []", {"line", "exec"}),
+        ("'rm' in line.programs", {"line", "line.programs"}),
+        ("line.text == '' && line[?'pro' + 'grams'].hasValue()", {"line", "line.programs"}),
+        (".line.?programs.hasValue()", {"line", "line.programs"}),
     ],
 )
 def test_references_are_the_variables_used(expression: str, references: set[str]) -> None:
