@@ -2,7 +2,8 @@
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
 measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that RUNNERS take from,
-so that all have work until the end. What tests write is kept in memory where there is room for it: a gateway
+so that all have work until the end. A part that has passed with the same files is left out, unless `--again` or a
+variable `CI` asks for all. What tests write is kept in memory where there is room for it: a gateway
 has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
 """
 
@@ -21,8 +22,9 @@ from pathlib import Path
 from typing import Self
 
 from scripts.devenv import processes, tools
+from scripts.devenv.check_results import Results
 from scripts.devenv.check_stages import Stage, Stages, stages
-from scripts.devenv.places import REPOSITORY
+from scripts.devenv.places import REPOSITORY, cache
 
 # Percent of the lines and branches of the pure core that tests must run.
 CORE_COVERAGE = 100
@@ -33,6 +35,7 @@ _MEMORY = Path("/dev/shm")
 _PREFIX = "check-"
 ROOM_BYTES = 6 << 30
 """What tests may need; where less memory is free, they write to the disk."""
+RESULTS = cache() / "passed"
 NEWS_SECONDS = 30.0
 """Between two reports of how far the tests are."""
 _PERCENT = re.compile(r"\[ *(\d+)%\]")
@@ -44,21 +47,33 @@ def main() -> int:
     about = f"percent of addons/core to cover (default {CORE_COVERAGE})"
     parser.add_argument("--fail-under", type=int, default=CORE_COVERAGE, metavar="PERCENT", help=about)
     parser.add_argument("pytest_arguments", nargs="*", metavar="-- PYTEST ARGUMENT", help="passed on to pytest")
+    about = "run all, also what has passed with the same files"
+    parser.add_argument("--again", action="store_true", default=bool(os.environ.get("CI")), help=about)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that nothing is left running
     build = _start_build()
     try:
-        return _checked(stages(options.fail_under, options.pytest_arguments))
+        all_stages, results = stages(options.fail_under, options.pytest_arguments), Results(REPOSITORY, RESULTS)
+        return _checked(all_stages if options.again else without(results, all_stages), results)
     finally:
         if build is not None and build.poll() is None:
             build.terminate()
             build.wait()
 
 
-def _checked(all_stages: Sequence[Stages]) -> int:
+def without(results: Results, all_stages: Sequence[Stages]) -> list[Stages]:
+    """Those stages that have not passed with the same files."""
+    known = {stage.name for each in all_stages for stage in each if results.passed(stage)}
+    if known:
+        _say(f"passed before with the same files, and left out (--again runs them): {' · '.join(sorted(known))}")
+    left = ([stage for stage in each if stage.name not in known] for each in all_stages)
+    return [each for each in left if each]
+
+
+def _checked(all_stages: Sequence[Stages], results: Results) -> int:
     folder, code = folder_in(_MEMORY), 0
     try:
-        code = run(all_stages, folder)
+        code = run(all_stages, folder, results)
     finally:
         if folder is not None and code == 0:
             shutil.rmtree(folder, ignore_errors=True)
@@ -94,27 +109,43 @@ def _start_build() -> subprocess.Popen[bytes] | None:
     return subprocess.Popen([sys.executable, "-m", "scripts.devenv.build"])
 
 
-def run(all_stages: Sequence[Stages], folder: Path | None = None) -> int:
+def run(all_stages: Sequence[Stages], folder: Path | None = None, results: Results | None = None) -> int:
     """The exit code of the first stage that failed, or 0. `folder` is for the stages' temporary files."""
-    summary: list[str] = []
+    outcomes = _Outcomes(results)
     for together in all_stages:
         _say(f"{' beside '.join(stage.name for stage in together)} …")
-        code = _alone(together[0], folder, summary) if len(together) == 1 else _side_by_side(together, folder, summary)
+        one_by_one = len(together) == 1
+        code = _alone(together[0], folder, outcomes) if one_by_one else _side_by_side(together, folder, outcomes)
         if code != 0:
-            _say(f"{' · '.join(summary)} · stopped here")
+            _say(f"{outcomes} · stopped here")
             return code
-    _say(" · ".join(summary))
+    _say(str(outcomes))
     return 0
 
 
-def _alone(stage: Stage, folder: Path | None, summary: list[str]) -> int:
+class _Outcomes:
+    """Of the stages that have ended, in that order; those that passed are remembered."""
+
+    def __init__(self, results: Results | None) -> None:
+        self._results, self._told = results, list[str]()
+
+    def add(self, stage: Stage, code: int, seconds: float) -> None:
+        if code == 0 and self._results is not None:
+            self._results.keep(stage)
+        self._told.append(f"{stage.name} {'ok' if code == 0 else f'FAILED (exit {code})'} {seconds:.1f} s")
+
+    def __str__(self) -> str:
+        return " · ".join(self._told)
+
+
+def _alone(stage: Stage, folder: Path | None, outcomes: _Outcomes) -> int:
     began = time.monotonic()
     code = subprocess.run(stage.command, cwd=REPOSITORY, check=False, env=_env(stage, folder)).returncode
-    summary.append(_outcome(stage, code, time.monotonic() - began))
+    outcomes.add(stage, code, time.monotonic() - began)
     return code
 
 
-def _side_by_side(together: Stages, folder: Path | None, summary: list[str]) -> int:
+def _side_by_side(together: Stages, folder: Path | None, outcomes: _Outcomes) -> int:
     """Each one's output is shown whole when it has ended; until then, from time to time, how far they are.
 
     After a failure none is begun, but those that run go on.
@@ -132,7 +163,7 @@ def _side_by_side(together: Stages, folder: Path | None, summary: list[str]) -> 
                 codes.append(one.process.returncode)
                 sys.stdout.write(one.output())
                 sys.stdout.flush()
-                summary.append(_outcome(one.stage, codes[-1], one.seconds))
+                outcomes.add(one.stage, codes[-1], one.seconds)
             if running and time.monotonic() - news > NEWS_SECONDS:
                 news = time.monotonic()
                 _say(" · ".join(one.progress() for one in running))
@@ -173,10 +204,6 @@ class _Running:
 
 def _env(stage: Stage, folder: Path | None) -> dict[str, str]:
     return {**os.environ, **({} if folder is None or stage.on_disk else {"TMPDIR": str(folder)})}
-
-
-def _outcome(stage: Stage, code: int, seconds: float) -> str:
-    return f"{stage.name} {'ok' if code == 0 else f'FAILED (exit {code})'} {seconds:.1f} s"
 
 
 def _say(message: str) -> None:

@@ -46,6 +46,18 @@ class Stage:
     command: Sequence[str]
     on_disk: bool = False
     """What it measures depends on where it writes."""
+    tests: Sequence[str] = ()
+    """The files and folders of its tests, where nothing but the files here decides how they end."""
+    elsewhere: Sequence[str] = ()
+    """What of it others run."""
+
+    def runs(self, name: str) -> bool:
+        """Whether a file is one of its tests."""
+        return _is_in(name, self.tests) and not _is_in(name, self.elsewhere)
+
+
+def _is_in(name: str, places: Sequence[str]) -> bool:
+    return any(name == place or name.startswith(f"{place}/") for place in places)
 
 
 type Stages = Sequence[Stage]
@@ -71,17 +83,22 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
         [Stage("tests of time", [*_PYTEST, "-m", "alone", *alone(REPOSITORY)], on_disk=True)],
         [
             *(
-                Stage(f"end-to-end tests {number}", [*_PYTEST, *share, *_EVIDENCE])
+                _of_tests(f"end-to-end tests {number}", _PYTEST, [*share, *_EVIDENCE])
                 for number, share in enumerate(shares(REPOSITORY), 1)
             ),
-            Stage("tests of steps", [*not_alone, "tests", *(f"--ignore={folder}" for folder in elsewhere)]),
+            _of_tests("tests of steps", not_alone, ["tests"], elsewhere),
             *(
-                Stage(name, [*not_alone, *(f"tests/{folder}" for folder in folders)])
+                _of_tests(name, not_alone, [f"tests/{folder}" for folder in folders])
                 for name, folders in _FOLDERS.items()
             ),
-            Stage("tests of the core", [*_PYTEST, *coverage, _CORE]),
+            _of_tests("tests of the core", [*_PYTEST, *coverage], [_CORE]),
         ],
     ]
+
+
+def _of_tests(name: str, pytest: Sequence[str], tests: Sequence[str], elsewhere: Sequence[str] = ()) -> Stage:
+    ignored = [f"--ignore={folder}" for folder in elsewhere]
+    return Stage(name, [*pytest, *tests, *ignored], tests=tests, elsewhere=elsewhere)
 
 
 def alone(repository: Path) -> list[str]:
