@@ -6,23 +6,74 @@ of the loop. Most hooks never wait: here they are called, and their ends stand i
 
 from __future__ import annotations
 
+from asyncio import StreamReader, StreamWriter
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any, cast
 
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.flow import Flow
 from mitmproxy.proxy.commands import Command, SendData, StartHook
-from mitmproxy.proxy.events import Event, HookCompleted
+from mitmproxy.proxy.events import DataReceived, Event, HookCompleted
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.utils.asyncio_utils import create_task
 
+from addons.reading import Reading
+from addons.upgrade_layer import is_full
+
 _JOINED_BYTES = 32 * 1024
+_HIGH_WATER = 64 * 1024
+"""More than this, and asyncio has writers wait."""
 
 
 class Handler(ProxyConnectionHandler):
-    """mitmproxy's, for the life of one client's connection, which can also run a hook without a task."""
+    """mitmproxy's, for the life of one client's connection, which can also read and run a hook without a task."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)  # type: ignore[no-untyped-call]
+        self._turns = 0
+        """Events that are handled or wait for that."""
+
+    async def handle_connection(self, connection: Connection) -> None:
+        """Until it ends, and is closed."""
+        io = self.transports[connection]
+        reader, writer = cast(StreamReader, io.reader), cast(StreamWriter, io.writer)
+        io.reader = cast(StreamReader, Reading(reader, writer, partial(self._received, connection, writer.transport)))
+        await super().handle_connection(connection)
+
+    async def server_event(self, event: Event) -> None:
+        """Handle an event; one that comes up within another waits for its turn, at mitmproxy's lock."""
+        self._turns += 1
+        try:
+            await super().server_event(event)
+        finally:
+            self._turns -= 1
+
+    def _received(self, connection: Connection, transport: Any, data: bytes) -> None:
+        """No more is read from it while others have their turn, and while a peer or a judge is slow."""
+        event = DataReceived(connection, data)
+        if self._turns:
+            self._pause(transport, event)
+            return
+        try:
+            self.server_event(event).send(None)
+        except StopIteration:
+            if is_full(self.client) or any(_waits(io.writer) for io in self.transports.values()):
+                self._pause(transport)
+        else:
+            raise RuntimeError("nobody has a turn, and still it waits")
+
+    def _pause(self, transport: Any, event: DataReceived | None = None) -> None:
+        transport.pause_reading()
+        create_task(self._resume(transport, event), name="slow peer", keep_ref=True, client=self.client.peername)
+
+    async def _resume(self, transport: Any, event: DataReceived | None) -> None:
+        if event is not None and event.connection.state & ConnectionState.CAN_READ:
+            await self.server_event(event)
+        await self.drain_writers()  # type: ignore[no-untyped-call]
+        transport.resume_reading()
 
     def start(self, hook: StartHook) -> bool:
         """Run a hook; True if it is over. Otherwise a task waits for its end and reports it."""
@@ -45,6 +96,10 @@ class Handler(ProxyConnectionHandler):
                 await flow.wait_for_resume()
         if hook.blocking:
             await self.server_event(HookCompleted(hook))
+
+
+def _waits(writer: Any) -> bool:
+    return writer is not None and writer.transport.get_write_buffer_size() > _HIGH_WATER
 
 
 class Outermost:

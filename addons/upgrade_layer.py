@@ -91,8 +91,12 @@ class UpgradeLayer(Layer):
                 self._room.set()
                 asyncio.get_running_loop().call_soon(self._disconnect, self.context.client)
 
+    def is_full(self) -> bool:
+        """Whether so much waits that no more may be read."""
+        return not self._room.is_set()
+
     async def room(self) -> None:
-        """Returns when so little waits that more may be read."""
+        """Returns when it is not full."""
         await self._room.wait()
 
     def _handle_event(self, event: events.Event) -> Iterator[Command]:  # type: ignore[override]
@@ -216,6 +220,12 @@ def _joins(last: Message, item: Message) -> bool:
 
 _layers: WeakKeyDictionary[Client, UpgradeLayer] = WeakKeyDictionary()
 _drain_writers = ConnectionHandler.drain_writers
+
+
+def is_full(client: Client) -> bool:
+    """Whether more waits to be judged, of what a client has upgraded, than may."""
+    layer = _layers.get(client)
+    return layer is not None and layer.is_full()
 
 
 async def _drain(handler: ConnectionHandler) -> None:

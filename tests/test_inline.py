@@ -15,6 +15,7 @@ from mitmproxy.proxy.commands import Command, Log, SendData, StartHook
 from mitmproxy.proxy.events import Event, HookCompleted, Start
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
 from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.proxy.server import ConnectionIO
 from mitmproxy.proxy.server_hooks import ClientConnectedHook
 from mitmproxy.test import tflow
 
@@ -136,7 +137,7 @@ async def handler(judge: Judge) -> tuple[Handler, list[Event]]:
 
     ends: list[Event] = []
     master = make_master(lambda _: [judge], OPTIONS, 1 << 20)
-    made = Handler(master, None, Writer(), master.options, ProxyMode.parse("regular"))  # type: ignore[no-untyped-call]
+    made = Handler(master, None, Writer(), master.options, ProxyMode.parse("regular"))
 
     async def note(event: Event) -> None:
         ends.append(event)
@@ -217,3 +218,91 @@ async def test_a_fault_in_what_waits_refuses_the_request() -> None:
     await asyncio.sleep(0.01)
     assert settled(flow)
     assert len(ends) == 1
+
+
+class Transport:
+    """Of a peer: what it has not taken yet, and whether it is read."""
+
+    def __init__(self, unsent: int = 0) -> None:
+        self.unsent, self.is_read, self.taken = unsent, True, asyncio.Event()
+        self.transport = self  # as its writer
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def pause_reading(self) -> None:
+        self.is_read = False
+
+    def resume_reading(self) -> None:
+        self.is_read = True
+
+    async def drain(self) -> None:
+        if self.unsent:
+            await self.taken.wait()
+
+
+async def receiver(peer: Transport) -> tuple[Any, Inner]:
+    """A handler, and its layer, that only notes."""
+    made, _ = await handler(Judge())
+    del made.server_event
+    inner = Inner()
+    made.layer = cast(Any, inner)
+    made.client.state = ConnectionState.OPEN
+    made.transports = {made.client: ConnectionIO(writer=cast(Any, peer))}
+    return made, inner
+
+
+async def test_what_arrives_is_handled_at_once() -> None:
+    peer = Transport()
+    made, inner = await receiver(peer)
+    made._received(made.client, peer, b"1")
+    assert inner.notes == ["DataReceived"]
+    assert peer.is_read
+
+
+async def test_what_arrives_behind_an_event_that_waits_is_handled_after_it() -> None:
+    peer = Transport()
+    made, inner = await receiver(peer)
+    await made._server_event_lock.acquire()
+    waits = asyncio.create_task(made.server_event(Start()))
+    await asyncio.sleep(0)
+    made._received(made.client, peer, b"1")
+    assert inner.notes == []
+    assert not peer.is_read
+    made._server_event_lock.release()
+    await waits
+    await asyncio.sleep(0.01)
+    assert inner.notes == ["Start", "DataReceived"]
+    assert peer.is_read
+    made._received(made.client, peer, b"2")
+    assert len(inner.notes) == 3
+
+
+async def test_what_waited_is_not_handled_once_the_connection_is_closed() -> None:
+    peer = Transport()
+    made, inner = await receiver(peer)
+    made._turns = 1
+    made.client.state = ConnectionState.CLOSED
+    made._received(made.client, peer, b"1")
+    await asyncio.sleep(0.01)
+    assert inner.notes == []
+
+
+async def test_no_more_is_read_while_a_peer_is_slow() -> None:
+    peer = Transport(unsent=65 * 1024)
+    made, inner = await receiver(peer)
+    made._received(made.client, peer, b"1")
+    await asyncio.sleep(0.01)
+    assert inner.notes == ["DataReceived"]
+    assert not peer.is_read
+    peer.taken.set()
+    await asyncio.sleep(0.01)
+    assert peer.is_read
+
+
+async def test_an_event_that_waits_for_nobody_is_a_fault() -> None:
+    peer = Transport()
+    made, _ = await receiver(peer)
+    await made._server_event_lock.acquire()
+    with pytest.raises(RuntimeError, match="nobody has a turn"):
+        made._received(made.client, peer, b"1")
