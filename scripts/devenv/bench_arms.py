@@ -205,4 +205,5 @@ def wait_for(ready: Callable[[], bool], child: Child) -> None:
 
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
-        return probe.connect_ex((LOOPBACK, port)) == 0
+        # A probe may be given this very port while nobody listens there, and is connected to itself then.
+        return probe.connect_ex((LOOPBACK, port)) == 0 and probe.getsockname() != probe.getpeername()

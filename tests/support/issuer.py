@@ -151,7 +151,8 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
             raise RuntimeError(f"the process ended with status {process.returncode}")
         with socket.socket() as client:
             client.settimeout(0.2)
-            if client.connect_ex(("127.0.0.1", port)) == 0:
+            # A client may be given this very port while nobody listens there, and is connected to itself then.
+            if client.connect_ex(("127.0.0.1", port)) == 0 and client.getsockname() != client.getpeername():
                 return
         time.sleep(0.05)
     raise TimeoutError(f"nobody listens on port {port}")
