@@ -52,6 +52,6 @@ def configure_logs(form: Literal["json", "console"], level: str) -> None:
     structlog.configure(
         processors=[*shared, render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(stream),  # a line is one write: workers share the stream
         cache_logger_on_first_use=True,
     )

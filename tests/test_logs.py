@@ -45,3 +45,29 @@ def test_a_log_that_cannot_be_written_is_nobodys_fault() -> None:
             stdout=subprocess.PIPE, stderr=full, text=True, cwd=Path(__file__).parents[1], timeout=30, check=False,
         )  # fmt: skip
     assert result.stdout == "still here\n"
+
+
+WRITES = """
+import sys, structlog, logging
+from addons.logs import configure_logs
+class Seen:
+    def write(self, text): print(repr(text))
+    def flush(self): pass
+    def isatty(self): return False
+sys.stderr = Seen()
+configure_logs({form!r}, "info")
+structlog.get_logger().info("ready", worker=1)
+logging.getLogger("mitmproxy").warning("from a library")
+"""
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_line_is_one_write(form: str) -> None:
+    """Workers share standard error: what one of them writes in pieces, another's comes between."""
+    result = subprocess.run(
+        [sys.executable, "-c", WRITES.format(form=form)],
+        capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=30, check=True,
+    )  # fmt: skip
+    ready, library = result.stdout.splitlines()
+    assert "ready" in ready and "from a library" in library
+    assert ready.endswith(r"\n'") and library.endswith(r"\n'")
