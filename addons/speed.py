@@ -9,13 +9,21 @@ import dataclasses
 import os
 import uuid
 from collections.abc import Hashable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
-from mitmproxy import http
+from mitmproxy import http, optmanager
 from mitmproxy.connection import Connection
 from mitmproxy.hooks import Hook
+from mitmproxy.net.http import http1, validate
+from mitmproxy.net.http.http1 import read
 from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers import http as http_layers
+
+_option: Any = optmanager._Option
+_current = _option.current
+_expected_http_body_size = read.expected_http_body_size
+_raise_if_http_version_unknown = read.raise_if_http_version_unknown
 
 
 def speed_up() -> None:
@@ -30,6 +38,12 @@ def speed_up() -> None:
     http.Headers.set_all = set_all  # type: ignore[method-assign, assignment]
     Context.fork = fork  # type: ignore[method-assign, assignment]
     Connection.__eq__ = same  # type: ignore[method-assign]
+    for module in (read, http1, http_layers):
+        module.expected_http_body_size = expected_http_body_size  # type: ignore[attr-defined]
+    read.raise_if_http_version_unknown = raise_if_http_version_unknown
+    # The caller's own text: only few are remembered.
+    validate.parse_transfer_encoding = lru_cache(16)(validate.parse_transfer_encoding)
+    _option.current = current
     uuid.uuid4 = uuid4
     os.register_at_fork(after_in_child=_random.clear)
 
@@ -102,14 +116,51 @@ def contains(headers: http.Headers, name: object) -> bool:
 
 def set_all(headers: http.Headers, name: str | bytes, values: Iterable[str | bytes]) -> None:
     """`Headers.set_all`: these values, where the old ones were; what is more goes to the end."""
-    new, wanted = [_bytes(value) for value in values], _key(name)
-    length, fields = len(wanted), list[tuple[bytes, bytes]]()
-    for field in headers.fields:
-        if len(field[0]) != length or field[0].lower() != wanted:
-            fields.append(field)
-        elif new:
-            fields.append((field[0], new.pop(0)))
-    headers.fields = (*fields, *((_bytes(name), value) for value in new))
+    new, wanted, old = [_bytes(value) for value in values], _key(name), headers.fields
+    length = len(wanted)
+    places = [place for place, (key, _) in enumerate(old) if len(key) == length and key.lower() == wanted]
+    fields = [*old]
+    for place, value in zip(places, new, strict=False):
+        fields[place] = (fields[place][0], value)
+    for place in reversed(places[len(new) :]):
+        del fields[place]
+    headers.fields = (*fields, *((_bytes(name), value) for value in new[len(places) :]))
+
+
+def expected_http_body_size(request: http.Request, response: http.Response | None = None) -> int | None:
+    """`expected_http_body_size`; most messages that may have a body tell its length, or that there is none."""
+    message: http.Message = request
+    if response is not None:
+        message, status = response, response.data.status_code
+        if status < 200 or status in (204, 304) or request.data.method not in _METHODS:
+            return _expected_http_body_size(request, response)
+    length = b""
+    for name, value in message.data.headers.fields:
+        if len(name) == _TRANSFER_ENCODING and name.lower() == b"transfer-encoding":
+            return _expected_http_body_size(request, response)
+        if len(name) == _CONTENT_LENGTH and name.lower() == b"content-length":
+            if length or not value.isdigit() or value[:1] == b"0":
+                return _expected_http_body_size(request, response)
+            length = value
+    if length:
+        return int(length)
+    return 0 if response is None else -1
+
+
+_METHODS = (b"GET", b"POST", b"PUT", b"PATCH", b"DELETE")
+"""Whose replies have bodies."""
+_TRANSFER_ENCODING, _CONTENT_LENGTH = len("transfer-encoding"), len("content-length")
+
+
+def raise_if_http_version_unknown(http_version: bytes) -> None:
+    """`raise_if_http_version_unknown`; nearly everybody speaks HTTP/1.1."""
+    if http_version != b"HTTP/1.1":
+        _raise_if_http_version_unknown(http_version)
+
+
+def current(option: Any) -> Any:
+    """`_Option.current`, without a deep copy of what nobody can change."""
+    return option.value if type(option.value) in (bool, int, str, type(None)) else _current(option)
 
 
 def _bytes(text: str | bytes) -> bytes:

@@ -7,13 +7,15 @@ import json
 import subprocess
 import sys
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mitmproxy import http
+from mitmproxy import http, optmanager
 from mitmproxy.connection import Client, Server
 from mitmproxy.coretypes.multidict import _MultiDict
 from mitmproxy.hooks import all_hooks
@@ -21,7 +23,19 @@ from mitmproxy.options import Options
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layer import Layer
 
-from addons.speed import _IDS, _field_names, contains, fork, get, get_all, same, set_all, uuid4
+from addons import speed
+from addons.speed import (
+    _IDS,
+    _field_names,
+    contains,
+    expected_http_body_size,
+    fork,
+    get,
+    get_all,
+    same,
+    set_all,
+    uuid4,
+)
 
 NAMES = st.sampled_from(["Accept", "accept", "ACCEPT", "X-É", "content-type", ""])
 VALUES = st.binary(max_size=8)
@@ -49,6 +63,51 @@ def test_headers_that_are_set(
     set_all(headers, name.encode() if as_bytes else name, texts)
     _MultiDict.set_all(own, name.encode(), [*values])  # mitmproxy's own, beneath what is replaced
     assert headers.fields == own.fields
+
+
+LENGTHS = st.sampled_from([b"0", b"7", b"12", b"007", b"", b" 7", b"-1", "٣".encode(), b"7, 7", b"9" * 5000])
+CODINGS = st.sampled_from([b"chunked", b"gzip, chunked", b"gzip", b"identity", b"Chunked", b"new", b""])
+FRAMING = st.lists(
+    st.tuples(st.sampled_from([b"Content-Length", b"content-length"]), LENGTHS)
+    | st.tuples(st.sampled_from([b"Transfer-Encoding", b"TRANSFER-ENCODING"]), CODINGS)
+    | st.tuples(st.sampled_from([b"content-lengti", b"transfer-encodinh"]), LENGTHS),
+    max_size=3,
+)
+METHODS = st.sampled_from([b"GET", b"POST", b"HEAD", b"head", b"CONNECT", b"DELETE", b"OPTIONS"])
+STATUSES = st.none() | st.sampled_from([100, 101, 199, 200, 204, 299, 304, 404, 503])
+
+
+@given(FRAMING, METHODS, STATUSES)
+def test_the_size_of_a_body(fields: list[tuple[bytes, bytes]], method: bytes, status: int | None) -> None:
+    request, response = http.Request.make("GET", "https://a.test/"), None
+    request.data.method, request.headers = method, http.Headers(fields)
+    if status is not None:
+        response = http.Response.make(status)
+        request.headers, response.headers = http.Headers(), http.Headers(fields)
+    assert _size(expected_http_body_size, request, response) == _size(speed._expected_http_body_size, request, response)
+
+
+def _size(function: Callable[..., int | None], *arguments: object) -> object:
+    try:
+        return function(*arguments)
+    except ValueError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize(
+    "version", [b"HTTP/1.1", b"HTTP/1.0", b"HTTP/2.0", b"HTTP/1.1\n", b"HTTP/11", b"http/1.1", b""]
+)
+def test_versions_of_http(version: bytes) -> None:
+    both = speed._raise_if_http_version_unknown, speed.raise_if_http_version_unknown
+    assert len({str(_size(function, version)) for function in both}) == 1
+
+
+@pytest.mark.parametrize("value", ["8m", None, True, 3, ["a"], optmanager.unset])
+def test_options(value: object) -> None:
+    option: Any = optmanager._Option("name", object, "default", "help", None)
+    option.value = value
+    assert speed.current(option) == speed._current(option)
+    assert (speed.current(option) is value) == (value is not optmanager.unset and not isinstance(value, list))
 
 
 def test_ids_are_random_and_none_comes_twice_whoever_asks() -> None:
