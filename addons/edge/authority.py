@@ -22,6 +22,7 @@ from addons.core.problem import InvalidConfiguration, Problem
 CERTIFICATE_FILE = "gateway-ca.pem"
 KEY_FILE = "gateway-ca-key.pem"
 _AUTHORITY_DAYS = 1095
+_BACKDATED = datetime.timedelta(days=2)
 _LEAF_DAYS = 7
 
 
@@ -43,7 +44,7 @@ class Authority:
     _key: ec.EllipticCurvePrivateKey
 
     def leaf(self, host: str, now: datetime.datetime, *others: str) -> Leaf:
-        """A certificate for `host` and `others` (DNS names or IP addresses), valid from an hour ago for a week."""
+        """A certificate for `host` and `others` (DNS names or IP addresses), valid from two days ago for a week."""
         names = [_general_name(name) for name in (host, *others)]
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_name(host[:64]), self.certificate.subject, key, now, _LEAF_DAYS)
@@ -112,14 +113,14 @@ def _create(certificate_file: Path, key_file: Path, now: datetime.datetime) -> N
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime.datetime, days: int
 ) -> x509.CertificateBuilder:
-    """An hour of backdating, for agents whose clocks are behind."""
+    """Backdated, for agents whose clocks are behind, or a gateway whose clock is ahead, at midnight as at any hour."""
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_before(now - _BACKDATED)
         .not_valid_after(now + datetime.timedelta(days=days))
     )
 

@@ -26,6 +26,14 @@ def test_made_once_and_private(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "certs" / KEY_FILE).stat().st_mode) == 0o600
 
 
+def test_clocks_may_differ_whatever_the_hour(tmp_path: Path) -> None:
+    """A gateway's leaves are of the day's first moment (UTC), by a clock that may be ahead of its agents'."""
+    authority = open_authority(tmp_path, NOW)
+    tomorrow = NOW + datetime.timedelta(days=1)
+    for certificate in (authority.certificate, authority.leaf("api.cluster.test", tomorrow).certificate):
+        assert certificate.not_valid_before_utc < NOW - datetime.timedelta(hours=12)
+
+
 @pytest.mark.parametrize("host", ["api.cluster.test", "127.0.0.1", "::1"])
 def test_a_leaf_is_accepted_by_a_tls_client(host: str, tmp_path: Path) -> None:
     authority = open_authority(tmp_path, NOW)
