@@ -1,4 +1,4 @@
-"""A client's connection, whose hooks are run where they come up, and whose bytes to one peer are written at once.
+"""A client's connection: what arrives is handled at once, hooks run where they come up, bytes to a peer are one write.
 
 mitmproxy starts a task for every hook, and its end waits at a lock for the event that is being run, which takes turns
 of the loop. Most hooks never wait: here they are called, and their ends stand in a queue, in the lock's order.
@@ -31,10 +31,8 @@ _HIGH_WATER = 64 * 1024
 class Handler(ProxyConnectionHandler):
     """mitmproxy's, for the life of one client's connection, which can also read and run a hook without a task."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)  # type: ignore[no-untyped-call]
-        self._turns = 0
-        """Events that are handled or wait for that."""
+    _turns = 0
+    """Events that are handled or wait for that."""
 
     async def handle_connection(self, connection: Connection) -> None:
         """Until it ends, and is closed."""

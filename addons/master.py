@@ -112,7 +112,7 @@ def acceptor(
     proxyserver, mode = master.addons.get("proxyserver"), ProxyMode.parse("regular")
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handler = Handler(master, reader, writer, master.options, mode)
+        handler = Handler(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
         handler.layer = Outermost(outermost(handler.layer.context), handler.start)  # type: ignore[assignment]
         with proxyserver.register_connection(handler.client.id, handler):
             await handler.handle_client()

@@ -24,6 +24,9 @@ _option: Any = optmanager._Option
 _current = _option.current
 _expected_http_body_size = read.expected_http_body_size
 _raise_if_http_version_unknown = read.raise_if_http_version_unknown
+_body_size_users: tuple[Any, ...] = (read, http1, http_layers)
+parse_transfer_encoding = lru_cache(16)(validate.parse_transfer_encoding)
+"""Of the caller's own texts only few are remembered."""
 
 
 def speed_up() -> None:
@@ -38,11 +41,10 @@ def speed_up() -> None:
     http.Headers.set_all = set_all  # type: ignore[method-assign, assignment]
     Context.fork = fork  # type: ignore[method-assign, assignment]
     Connection.__eq__ = same  # type: ignore[method-assign]
-    for module in (read, http1, http_layers):
-        module.expected_http_body_size = expected_http_body_size  # type: ignore[attr-defined]
+    for module in _body_size_users:
+        module.expected_http_body_size = expected_http_body_size
     read.raise_if_http_version_unknown = raise_if_http_version_unknown
-    # The caller's own text: only few are remembered.
-    validate.parse_transfer_encoding = lru_cache(16)(validate.parse_transfer_encoding)
+    validate.parse_transfer_encoding = parse_transfer_encoding
     _option.current = current
     uuid.uuid4 = uuid4
     os.register_at_fork(after_in_child=_random.clear)

@@ -137,7 +137,7 @@ async def handler(judge: Judge) -> tuple[Handler, list[Event]]:
 
     ends: list[Event] = []
     master = make_master(lambda _: [judge], OPTIONS, 1 << 20)
-    made = Handler(master, None, Writer(), master.options, ProxyMode.parse("regular"))
+    made = Handler(master, None, Writer(), master.options, ProxyMode.parse("regular"))  # type: ignore[no-untyped-call]
 
     async def note(event: Event) -> None:
         ends.append(event)

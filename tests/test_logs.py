@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -24,12 +25,17 @@ logging.getLogger("mitmproxy").info("not news")
 """
 
 
+def run(script: str, stderr: int | IO[str] = subprocess.PIPE) -> subprocess.CompletedProcess[str]:
+    """What a process that logs has written."""
+    return subprocess.run(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=Path(__file__).parents[1], timeout=30, check=True,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_exceptions_are_told_without_local_variables(form: str) -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(form=form)],
-        capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=30, check=True,
-    )  # fmt: skip
+    result = run(SCRIPT.format(form=form))
     assert "planted" in result.stderr
     assert "from a library" in result.stderr
     assert "hunter2-secret" not in result.stderr
@@ -40,10 +46,7 @@ def test_exceptions_are_told_without_local_variables(form: str) -> None:
 def test_a_log_that_cannot_be_written_is_nobodys_fault() -> None:
     script = SCRIPT.format(form="json") + "\nprint('still here')"
     with Path("/dev/full").open("w") as full:
-        result = subprocess.run(
-            [sys.executable, "-c", script],
-            stdout=subprocess.PIPE, stderr=full, text=True, cwd=Path(__file__).parents[1], timeout=30, check=False,
-        )  # fmt: skip
+        result = run(script, stderr=full)
     assert result.stdout == "still here\n"
 
 
@@ -64,10 +67,7 @@ logging.getLogger("mitmproxy").warning("from a library")
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_line_is_one_write(form: str) -> None:
     """Workers share standard error: what one of them writes in pieces, another's comes between."""
-    result = subprocess.run(
-        [sys.executable, "-c", WRITES.format(form=form)],
-        capture_output=True, text=True, cwd=Path(__file__).parents[1], timeout=30, check=True,
-    )  # fmt: skip
+    result = run(WRITES.format(form=form))
     ready, library = result.stdout.splitlines()
     assert "ready" in ready and "from a library" in library
     assert ready.endswith(r"\n'") and library.endswith(r"\n'")

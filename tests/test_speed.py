@@ -87,7 +87,7 @@ def test_the_size_of_a_body(fields: list[tuple[bytes, bytes]], method: bytes, st
     assert _size(expected_http_body_size, request, response) == _size(speed._expected_http_body_size, request, response)
 
 
-def _size(function: Callable[..., int | None], *arguments: object) -> object:
+def _size(function: Callable[..., object], *arguments: object) -> object:
     try:
         return function(*arguments)
     except ValueError as error:
@@ -100,6 +100,13 @@ def _size(function: Callable[..., int | None], *arguments: object) -> object:
 def test_versions_of_http(version: bytes) -> None:
     both = speed._raise_if_http_version_unknown, speed.raise_if_http_version_unknown
     assert len({str(_size(function, version)) for function in both}) == 1
+
+
+@given(CODINGS)
+def test_codings_of_a_body(coding: bytes) -> None:
+    own: Any = speed.parse_transfer_encoding.__wrapped__
+    for value in (coding, coding, coding.decode()):
+        assert _size(speed.parse_transfer_encoding, value) == _size(own, value)
 
 
 @pytest.mark.parametrize("value", ["8m", None, True, 3, ["a"], optmanager.unset])

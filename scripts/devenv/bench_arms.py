@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -189,7 +188,7 @@ class Bench:
         return child
 
     def _wait(self, child: Child, port: int) -> None:
-        wait_for(lambda: _listens(port), child)
+        wait_for(lambda: processes.listens(port), child)
 
 
 def wait_for(ready: Callable[[], bool], child: Child) -> None:
@@ -201,9 +200,3 @@ def wait_for(ready: Callable[[], bool], child: Child) -> None:
             raise DevelopmentProblem(f"{child.name} did not get ready within {READY_SECONDS:.0f} s: see {child.log}")
         time.sleep(0.02)
     processes.require_running([child])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        # A probe may be given this very port while nobody listens there, and is connected to itself then.
-        return probe.connect_ex((LOOPBACK, port)) == 0 and probe.getsockname() != probe.getpeername()

@@ -19,6 +19,8 @@ _SECONDS = 14 * 86_400.0
 """A result that nobody has asked for in this time is forgotten."""
 _DOCUMENTS = (b"docs", b".md")
 """Tests without these words read no documentation, and do not depend on it."""
+_SETTINGS = ("CHAPERONE_", "KUBEBUILDER_ASSETS")
+"""How variables begin that say what is run, how much of it, and what is written."""
 
 
 type Files = Mapping[str, bytes]
@@ -80,4 +82,5 @@ def _counts(stage: Stage, name: str) -> bool:
 
 def _beside(stage: Stage) -> tuple[object, ...]:
     """Beside the files, which say the versions of all packages and programs."""
-    return (stage.command, sys.version, os.environ.get("KUBEBUILDER_ASSETS"), shutil.which("kubectl"))
+    settings = sorted(each for each in os.environ.items() if each[0].startswith(_SETTINGS))
+    return (stage.command, sys.version, settings, shutil.which("kubectl"))

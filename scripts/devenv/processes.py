@@ -113,6 +113,14 @@ def _signal(children: Sequence[Child], number: signal.Signals) -> None:
                 os.kill(child.pid, number)
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens there on loopback."""
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        # A probe may be given this very port while nobody listens there, and is connected to itself then.
+        return probe.connect_ex(("127.0.0.1", port)) == 0 and probe.getsockname() != probe.getpeername()
+
+
 def free_ports(count: int) -> list[int]:
     """Port numbers that were free on loopback a moment ago, all different; a server may still lose the race for one."""
     with ExitStack() as stack:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from addons.core.identity_provider import IdentityProvider
+from scripts.devenv import processes
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -149,10 +150,7 @@ def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 
     while time.monotonic() < end:
         if process.poll() is not None:
             raise RuntimeError(f"the process ended with status {process.returncode}")
-        with socket.socket() as client:
-            client.settimeout(0.2)
-            # A client may be given this very port while nobody listens there, and is connected to itself then.
-            if client.connect_ex(("127.0.0.1", port)) == 0 and client.getsockname() != client.getpeername():
-                return
+        if processes.listens(port):
+            return
         time.sleep(0.05)
     raise TimeoutError(f"nobody listens on port {port}")
