@@ -116,11 +116,13 @@ class Administrator(Kubectl):
     def run_pod(self, name: str = "web", **spec: Any) -> str:
         """As above; one that is there already is taken as it is."""
         path = f"/api/v1/namespaces/{self.namespace}/pods"
-        made = self.http.post(path, json=pod_of(name, spec))
-        assert made.is_success or made.status_code == httpx.codes.CONFLICT, made.text
         deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not _is_ready(self.http.get(f"{path}/{name}").raise_for_status().json()):
-            assert time.monotonic() < deadline, f"pod {name} does not get ready"
+        while not _is_ready((found := self.http.get(f"{path}/{name}")).json()):
+            if (
+                found.status_code == httpx.codes.NOT_FOUND
+            ):  # not there yet, or no more: one may have been on its way out
+                self.http.post(path, json=pod_of(name, spec)).raise_for_status()
+            assert time.monotonic() < deadline, f"pod {name} does not get ready: {found.text}"
             time.sleep(0.02)
         return name
 
@@ -135,6 +137,9 @@ class Administrator(Kubectl):
 
 
 def _is_ready(pod: Mapping[str, Any]) -> bool:
+    """False for a pod that is on its way out, and for what is no pod."""
+    if pod["kind"] != "Pod" or "deletionTimestamp" in pod["metadata"]:
+        return False
     conditions = pod.get("status", {}).get("conditions", [])
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
