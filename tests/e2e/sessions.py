@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.devenv.gateway_env import GatewayEnv
-from tests.e2e.agent import Agent
+from tests.e2e.agent import Agent, eventually
 from tests.e2e.people import Person
 from tests.e2e.records import approvals, gateway_events
 from tests.support.kubernetes import TIMEOUT_SECONDS
@@ -99,6 +99,17 @@ def casts(gateway: GatewayEnv, word: str) -> list[list[Any]]:
     """The recordings that hold `word`, decoded."""
     files = [file for file in gateway.state_dir.glob("sessions/*/exec-*.cast") if word in file.read_text()]
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
+
+
+def recorded(gateway: GatewayEnv, word: str) -> list[Any]:
+    """The one recording that holds `word`, whole: its last lines are written a moment after the session's end."""
+    (events,) = eventually("the recording", lambda: [each for each in casts(gateway, word) if _is_over(each)])
+    return list(events)
+
+
+def _is_over(recording: list[Any]) -> bool:
+    code, text = recording[-1][1:] if len(recording) > 1 else ("", "")
+    return code == "x" or (code == "m" and text.startswith("ended without an exit status"))
 
 
 def endings(gateway: GatewayEnv, pod: str, subresource: str = "exec", **said: str) -> list[dict[str, Any]]:

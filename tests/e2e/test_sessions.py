@@ -21,7 +21,7 @@ from tests.e2e.agent import Agent, eventually
 from tests.e2e.leaks import core, found
 from tests.e2e.people import Person, pending
 from tests.e2e.records import approvals
-from tests.e2e.sessions import CLIENTS, agreeing, casts, endings, run, speaking, web_server
+from tests.e2e.sessions import CLIENTS, agreeing, endings, recorded, run, speaking, web_server
 from tests.support.kubernetes import Kubectl
 
 MEGABYTE = 1024 * 1024
@@ -45,11 +45,11 @@ def test_b32_output_errors_and_exit_code(client: Agent, gateway: GatewayEnv, onc
         ran = run(client, "exec", pod, "--", "sh", "-c", f"echo out-{word}; echo err-{word} >&2; exit 7")
     assert (ran.code, ran.stdout) == (7, f"out-{word}\n".encode())
     assert ran.stderr.startswith(f"err-{word}\n".encode())
-    ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"out-{word}\\r"))
+    header, *events = recorded(gateway, f"out-{word}\\r")
     assert header["tags"] == ["no-tty"]
     output = "".join(text for _, code, text in events if code == "o")
     assert sorted(output.splitlines()) == [f"err-{word}", f"out-{word}"]
-    eventually("the exit status", lambda: casts(gateway, f"out-{word}\\r")[0][-1][1:] == ["x", "7"])
+    assert events[-1][1:] == ["x", "7"]
     assert eventually("the audit event", lambda: endings(gateway, pod, exit_code="7"))
 
 
@@ -58,7 +58,7 @@ def test_b32_the_end_of_input(client: Agent, gateway: GatewayEnv, oncall: Person
     with agreeing(gateway, oncall, pod):
         ran = run(client, "exec", "-i", pod, "--", "cat", stdin=typed)
     assert (ran.code, ran.stdout) == (0, typed)
-    ((_, *events),) = eventually("the recording", lambda: casts(gateway, typed[:12].decode()))
+    _, *events = recorded(gateway, typed[:12].decode())
     assert "".join(text for _, code, text in events if code == "i") == typed.decode()
 
 
@@ -93,7 +93,7 @@ def test_masked_output_is_shorter_than_what_came(
     assert not found([value.encode()], ran.stdout)
     assert ran.stdout.count(b"DB_PASSWORD=masked:v1:") == 3000
     assert ran.stdout.endswith(f"\nline 2999 {mark}\n".encode())
-    (recording,) = eventually("the recording", lambda: casts(gateway, f"line 2999 {mark}"))
+    recording = recorded(gateway, f"line 2999 {mark}")
     assert not found([value.encode()], str(recording).encode())
 
 
@@ -109,10 +109,10 @@ def test_b32_a_terminal(client: Agent, gateway: GatewayEnv, oncall: Person, pod:
     finally:
         os.close(here)
         os.close(there)
-    ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"typed-{word}-42"))
+    header, *events = recorded(gateway, f"typed-{word}-42")
     assert header["tags"] == ["tty"]
     assert f"echo typed-{word}-$((40+2)); stty size" in "".join(text for _, code, text in events if code == "i")
-    assert eventually("the exit status", lambda: casts(gateway, f"typed-{word}-42")[0][-1][1:]) == ["x", "3"]
+    assert events[-1][1:] == ["x", "3"]
 
 
 def test_b32_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
@@ -121,7 +121,7 @@ def test_b32_attach(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str
         ran = run(client, "attach", "-i", pod, stdin=f"{word}\n".encode())
     assert b"attached\n" in ran.stdout
     assert f"heard {word}\n".encode() in ran.stdout
-    ((header, *events),) = eventually("the recording", lambda: casts(gateway, f"heard {word}"))
+    header, *events = recorded(gateway, f"heard {word}")
     assert header["title"].startswith("attach ")
     assert f"{word}\n" in "".join(text for _, code, text in events if code == "i")
 
@@ -204,7 +204,7 @@ def test_a_line_waits_for_a_human(client: Agent, gateway: GatewayEnv, oncall: Pe
     with agreeing(gateway, oncall, pod):
         ran = run(client, "exec", "-i", pod, "--", "sh", stdin=f"echo ask-first-{word}\n".encode())
     assert (ran.code, ran.stdout) == (0, f"ask-first-{word}\n".encode())
-    (recording,) = eventually("the recording", lambda: casts(gateway, f"ask-first-{word}"))
+    recording = recorded(gateway, f"ask-first-{word}")
     assert any(code == "m" and "consumed" in text for _, code, text in recording[1:])
 
 

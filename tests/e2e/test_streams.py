@@ -17,7 +17,7 @@ from tests.e2e.agent import Agent, eventually
 from tests.e2e.leaks import core, found
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import ApiServer, approvals, gateway_events
-from tests.e2e.sessions import casts
+from tests.e2e.sessions import recorded
 from tests.support.kubernetes import Kubectl
 
 TAR_RECORD = 10240
@@ -34,14 +34,14 @@ def test_an_exec_is_recorded_and_can_be_played(agent: Agent, gateway: GatewayEnv
     with agent.stream("exec", pod, "--", "sh", "-c", "echo recorded-out; echo recorded-err >&2") as running:
         oncall.approves(gateway, pending(gateway, name=pod)["id"])
         assert running.finish()[0] == 0
-    ((header, *events),) = eventually("the recording", lambda: casts(gateway, "recorded-out"))
+    header, *events = recorded(gateway, "recorded-out")
     assert header["version"] == 3
     assert header["command"].startswith("sh -c echo recorded-out")
     assert all(len(event) == 3 and event[0] >= 0 for event in events)
     output = "".join(text for _, code, text in events if code == "o")
     assert "recorded-out\r\n" in output
     assert "recorded-err\r\n" in output
-    assert eventually("the exit status", lambda: casts(gateway, "recorded-out")[0][-1][1:]) == ["x", "0"]
+    assert events[-1][1:] == ["x", "0"]
     session = next(
         event["annotations"]["chaperone.dev/session"]
         for event in gateway_events(gateway)
@@ -62,7 +62,7 @@ def test_what_a_terminal_was_told_is_recorded_too(agent: Agent, gateway: Gateway
     finally:
         os.close(here)
         os.close(there)
-    ((header, *events),) = eventually("the recording", lambda: casts(gateway, "typed-42"))
+    header, *events = recorded(gateway, "typed-42")
     assert "tty" in header["tags"]
     assert "echo typed-" in "".join(text for _, code, text in events if code == "i")
 
@@ -79,7 +79,7 @@ def test_output_is_masked_for_the_agent_and_in_the_recording(
     assert "MODE=fast\n" in printed
     assert "DB_PASSWORD=masked:v1:" in printed
     assert not found([core(value)], printed.encode())
-    (recording,) = eventually("the recording", lambda: casts(gateway, "MODE=fast"))
+    recording = recorded(gateway, "MODE=fast")
     assert "DB_PASSWORD=masked:v1:" in str(recording)
     assert not found([core(value)], str(recording).encode())
 
@@ -165,11 +165,11 @@ def test_an_exec_over_spdy_is_recorded_like_any_other(
     with old.stream("exec", pod, "--", "sh", "-c", "echo spdy-out; echo spdy-err >&2") as running:
         oncall.approves(gateway, pending(gateway, name=pod)["id"])
         assert running.finish()[0] == 0
-    ((_, *events),) = eventually("the recording", lambda: casts(gateway, "spdy-out"))
+    _, *events = recorded(gateway, "spdy-out")
     output = "".join(text for _, code, text in events if code == "o")
     assert "spdy-out\r\n" in output
     assert "spdy-err\r\n" in output
-    assert eventually("the exit status", lambda: casts(gateway, "spdy-out")[0][-1][1:]) == ["x", "0"]
+    assert events[-1][1:] == ["x", "0"]
 
 
 def test_an_exec_ends_when_its_caller_leaves(agent: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
@@ -187,4 +187,4 @@ def test_an_exec_ends_when_its_caller_leaves(agent: Agent, gateway: GatewayEnv, 
         ]
 
     assert eventually("the end of the record", ended)
-    assert casts(gateway, "begun")[0][-1][1] in ("m", "x")
+    recorded(gateway, pod)

@@ -9,12 +9,11 @@ from dataclasses import replace
 import pytest
 
 from scripts.devenv.gateway_env import GatewayEnv
-from tests.e2e.agent import eventually
 from tests.e2e.bypasses.caller import Caller
 from tests.e2e.bypasses.oracle import Oracle
 from tests.e2e.bypasses.sessions import SPDY, WEBSOCKET, Way, session
 from tests.e2e.raw import Answer, ask, request
-from tests.e2e.sessions import casts
+from tests.e2e.sessions import recorded
 
 V5 = ("v5.channel.k8s.io",)
 WS = Way(protocols=V5)
@@ -74,7 +73,7 @@ def test_b30_however_it_is_opened_it_is_recorded(
     way, word = OPENED[name], secrets.token_hex(6)
     with session(lenient, token, way, way.target(pod, command=["echo", word])) as peer:
         assert word.encode() in peer.hears(word.encode())
-    (recording,) = eventually("the recording", lambda: casts(lenient, f"{word}\\r"))
+    recording = recorded(lenient, f"{word}\\r")
     assert f"{word}\r\n" in "".join(text for _, code, text in recording[1:] if code == "o")
     namespace, _, pod_name = pod.partition("/")
     assert {reading.partition("?")[0] for reading in lenient_oracle.arrived()} == {
@@ -154,7 +153,7 @@ def test_b31_there_is_a_terminal_when_the_server_says_so(
     with session(lenient, token, WS, target) as peer:
         output = peer.hears(word.encode())
     assert (f"terminal-{word}".encode() in output) is (tag == "tty")
-    (recording,) = eventually("the recording", lambda: casts(lenient, f"-{word}\\r"))
+    recording = recorded(lenient, f"-{word}\\r")
     assert recording[0]["tags"] == [tag]
 
 
@@ -211,7 +210,7 @@ def test_b40_early_frames_arrive_in_their_turn(lenient: GatewayEnv, token: str, 
     answer = ask(lenient, whole + Socket(client=True).message(b"\x00" + f"early-{word}\n".encode()), seconds=5)
     assert answer.status == 101
     assert f"early-{word}\n".encode() in answer.raw
-    (recording,) = eventually("the recording", lambda: casts(lenient, f"early-{word}\\n"))
+    recording = recorded(lenient, f"early-{word}\\n")
     assert f"early-{word}\n" in "".join(text for _, code, text in recording[1:] if code == "i")
 
 
@@ -230,6 +229,5 @@ def test_b42_a_client_that_is_gone_at_once_leaves_a_whole_record(
             peer.send(opening + peer.writer.write(Data(7, typed)))
         else:
             peer.send(peer.types(typed))
-    (recording,) = eventually("the recording", lambda: casts(lenient, f"echo did-{word}"))
+    recording = recorded(lenient, f"echo did-{word}")
     assert f"echo did-{word}\n" in "".join(text for _, code, text in recording[1:] if code == "i")
-    eventually("its end", lambda: casts(lenient, f"echo did-{word}")[0][-1][1] in ("x", "m"))

@@ -15,7 +15,7 @@ from tests.core.wires.ends import Socket
 from tests.e2e.agent import eventually
 from tests.e2e.bypasses.sessions import SPDY, Way, session
 from tests.e2e.records import gateway_events
-from tests.e2e.sessions import casts
+from tests.e2e.sessions import recorded
 
 WS = Way(protocols=("v4.channel.k8s.io",))
 V5 = replace(WS, protocols=("v5.channel.k8s.io",))
@@ -64,7 +64,7 @@ def test_b34_what_is_delivered_is_what_was_recorded(name: str, lenient: GatewayE
         for piece in DELIVERED[name](typed_line(word)):
             peer.send(piece)
         assert f"heard {word}\n".encode() in peer.hears(f"heard {word}\n".encode())
-    (recording,) = eventually("the recording", lambda: casts(lenient, f"heard {word}"))
+    recording = recorded(lenient, f"heard {word}")
     assert "".join(text for _, code, text in recording[1:] if code == "i") == f"{word}\n"
 
 
@@ -136,7 +136,7 @@ def test_b33_what_is_delivered_is_what_was_recorded(name: str, lenient: GatewayE
         for piece in SPDY_DELIVERED[name](peer.writer, typed_line(word)):
             peer.send(piece)
         assert f"heard {word}\n".encode() in peer.hears(f"heard {word}\n".encode())
-    (recording,) = eventually("the recording", lambda: casts(lenient, f"heard {word}"))
+    recording = recorded(lenient, f"heard {word}")
     assert "".join(text for _, code, text in recording[1:] if code == "i") == f"{word}\n"
 
 
