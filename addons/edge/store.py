@@ -91,12 +91,8 @@ class Store(Database):
 
     def get(self, approval_id: str) -> Case:
         """One approval with what was asked; the id may be typed in any case. Raises UnknownApproval."""
-        query = sa.select(APPROVALS).where(APPROVALS.c.id == approval_id.strip().lower())
         with self.reading() as connection:
-            row = connection.execute(query).mappings().first()
-            if row is None:
-                raise UnknownApproval(f"there is no approval {approval_id!r}; list them with: chaperone approvals list")
-            return case_of(row, deciding.votes(connection, [row["id"]]).get(row["id"], ()))
+            return _get(connection, approval_id)
 
     def pending(self, now: float) -> list[Case]:
         """Open questions, oldest first."""
@@ -151,7 +147,7 @@ class Store(Database):
                 changed = deciding.agree(connection, case, approver, note, scope, now, self._seconds)
             else:
                 changed = deciding.deny(connection, case, approver, note, now, self._seconds)
-        return self._after(case, changed)
+            return _after(connection, case, changed)
 
     def revoke(self, approval_id: str, who: Identity, note: str, now: float) -> Case:
         """The approval that stands no longer. Raises UnknownApproval, ForbiddenApprover, InvalidTransition."""
@@ -160,20 +156,30 @@ class Store(Database):
             raise ForbiddenApprover(why)
         core.check_transition(case.approval, State.REVOKED, now)
         with self.writing() as connection:
-            changed = deciding.revoke(connection, case, who, note, now)
-        return self._after(case, changed)
-
-    def _after(self, case: Case, changed: bool) -> Case:
-        after = self.get(case.approval.id)
-        if not changed:
-            raise InvalidTransition(f"approval {case.approval.id} was answered by someone else: {after.approval.state}")
-        return after
+            return _after(connection, case, deciding.revoke(connection, case, who, note, now))
 
     def _list(self, query: sa.Select[Any]) -> list[Case]:
         with self.reading() as connection:
             rows = connection.execute(query).mappings().all()
             votes = deciding.votes(connection, [row["id"] for row in rows])
         return [case_of(row, votes.get(row["id"], ())) for row in rows]
+
+
+def _get(connection: sa.Connection, approval_id: str) -> Case:
+    row = (
+        connection.execute(sa.select(APPROVALS).where(APPROVALS.c.id == approval_id.strip().lower())).mappings().first()
+    )
+    if row is None:
+        raise UnknownApproval(f"there is no approval {approval_id!r}; list them with: chaperone approvals list")
+    return case_of(row, deciding.votes(connection, [row["id"]]).get(row["id"], ()))
+
+
+def _after(connection: sa.Connection, case: Case, changed: bool) -> Case:
+    """What this decision has made of it, whatever others do next."""
+    after = _get(connection, case.approval.id)
+    if not changed:
+        raise InvalidTransition(f"approval {case.approval.id} was answered by someone else: {after.approval.state}")
+    return after
 
 
 def _claim(connection: sa.Connection, digest: str, ask: Ask, now: float, seconds: float) -> Case:

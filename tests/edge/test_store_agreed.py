@@ -5,12 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from addons.core.approval import APPROVAL_SECONDS, ForbiddenApprover, InvalidTransition, State
 from addons.core.approval_terms import Needed, Offer, Reuse, Scope
@@ -127,6 +128,22 @@ def test_processes_agree_at_once_and_one_is_the_last(store: Store, file: Path, l
     assert (after.approval.state, len(after.votes)) == (State.GRANTED, 2)
     assert len(set(after.approval.approver.split(", "))) == 2
     assert [store.consume(approval, NOW + 1) for _ in range(2)] == [True, False]
+
+
+def test_each_is_told_what_came_of_their_own(store: Store, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not what somebody else has made of it a moment later: of several people one is told that it is granted."""
+    approval, other, writing = store.claim("d", TWO, NOW).approval.id, Store(sqlite_url(file)), store.writing
+
+    @contextmanager
+    def and_then_bob() -> Iterator[sa.Connection]:
+        with writing() as connection:
+            yield connection
+        other.decide(approval, State.GRANTED, BOB, "", NOW)
+
+    monkeypatch.setattr(store, "writing", and_then_bob)
+    assert store.decide(approval, State.GRANTED, ALICE, "", NOW).approval.state is State.PENDING
+    assert other.get(approval).approval.state is State.GRANTED
+    other.close()
 
 
 def test_an_expiry_between_the_look_and_the_write_counts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
