@@ -9,7 +9,8 @@ calls it for everything else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from h2.events import StreamEnded
@@ -44,9 +45,15 @@ def _unless_taken_back(server: Any, event: Any) -> Generator[Command, Any, bool]
 
 
 async def _to_its_end(handler: Any, command: OpenConnection) -> None:
+    async with told(handler, command):
+        await _open_connection(handler, command)
+
+
+@asynccontextmanager
+async def told(handler: Any, command: OpenConnection) -> AsyncIterator[None]:
     """Who is cancelled before the connection is begun has waited for others, and mitmproxy says nothing of it."""
     try:
-        await _open_connection(handler, command)
+        yield
     except asyncio.CancelledError:
         if command.connection.timestamp_start is None:
             command.connection.error = "the client left before its turn to connect"

@@ -6,6 +6,7 @@ of the loop. Most hooks never wait: here they are called, and their ends stand i
 
 from __future__ import annotations
 
+import asyncio
 from asyncio import StreamReader, StreamWriter
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,12 +15,15 @@ from typing import Any, cast
 
 from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.flow import Flow
-from mitmproxy.proxy.commands import Command, SendData, StartHook
-from mitmproxy.proxy.events import DataReceived, Event, HookCompleted
+from mitmproxy.proxy.commands import Command, OpenConnection, SendData, StartHook
+from mitmproxy.proxy.events import DataReceived, Event, HookCompleted, OpenConnectionCompleted
 from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.proxy.server import ConnectionIO
+from mitmproxy.proxy.server_hooks import ClientDisconnectedHook
 from mitmproxy.utils.asyncio_utils import create_task
 
+from addons.endings import told
 from addons.reading import Reading
 from addons.upgrade_layer import is_full
 
@@ -33,6 +37,28 @@ class Handler(ProxyConnectionHandler):
 
     _turns = 0
     """Events that are handled or wait for that."""
+
+    async def handle_hook(self, hook: StartHook) -> None:
+        """When the client has left, what may be used again is kept, and the rest ends with it."""
+        if isinstance(hook, ClientDisconnectedHook) and (reuse := self._reuse()) is not None:
+            for connection, io in self.transports.items():
+                reuse.keep(self.client, connection, io)
+        await super().handle_hook(hook)
+
+    async def open_connection(self, command: OpenConnection) -> None:
+        """Until its end; one that is open already goes on."""
+        server, reuse = command.connection, self._reuse()
+        async with told(self, command):
+            await asyncio.sleep(0)  # whoever started this notes it as the connection's task, and nothing else of it
+        if reuse is None or (streams := reuse.take(self.client, server)) is None:
+            await super().open_connection(command)
+            return
+        self.transports[server] = ConnectionIO(asyncio.current_task(), *streams)
+        await self.server_event(OpenConnectionCompleted(command, None))
+        await self.handle_connection(server)
+
+    def _reuse(self) -> Any:
+        return cast(Any, self.master.addons).get("reuse")
 
     async def handle_connection(self, connection: Connection) -> None:
         """Until it ends, and is closed."""

@@ -27,6 +27,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from addons.endings import end_all
 from addons.fast_layers import speed_up_layers
 from addons.http1 import be_strict
+from addons.idle import reuse_handshakes
 from addons.inline import Handler, Outermost
 from addons.protocol_errors import speak_status
 from addons.refusal import HookFunction, run_hooks, start_hooks
@@ -89,6 +90,7 @@ def make_master(
     speed_up()
     speed_up_layers()
     splice_tunnels()
+    reuse_handshakes()
     be_strict(request_bytes)
     speak_status()
     end_all()

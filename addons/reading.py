@@ -40,6 +40,12 @@ class Reading(asyncio.BufferedProtocol):
         await self._ended
         return b""
 
+    def release(self) -> asyncio.StreamReader:
+        """The reader as it was before; nothing is handed on any more."""
+        self._transport.set_protocol(self._inner)
+        reader: asyncio.StreamReader = self._reader
+        return reader
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to."""
         return _read

@@ -31,6 +31,7 @@ from addons.parts import Parts
 from addons.perimeter import Perimeter
 from addons.rates import Rates
 from addons.refusal import Disconnect
+from addons.reuse import Reuse
 from addons.scrub import scrubbed
 from addons.seal import Seal
 from addons.session_guardrails import SessionGuardrails
@@ -76,6 +77,7 @@ def build_stack(parts: Parts, disconnect: Disconnect) -> list[object]:
             lambda: in_force.policy.access, parts.locks.read, parts.granted.read, now, disconnect
         ),  # what runs ends with its right
         Credentials(parts.credentials),  # Grant -> the upstream credential, written last
+        Reuse(parts.connections),  # what one client leaves open, the same session's next one goes on with
         Metrics(parts.meters, now),  # what became of it, counted
         Seal(),  # undecided is refused
     ]

@@ -41,6 +41,7 @@ LARGER_ADDONS = {
     "addons/settings.py": "the settings model, not an addon",
     "addons/expiry.py": "four hooks and a look at what runs",
     "addons/fast_layers.py": "faster forms of mitmproxy's own functions, not an addon",
+    "addons/idle.py": "connections out of mitmproxy's hands and back into them, not an addon",
     "addons/inline.py": "the handler of a connection, and its outermost layer, not an addon",
     "addons/limits.py": "six hooks: a client is followed from its first byte to its last",
     "addons/http1.py": "stricter forms of mitmproxy's own functions, not an addon",

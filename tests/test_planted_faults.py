@@ -33,7 +33,7 @@ SECRET = "planted-" + secrets.token_hex(8)
 EXEC = "/api/v1/namespaces/a/pods/p/exec?command=ls&stdout=true"
 STACK = (
     "Limits Perimeter CredentialRemoval Tls Authentication Bindings SingleUse AccessRequests Commands Upgrades Access"
-    " Rates Guardrails SessionGuardrails Approvals Locks Masking Attempts Capture Expiry Credentials Metrics Seal"
+    " Rates Guardrails SessionGuardrails Approvals Locks Masking Attempts Capture Expiry Credentials Reuse Metrics Seal"
 ).split()
 # Start and stop of the process, and options, are not about a request: an exception there ends the process.
 LIFE_CYCLE = {"load", "running", "configure", "done", "update"}
@@ -126,6 +126,7 @@ def behind(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with pytest.MonkeyPatch.context() as patch, upstream(folder, answer) as server:
         for name, value in cluster.aws_env.items():
             patch.setenv(name, value)
+        patch.setattr("addons.idle.MAX_AGE_SECONDS", 0.0)  # each request dials, so that each hook is run
         write_rules(folder / "rules", cluster, server)
         settings = Settings(
             rules=[str(folder / "rules"), str(repository / "rules")],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -182,12 +182,32 @@ def test_the_same_over_http2(gateways: Gateways, as_user: Callable[..., Agent], 
     assert agent("get", "pods", "-o", "json") == admin("get", "pods", "-o", "json")
     assert "rule: no-node-proxy" in agent.refused("get", "--raw", "/api/v1/nodes/node-1/proxy/run/a")
 
-    def versions() -> set[str]:
-        found = set()
-        for path in gateway.state_dir.glob("sessions/[!u]*/flows-*.mitm"):  # not its own, unidentified
-            with path.open("rb") as file:
-                found |= {flow.request.http_version for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow)}
-        return found
+    eventually("records of HTTP/2", lambda: list(flows(gateway)))
+    assert {flow.request.http_version for _, flow in flows(gateway)} == {"HTTP/2.0"}
 
-    eventually("records of HTTP/2", versions)
-    assert versions() == {"HTTP/2.0"}
+
+def test_the_next_command_of_a_session_goes_on_with_its_connection_and_nobody_else_does(
+    gateways: Gateways, as_user: Callable[..., Agent], admin: Kubectl
+) -> None:
+    gateway = gateways.start("going-on")
+    agents = [as_user(gateway, sub, "agents").within(admin.namespace) for sub in ("going-on", "someone-else")]
+    for agent in agents * 4:
+        agent("get", "configmaps")
+    eventually(
+        "all records", lambda: len([flow for _, flow in flows(gateway) if "/configmaps" in flow.request.path]) == 8
+    )
+    from_here: dict[str, set[str]] = {}
+    to_cluster: dict[str, set[object]] = {}
+    for session, flow in flows(gateway):
+        from_here.setdefault(session, set()).add(flow.client_conn.id)
+        to_cluster.setdefault(session, set()).add(flow.server_conn.sockname)
+    first, other = to_cluster
+    assert to_cluster[first].isdisjoint(to_cluster[other])
+    assert all(len(from_here[session]) - len(to_cluster[session]) >= 3 for session in (first, other))
+
+
+def flows(gateway: GatewayEnv) -> Iterator[tuple[str, HTTPFlow]]:
+    """Those of agents, each with its session."""
+    for path in gateway.state_dir.glob("sessions/[!u]*/flows-*.mitm"):  # not the gateway's own, unidentified
+        with path.open("rb") as file:
+            yield from ((path.parent.name, flow) for flow in FlowReader(file).stream() if isinstance(flow, HTTPFlow))
