@@ -9,11 +9,13 @@ Source of the format: mitmproxy/io/tnetstring.py and `get_state()` of mitmproxy'
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from dataclasses import fields
+from functools import cache, lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Connection, ConnectionState
+from mitmproxy.coretypes.serializable import Serializable
 from mitmproxy.http import HTTPFlow, Message
 from mitmproxy.io import tnetstring
 from mitmproxy.version import FLOW_FORMAT_VERSION
@@ -61,10 +63,23 @@ class FlowEncoder:
         """Cached only once nothing about it will change but its end."""
         if (known := self._connections.get(connection)) is not None:
             return known
-        encoded = tnetstring.dumps(connection.get_state())
+        encoded = _dictionary({name: _state(getattr(connection, name)) for name in _names(type(connection))})
         if connection.state is ConnectionState.OPEN and connection.timestamp_tls_setup:
             self._connections[connection] = encoded
         return encoded
+
+
+@cache
+def _names(connection: type[Connection]) -> tuple[str, ...]:
+    """The fields of a connection that are written down."""
+    return tuple(field.name for field in fields(connection) if field.metadata.get("serialize", True))
+
+
+def _state(value: Any) -> Any:
+    """What `get_state` makes of a field, which looks for its declared type each time."""
+    if isinstance(value, Serializable):
+        return value.get_state()
+    return [_state(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 _CLIENT, _SERVER, _REQUEST, _RESPONSE, _HEADERS, _METADATA, _CHAPERONE = (

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mitmproxy.certs import Cert
 from mitmproxy.connection import ConnectionState
 from mitmproxy.http import Headers, HTTPFlow
 from mitmproxy.io import FlowReader
 from mitmproxy.test import tflow
 
+from addons.edge.authority import open_authority
 from addons.edge.flow_file import FlowEncoder
 
 BEARER = b"base64url.bearer.authorization.k8s.io."
@@ -80,6 +83,22 @@ def test_websocket_messages_are_the_ones_given() -> None:
     [read] = _read(FlowEncoder().encode(flow, b"", b"", {}, "", "", [(2, True, b"\x00ls", 1.0, False, False)]))
     assert read.websocket is not None
     assert [message.content for message in read.websocket.messages] == [b"\x00ls"]
+
+
+def test_connections_are_written_as_mitmproxy_writes_them(tmp_path: Path) -> None:
+    leaf = open_authority(tmp_path, datetime.now(UTC)).leaf("api.test", datetime.now(UTC))
+    flow = _flow(resp=True)
+    for connection in (flow.client_conn, flow.server_conn):
+        connection.certificate_list = [Cert(leaf.certificate)]
+        connection.alpn_offers, connection.cipher_list, connection.timestamp_tls_setup = (
+            [b"h2", b"http/1.1"],
+            ["A"],
+            2.0,
+        )
+    flow.server_conn.via = ("http", ("proxy.test", 8080))
+    [read] = _read(FlowEncoder().encode(flow, b"", b"", {}, "", ""))
+    assert read.client_conn.get_state() == flow.client_conn.get_state()
+    assert read.server_conn.get_state() == flow.server_conn.get_state()
 
 
 @pytest.mark.parametrize("live", [True, False])
