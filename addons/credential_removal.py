@@ -59,5 +59,5 @@ class CredentialRemoval:
 def remove_credential(flow: HTTPFlow) -> None:
     """Put a placeholder where an Authorization header is."""
     headers = flow.request.headers
-    if has_authorization(headers.fields):
+    if has_authorization(headers.fields, but=PLACEHOLDER):
         headers.fields = with_authorization(headers.fields, PLACEHOLDER)

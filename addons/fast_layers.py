@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mitmproxy.proxy.commands import Command, OpenConnection, RequestWakeup, SendData
-from mitmproxy.proxy.events import Event
+from mitmproxy.proxy.events import CommandCompleted, Event
 from mitmproxy.proxy.layer import Layer, Paused
 from mitmproxy.proxy.layers.http import (
     DropStream,
@@ -33,7 +33,6 @@ _layer: Any = Layer
 _http: Any = HttpLayer
 _tunnel: Any = TunnelLayer
 _tls: Any = TLSLayer
-_handle_event = _layer.handle_event
 
 
 def speed_up_layers() -> None:
@@ -46,17 +45,28 @@ def speed_up_layers() -> None:
 
 def handle_event(layer: Any, event: Event) -> Iterator[Command]:
     """`Layer.handle_event`: a command that blocks pauses the layer, until the event with its reply."""
-    if layer._paused:
-        yield from _handle_event(layer, event)
+    paused, reply = layer._paused, None
+    if not paused:
+        generator = layer._handle_event(event)
+    elif isinstance(event, CommandCompleted) and event.command is paused.command:
+        layer._paused, generator, reply = None, paused.generator, event.reply
+    else:
+        layer._paused_event_queue.append(event)
         return
-    generator = layer._handle_event(event)
-    for command in generator:
-        if command.blocking is True:
-            command.blocking = layer
-            layer._paused = Paused(command, generator)
+    while True:
+        try:
+            command = generator.send(reply)
+            while command.blocking is not True:
+                yield command
+                command = next(generator)
+        except StopIteration:
+            if not paused or layer._paused or not layer._paused_event_queue:
+                return
+            generator, reply = layer._handle_event(layer._paused_event_queue.popleft()), None
+        else:
+            command.blocking, layer._paused = layer, Paused(command, generator)
             yield command
             return
-        yield command
 
 
 def http_event_to_child(http: Any, child: Any, event: Event) -> Iterator[Command]:

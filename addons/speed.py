@@ -13,7 +13,7 @@ from functools import cache, lru_cache
 from typing import Any, cast
 
 from mitmproxy import http, optmanager
-from mitmproxy.connection import Connection
+from mitmproxy.connection import Client, Connection, Server
 from mitmproxy.hooks import Hook
 from mitmproxy.net.http import http1, validate
 from mitmproxy.net.http.http1 import read
@@ -83,8 +83,14 @@ def fork(context: Context) -> Context:
 
 
 def same(one: Connection, other: object) -> bool:
-    """`Connection.__eq__`; mostly a connection is compared with itself."""
-    return one is other or (isinstance(other, Connection) and one.id == other.id)
+    """`Connection.__eq__`; mostly a connection is compared with itself, or a client's with a server's."""
+    if one is other:
+        return True
+    known = type(other) in _CONNECTIONS or isinstance(other, Connection)  # which looks into a registry of subclasses
+    return known and one.id == cast(Connection, other).id
+
+
+_CONNECTIONS = (Client, Server)
 
 
 def get_all(headers: http.Headers, name: str | bytes) -> list[str]:
@@ -136,14 +142,18 @@ def expected_http_body_size(request: http.Request, response: http.Response | Non
         message, status = response, response.data.status_code
         if status < 200 or status in (204, 304) or request.data.method not in _METHODS:
             return _expected_http_body_size(request, response)
-    length = b""
+    length = coding = b""
     for name, value in message.data.headers.fields:
         if len(name) == _TRANSFER_ENCODING and name.lower() == b"transfer-encoding":
-            return _expected_http_body_size(request, response)
+            if coding or value != b"chunked":
+                return _expected_http_body_size(request, response)
+            coding = value
         if len(name) == _CONTENT_LENGTH and name.lower() == b"content-length":
             if length or not value.isdigit() or value[:1] == b"0":
                 return _expected_http_body_size(request, response)
             length = value
+    if coding:
+        return None  # whatever its length is said to be
     if length:
         return int(length)
     return 0 if response is None else -1
@@ -162,7 +172,8 @@ def raise_if_http_version_unknown(http_version: bytes) -> None:
 
 def current(option: Any) -> Any:
     """`_Option.current`, without a deep copy of what nobody can change."""
-    return option.value if type(option.value) in (bool, int, str, type(None)) else _current(option)
+    value = option._default if option.value is optmanager.unset else option.value
+    return value if type(value) in (bool, int, str, type(None)) else _current(option)
 
 
 def _bytes(text: str | bytes) -> bytes:

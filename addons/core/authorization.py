@@ -53,9 +53,13 @@ def with_bearer(fields: Fields, bearer: Bearer) -> Fields:
     return (*with_authorization(others, f"Bearer {bearer.token.reveal()}"), *bearer.impersonated)
 
 
-def has_authorization(fields: Fields) -> bool:
-    """True if there is any."""
-    return any(len(name) == len(_NAME) and name.lower() == _NAME for name, _ in fields)
+def has_authorization(fields: Fields, but: str | None = None) -> bool:
+    """True if there is any, or any but this one."""
+    length, known = len(_NAME), None if but is None else but.encode("ascii")
+    for name, value in fields:  # noqa: SIM110 - a loop is faster than any()
+        if len(name) == length and name.lower() == _NAME and value != known:
+            return True
+    return False
 
 
 def _take(fields: Fields, wanted: bytes) -> tuple[Fields, list[str]]:

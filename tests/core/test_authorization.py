@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,6 +46,16 @@ def test_there_is_exactly_one_afterwards(given_fields: tuple[tuple[bytes, bytes]
     assert values == ["Bearer ours"]
     assert rest == take_authorization(given_fields)[0]
     assert not has_authorization(rest) and has_authorization(replaced)
+
+
+@pytest.mark.parametrize(
+    ("values", "any_but_ours"),
+    [((), False), ((b"ours",), False), ((b"ours", b"ours"), False), ((b"ours", b"other"), True), ((b"",), True)],
+)
+def test_any_but_one(values: tuple[bytes, ...], any_but_ours: bool) -> None:
+    given_fields = (HOST, *((b"AUTHORIZATION", value) for value in values), (b"authorizatiom", b"x"))
+    assert has_authorization(given_fields) is bool(values)
+    assert has_authorization(given_fields, but="ours") is any_but_ours
 
 
 def test_nobody_is_impersonated_but_by_the_credential() -> None:
