@@ -10,7 +10,7 @@ from mitmproxy.exceptions import AddonHalt
 from mitmproxy.net.tls import starts_like_tls_record
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
-from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, ServerTLSLayer, modes
+from mitmproxy.proxy.layers import ClientTLSLayer, HttpLayer, modes
 from mitmproxy.proxy.layers.http import HTTPMode
 
 _TLS_START = b"\x16\x03"
@@ -56,8 +56,5 @@ def _tls(context: Context, first_bytes: bytes) -> layer.Layer:
         raise AddonHalt
     if not starts_like_tls_record(first_bytes):
         return Refuse(context)
-    if not in_tunnel(context):
-        return ClientTLSLayer(context)
-    server = ServerTLSLayer(context)
-    server.child_layer = ClientTLSLayer(context)
-    return server
+    context.server.tls = in_tunnel(context)  # the cluster's end: HTTP opens it, in a layer of its own, for a request
+    return ClientTLSLayer(context)
