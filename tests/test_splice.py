@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,7 @@ from mitmproxy.proxy.layer import Layer, NextLayerHook
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.layers.http._hooks import HttpConnectHook
 from mitmproxy.proxy.layers.http._http1 import Http1Connection
+from mitmproxy.proxy.layers.modes import HttpProxy
 from mitmproxy.test import tflow
 
 from addons import splice
@@ -101,7 +103,7 @@ class Driven:
         )  # fmt: skip
         self.context = Context(self.client, options)
         self.server, self.answers = self.context.server, iter(script)
-        self.outer = HttpLayer(self.context, HTTPMode.regular)
+        self.outer = HttpProxy(self.context)
 
     def open(self, early: bytes) -> None:
         """Until the tunnel is open and has seen its first piece."""
@@ -114,11 +116,13 @@ class Driven:
             self.reply()
         self.server.state = ConnectionState.OPEN
         # The server's connection is the stream's, as it is when what is inside has opened it.
-        self.outer.connections.setdefault(self.server, self.outer.streams[1])
+        self.http.connections.setdefault(self.server, self.http.streams[1])
 
     def feed(self, event: events.Event) -> None:
         for command in self.outer.handle_event(event):
-            if isinstance(command, NextLayerHook):
+            if isinstance(command, NextLayerHook) and command.data.context.layers == [self.outer]:
+                command.data.layer = self.http = HttpLayer(command.data.context, HTTPMode.regular)
+            elif isinstance(command, NextLayerHook):
                 command.data.layer = Inside(command.data.context, self.answers, self.told)
             else:
                 self.told.append(_spoken(command))
@@ -154,7 +158,8 @@ def test_a_tunnel_is_spliced() -> None:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(Http1Connection, "make_pipe", splice._pipe)
         driven.open(b"")
-    assert driven.outer._handle_event.func is splice.through  # type: ignore[attr-defined]
+    for straight in (driven.outer.handle_event, driven.http._handle_event):
+        assert isinstance(straight, partial) and straight.func is splice.through
     driven.told.clear()
     driven.happens("client data")
     assert driven.told == ["sees DataReceived client b'more' ", "SendData client b'bytes' "]
