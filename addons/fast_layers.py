@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mitmproxy.proxy.commands import Command, OpenConnection, RequestWakeup, SendData
-from mitmproxy.proxy.events import CommandCompleted, Event
+from mitmproxy.proxy.events import CommandCompleted, ConnectionEvent, DataReceived, Event
 from mitmproxy.proxy.layer import Layer, Paused
 from mitmproxy.proxy.layers.http import (
     DropStream,
@@ -22,6 +22,7 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._events import RequestHeaders
+from mitmproxy.proxy.layers.http._http1 import Http1Connection
 from mitmproxy.proxy.layers.tls import TLSLayer
 from mitmproxy.proxy.tunnel import TunnelLayer, TunnelState
 from OpenSSL import SSL
@@ -31,6 +32,7 @@ from addons.inline import joins
 _MAX_READ = 65535
 _layer: Any = Layer
 _http: Any = HttpLayer
+_http1: Any = Http1Connection
 _tunnel: Any = TunnelLayer
 _tls: Any = TLSLayer
 
@@ -38,8 +40,11 @@ _tls: Any = TLSLayer
 def speed_up_layers() -> None:
     """Replace them all, for the life of the process."""
     _layer.handle_event = handle_event
+    _http.handle_event = http_handle_event
     _http.event_to_child = http_event_to_child
     _tunnel.event_to_child = tunnel_event_to_child
+    _http1.handle_event = _http1._handle_event  # nothing that it does waits
+    _tls.handle_event = tls_handle_event
     _tls.tls_interact = tls_interact
 
 
@@ -67,6 +72,18 @@ def handle_event(layer: Any, event: Event) -> Iterator[Command]:
             command.blocking, layer._paused = layer, Paused(command, generator)
             yield command
             return
+
+
+def http_handle_event(http: Any, event: Event) -> Iterator[Command]:
+    """`HttpLayer.handle_event`: it waits for nothing itself, and mostly hands on to whom it knows."""
+    if http._paused:
+        yield from handle_event(http, event)
+    elif isinstance(event, CommandCompleted):
+        yield from http_event_to_child(http, http.command_sources.pop(event.command), event)
+    elif isinstance(event, ConnectionEvent) and (child := http.connections.get(event.connection)) is not None:
+        yield from http_event_to_child(http, child, event)
+    else:
+        yield from handle_event(http, event)
 
 
 def http_event_to_child(http: Any, child: Any, event: Event) -> Iterator[Command]:
@@ -121,6 +138,18 @@ def tunnel_event_to_child(tunnel: Any, event: Event) -> Iterator[Command]:
             yield from tunnel._handle_command(command)
     if waiting is not None:
         yield from tunnel._handle_command(waiting)
+
+
+def tls_handle_event(tls: Any, event: Event) -> Iterator[Command]:
+    """`TLSLayer.handle_event`: once TLS is established it waits for nothing itself, until its connection is closed."""
+    if tls.tunnel_state is not TunnelState.OPEN or tls._paused:
+        yield from handle_event(tls, event)
+    elif not isinstance(event, ConnectionEvent) or event.connection != tls.conn:
+        yield from tunnel_event_to_child(tls, event)
+    elif isinstance(event, DataReceived):
+        yield from tls.receive_data(event.data)
+    else:
+        yield from handle_event(tls, event)
 
 
 def tls_interact(tls: Any) -> Iterator[Command]:

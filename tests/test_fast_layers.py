@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,15 +15,24 @@ from hypothesis import strategies as st
 from mitmproxy.connection import Connection, Server
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.commands import Command, SendData
+from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import http
 from mitmproxy.proxy.layers.http import _events as http_events
+from mitmproxy.proxy.layers.http import _http1
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._hooks import HttpRequestHook
-from mitmproxy.proxy.tunnel import TunnelState
+from mitmproxy.proxy.tunnel import TunnelLayer, TunnelState
 from mitmproxy.test import tflow
 from OpenSSL import SSL
 
-from addons.fast_layers import handle_event, http_event_to_child, tls_interact, tunnel_event_to_child
+from addons.fast_layers import (
+    handle_event,
+    http_event_to_child,
+    http_handle_event,
+    tls_handle_event,
+    tls_interact,
+    tunnel_event_to_child,
+)
 from tests.support.pristine import pristine
 
 LAYER, TUNNEL, HTTP = (pristine(f"mitmproxy.proxy.{name}") for name in ("layer", "tunnel", "layers.http"))
@@ -29,6 +41,13 @@ PEERS: dict[str, Connection] = {"client": tflow.tclient_conn(), "server": tflow.
 
 def test_nothing_inherits_from_what_is_told_by_its_type() -> None:
     assert [kind.__subclasses__() for kind in (SendData, ReceiveHttp, http.SendHttp)] == [[], [], []]
+
+
+def test_nothing_that_http1_does_waits() -> None:
+    source = inspect.getsource(_http1)
+    assert [name for name in re.findall(r"commands\.(\w+)", source) if getattr(commands, name).blocking] == []
+    assert "Hook" not in source
+    assert not ReceiveHttp.blocking
 
 
 # A layer: what it does at each event is a list of steps; "ask" blocks until a reply comes and gives it away again.
@@ -75,6 +94,97 @@ def conversation(handle: Any, script: list[list[str]], happens: list[str]) -> li
                 asked.append(command)
         told.append(f"paused {layer._paused is not None} queue {len(layer._paused_event_queue)}")
     return told
+
+
+# TLS, and HTTP in it: whom an event is for, and what comes of it. Whoever is inside may ask, and is answered later.
+
+INSIDE = st.lists(st.lists(st.sampled_from(["send", "ask", "log"]), max_size=3), max_size=6)
+HAPPENS = st.lists(
+    st.sampled_from(["client data", "server data", "client closes", "server closes", "reply"]), max_size=8
+)
+
+
+class Inside(Layer):
+    """Does as the script says, an entry for each event; notes what it sees."""
+
+    def __init__(self, context: Any, name: str, script: Iterator[list[str]], told: list[str]) -> None:
+        super().__init__(context)
+        self.name, self.script, self.told = name, script, told
+
+    def _handle_event(self, event: events.Event) -> Iterator[Command]:  # type: ignore[override]
+        self.told.append(f"{self.name} sees {type(event).__name__} {getattr(event, 'data', b'')!r}")
+        for step in next(self.script, ()):
+            reply = yield COMMAND[step]()
+            self.told.append(f"{self.name} got {reply}" if step == "ask" else step)
+
+
+COMMAND: dict[str, Callable[[], Command]] = {
+    "send": lambda: SendData(PEERS["client"], b"x"),
+    "ask": lambda: commands.OpenConnection(Server(address=("a", 1))),
+    "log": lambda: commands.Log("x"),
+}
+
+
+def fed(handle: Callable[[events.Event], Iterator[Command]], happens: list[str], told: list[str]) -> list[str]:
+    """All that comes of what happens."""
+    asked: list[commands.OpenConnection] = []
+    for what in happens:
+        peer = PEERS[what.split()[0]] if what != "reply" else None
+        if peer is not None:
+            event: events.Event = events.DataReceived(peer, b"d") if "data" in what else events.ConnectionClosed(peer)
+        elif asked:
+            event = events.OpenConnectionCompleted(asked.pop(0), "no")
+        else:
+            continue
+        for command in handle(event):
+            told.append(f"{type(command).__name__} {getattr(command, 'data', '')!r} {type(command.blocking).__name__}")
+            asked += [command] if isinstance(command, commands.OpenConnection) else []
+    return told
+
+
+@given(INSIDE, HAPPENS, st.sampled_from([*TunnelState]))
+def test_what_is_in_tls_sees_the_same(script: list[list[str]], happens: list[str], state: TunnelState) -> None:
+    before = in_tls(LAYER.Layer.handle_event, script, happens, state)
+    assert in_tls(tls_handle_event, script, happens, state) == before
+
+
+def in_tls(handle: Any, script: list[list[str]], happens: list[str], state: TunnelState) -> list[str]:
+    told: list[str] = []
+    context: Any = SimpleNamespace(layers=[], options=None)
+    layer: Any = TunnelLayer(context, PEERS["client"], PEERS["client"])
+    layer.tunnel_state, layer.child_layer = state, Inside(context, "child", iter(script), told)
+    layer.event_to_child = partial(tunnel_event_to_child, layer)
+    fed(lambda event: handle(layer, event), happens, told)
+    return [*told, layer.tunnel_state.name, str(len(layer._event_queue))]
+
+
+@given(INSIDE, HAPPENS)
+def test_whom_an_event_is_for_is_found(script: list[list[str]], happens: list[str]) -> None:
+    before = in_http(HTTP, LAYER.Layer.handle_event, script, happens)
+    assert in_http(http, http_handle_event, script, happens) == before
+
+
+def in_http(module: Any, handle: Any, script: list[list[str]], happens: list[str]) -> list[str]:
+    told: list[str] = []
+    context = SimpleNamespace(layers=[], options=None, client=PEERS["client"], server=Server(address=("b", 1)))
+    layer = module.HttpLayer(context, module.HTTPMode.transparent)
+    answers = iter(script)
+    layer.connections = {peer: Inside(context, name, answers, told) for name, peer in PEERS.items()}
+    return [*fed(lambda event: handle(layer, event), happens, told), str(len(layer.command_sources))]
+
+
+@pytest.mark.parametrize("event", [events.Start(), events.DataReceived(PEERS["server"], b"early")])
+def test_what_http_does_not_know_is_for_mitmproxy(event: events.Event) -> None:
+    """Its beginning, and a cluster that speaks first."""
+    told: list[Any] = []
+
+    def sees(event: events.Event) -> Iterator[Command]:
+        told.append(event)
+        yield from ()
+
+    layer: Any = SimpleNamespace(_paused=None, connections={}, _handle_event=sees)
+    assert list(http_handle_event(layer, event)) == []
+    assert told == [event]
 
 
 # HTTP: children are streams and connections; each answers an event with the commands of the script.
