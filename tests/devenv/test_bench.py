@@ -240,7 +240,6 @@ def test_the_whole_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "round 2/2" in output.err
 
 
-@pytest.mark.alone
 def test_what_lasts_comes_through_both_gateways_whole(load: Path, tmp_path: Path) -> None:
     with Bench(tmp_path / "bench", load, bench_machine.Cores(None, None)) as own:
         report = bench_streams.measure(own, tmp_path, watches=3, log_bytes=3_000_000)
