@@ -18,9 +18,9 @@ _CORE = "tests/core"
 _END_TO_END = "tests/e2e"
 _FOLDERS = {
     "tests of deployment": ("deploy", "devenv"),
-    "tests of commands": ("cli", "conformance"),
-    "tests of the console": ("console",),
     "tests of edges": ("edge",),
+    "tests of the console": ("console",),
+    "tests of commands": ("cli", "conformance"),
 }
 """What else is in a folder, longest first; what is in none is a stage of its own."""
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]

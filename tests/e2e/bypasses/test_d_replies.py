@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,9 +43,10 @@ def test_b40_what_comes_in_no_frame_after_a_switch_is_not_passed_on(
     assert b"chaperone ended this session" in answer.raw
 
 
+@cache
 def bomb(encoding: str) -> bytes:
     """A reply that is small until it is decoded."""
-    content = gzip.compress(b'{"kind":"ConfigMap","data":{"a":"' + b"0" * MEGABYTES * 1_000_000 + b'"}}')
+    content = gzip.compress(b'{"kind":"ConfigMap","data":{"a":"' + b"0" * MEGABYTES * 1_000_000 + b'"}}', 1)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: {encoding}\r\nConnection: close\r\n"
     return f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content
 
