@@ -5,6 +5,7 @@ Only called for every event, every look-up of a header or every id; a gateway sp
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import uuid
@@ -19,6 +20,7 @@ from mitmproxy.net.http import http1, validate
 from mitmproxy.net.http.http1 import read
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers import http as http_layers
+from mitmproxy.utils import asyncio_utils
 
 _option: Any = optmanager._Option
 _current = _option.current
@@ -46,6 +48,7 @@ def speed_up() -> None:
     read.raise_if_http_version_unknown = raise_if_http_version_unknown
     validate.parse_transfer_encoding = parse_transfer_encoding
     _option.current = current
+    asyncio_utils.set_task_debug_info = set_task_debug_info
     uuid.uuid4 = uuid4
     os.register_at_fork(after_in_child=_random.clear)
 
@@ -174,6 +177,11 @@ def current(option: Any) -> Any:
     """`_Option.current`, without a deep copy of what nobody can change."""
     value = option._default if option.value is optmanager.unset else option.value
     return value if type(value) in (bool, int, str, type(None)) else _current(option)
+
+
+def set_task_debug_info(task: asyncio.Task[Any], *, name: str, client: object = None) -> None:
+    """`set_task_debug_info`, without what is for dumps of mitmproxy's own; it looks into the environment each time."""
+    task.set_name(name)
 
 
 def _bytes(text: str | bytes) -> bytes:

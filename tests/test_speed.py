@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import subprocess
@@ -115,6 +116,13 @@ def test_options(value: object) -> None:
     option.value = value
     assert speed.current(option) == speed._current(option)
     assert (speed.current(option) is value) == (value is not optmanager.unset and not isinstance(value, list))
+
+
+async def test_tasks_have_their_names() -> None:
+    named = asyncio.ensure_future(asyncio.sleep(0))
+    speed.set_task_debug_info(named, name="hook request", client=("127.0.0.1", 1))
+    assert named.get_name() == "hook request"
+    await named
 
 
 def test_ids_are_random_and_none_comes_twice_whoever_asks() -> None:

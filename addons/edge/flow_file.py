@@ -15,7 +15,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Connection, ConnectionState
-from mitmproxy.coretypes.serializable import Serializable
 from mitmproxy.http import HTTPFlow, Message
 from mitmproxy.io import tnetstring
 from mitmproxy.version import FLOW_FORMAT_VERSION
@@ -63,7 +62,10 @@ class FlowEncoder:
         """Cached only once nothing about it will change but its end."""
         if (known := self._connections.get(connection)) is not None:
             return known
-        encoded = _dictionary({name: _state(getattr(connection, name)) for name in _names(type(connection))})
+        told = {name: getattr(connection, name) for name in _names(type(connection))}
+        lists = [(_KEYS[name], _list(value)) for name, value in told.items() if type(value) is list]
+        scalars = {name: _state(value) for name, value in told.items() if type(value) is not list}
+        encoded = _dictionary(scalars, *(part for pair in lists for part in pair))
         if connection.state is ConnectionState.OPEN and connection.timestamp_tls_setup:
             self._connections[connection] = encoded
         return encoded
@@ -76,10 +78,20 @@ def _names(connection: type[Connection]) -> tuple[str, ...]:
 
 
 def _state(value: Any) -> Any:
-    """What `get_state` makes of a field, which looks for its declared type each time."""
-    if isinstance(value, Serializable):
-        return value.get_state()
-    return [_state(each) for each in value] if isinstance(value, list | tuple) else value
+    return value.get_state() if hasattr(value, "get_state") else value
+
+
+def _list(values: list[Any]) -> bytes:
+    """Certificates, ciphers and protocols: those of one program, or one cluster, are always the same."""
+    return _usual(tuple(values)) if len(values) <= _USUAL else _unusual(values)
+
+
+def _unusual(values: Sequence[Any]) -> bytes:
+    return tnetstring.dumps([_state(each) for each in values])
+
+
+_USUAL = 64
+_usual = lru_cache(256)(_unusual)
 
 
 _CLIENT, _SERVER, _REQUEST, _RESPONSE, _HEADERS, _METADATA, _CHAPERONE = (

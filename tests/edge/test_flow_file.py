@@ -85,7 +85,8 @@ def test_websocket_messages_are_the_ones_given() -> None:
     assert [message.content for message in read.websocket.messages] == [b"\x00ls"]
 
 
-def test_connections_are_written_as_mitmproxy_writes_them(tmp_path: Path) -> None:
+@pytest.mark.parametrize("ciphers", [0, 1, 64, 65, 5000])
+def test_connections_are_written_as_mitmproxy_writes_them(tmp_path: Path, ciphers: int) -> None:
     leaf = open_authority(tmp_path, datetime.now(UTC)).leaf("api.test", datetime.now(UTC))
     flow = _flow(resp=True)
     for connection in (flow.client_conn, flow.server_conn):
