@@ -101,10 +101,26 @@ class Idle(asyncio.Protocol):
 
 
 class Left:
-    """Stands for the writer of a connection that was taken out of a client's hands: it is not closed with them."""
+    """Stands for the writer, and the transport, of a connection that was taken out of a client's hands.
+
+    It is not closed with what else was the client's, and as closed to whoever was there.
+    """
+
+    @property
+    def transport(self) -> Left:
+        """There is none."""
+        return self
 
     def close(self) -> None:
         """Not by whoever left it."""
+
+    def is_closing(self) -> bool:
+        """Nothing can be written."""
+        return True
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait."""
+        return 0
 
     async def drain(self) -> None:
         """Nothing waits."""

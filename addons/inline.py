@@ -7,6 +7,7 @@ of the loop. Most hooks never wait: here they are called, and their ends stand i
 from __future__ import annotations
 
 import asyncio
+import time
 from asyncio import StreamReader, StreamWriter
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
@@ -55,7 +56,10 @@ class Handler(ProxyConnectionHandler):
             return
         self.transports[server] = ConnectionIO(asyncio.current_task(), *streams)
         await self.server_event(OpenConnectionCompleted(command, None))
-        await self.handle_connection(server)
+        try:
+            await self.handle_connection(server)
+        finally:
+            server.timestamp_end = time.time()
 
     def _reuse(self) -> Any:
         return cast(Any, self.master.addons).get("reuse")

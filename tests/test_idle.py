@@ -110,3 +110,10 @@ def test_the_oldest_makes_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         for session in ("one", "two", "three", "two", "three", "one"):
             gateway.client("/", session=session)
         assert gateway.server.connections == 4
+
+
+async def test_what_was_left_is_closed_to_whoever_left_it() -> None:
+    left = idle.Left()
+    await left.drain()
+    left.close()
+    assert left.is_closing() and left.transport.get_write_buffer_size() == 0
