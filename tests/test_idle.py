@@ -6,12 +6,24 @@ import http.server
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from addons import idle
 from tests.support.going_on import Answer, answer_with, request, running, until, wait_for
+
+DONE = threading.Event()
+"""What happens later has happened."""
+
+
+def later(act: Callable[[], object]) -> None:
+    def do() -> None:
+        act()
+        DONE.set()
+
+    threading.Timer(0.2, do).start()
 
 
 def closing(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -28,13 +40,13 @@ def saying_more(handler: http.server.BaseHTTPRequestHandler) -> None:
 def saying_more_later(handler: http.server.BaseHTTPRequestHandler) -> None:
     """The same, when everybody has left."""
     answer_with(handler, b"{}")
-    threading.Timer(0.2, lambda: handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen")).start()
+    later(lambda: handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nstolen"))
 
 
 def leaving_later(handler: http.server.BaseHTTPRequestHandler) -> None:
     """The cluster closes a connection that nobody uses."""
     answer_with(handler, b"{}")
-    threading.Timer(0.2, handler.connection.shutdown, (socket.SHUT_RDWR,)).start()
+    later(lambda: handler.connection.shutdown(socket.SHUT_RDWR))
 
 
 def until_the_end(handler: http.server.BaseHTTPRequestHandler) -> None:
@@ -49,11 +61,13 @@ def until_the_end(handler: http.server.BaseHTTPRequestHandler) -> None:
 def test_b07_what_did_not_end_as_it_should_is_not_used_again(tmp_path: Path, answer: Answer) -> None:
     with running(tmp_path, answer) as gateway:
         for number in (1, 2):
+            DONE.clear()
             with gateway.worker.tls() as tls:
                 tls.sendall(request(f"/{number}"))
                 assert b"stolen" not in until(tls, b"{}")
             gateway.settle()
-            time.sleep(0.4)
+            assert "later" not in answer.__name__ or DONE.wait(10)
+            time.sleep(0.2)
         assert gateway.paths == ["/1", "/2"]
         assert gateway.server.connections == 2
 
