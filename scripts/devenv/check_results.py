@@ -6,6 +6,7 @@ A stage that failed has none.
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,8 +18,8 @@ from scripts.devenv.check_stages import Stage
 
 _SECONDS = 14 * 86_400.0
 """A result that nobody has asked for in this time is forgotten."""
-_DOCUMENTS = (b"docs", b".md")
-"""Tests without these words read no documentation, and do not depend on it."""
+_DOCUMENTS = re.compile(rb"""["'/]docs["'/]|\.md["']""")
+"""Tests without such a path read no documentation, and do not depend on it; they may well speak of it."""
 _SETTINGS = ("CHAPERONE_", "KUBEBUILDER_ASSETS")
 """How variables begin that say what is run, how much of it, and what is written."""
 
@@ -60,7 +61,7 @@ def key_of(stage: Stage, files: Files) -> str | None:
     if not stage.tests or not read:
         return None
     tests = [data for name, data in read.items() if name.startswith("tests/")]
-    if not any(word in data for data in tests for word in _DOCUMENTS):
+    if not any(map(_DOCUMENTS.search, tests)):
         read = {name: data for name, data in read.items() if not name.endswith(".md")}
     hashed = hashlib.sha256(repr(_beside(stage)).encode())
     for name, data in sorted(read.items()):

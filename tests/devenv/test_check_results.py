@@ -19,7 +19,8 @@ from scripts.devenv.places import REPOSITORY
 FILES = {
     "addons/one.py": "", "rules/a.yaml": "", "README.md": "", "docs/page.md": "", ".gitignore": "/state/",
     "tests/support/help.py": "", "tests/edge/test_edge.py": "", "tests/edge/conftest.py": "",
-    "tests/core/test_core.py": "reads docs/page.md", "tests/test_top.py": "", "state/log": "",
+    "tests/core/test_core.py": "reads 'docs/page.md'", "tests/test_top.py": "see docs/page.md, above",
+    "state/log": "",
 }  # fmt: skip
 FINE = [sys.executable, "-c", ""]
 EDGE = Stage("edge", FINE, tests=["tests/edge"])
