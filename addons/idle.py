@@ -61,14 +61,16 @@ def _start_or_go_on(layer: Any) -> Iterator[Command]:
 class Idle(asyncio.Protocol):
     """One of them. Whatever happens to it meanwhile is its end."""
 
-    def __init__(self, server: Server, reader: StreamReader, writer: StreamWriter) -> None:
-        """It is taken out of the hands of whoever read from it."""
+    def __init__(
+        self, server: Server, reader: StreamReader, writer: StreamWriter, forget: Callable[[Idle], None]
+    ) -> None:
+        """It is taken out of the hands of whoever read from it; `forget` is told of its end."""
         self._reader, self._writer, self._tls = reader, writer, vars(server)[_LAYER].tls
         self._known = {name: getattr(server, name) for name in _KNOWN}  # as it is now: for its client it ends
         self._inner = writer.transport.get_protocol()
         writer.transport.set_protocol(self)
         self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.end)
-        self.forget: Callable[[Idle], None] = lambda _: None
+        self._forget = forget
 
     def go_on(self, server: Server) -> tuple[StreamReader, StreamWriter] | None:
         """What it is read from and written to, as `server` from now on; None if it has just ended."""
@@ -84,7 +86,7 @@ class Idle(asyncio.Protocol):
         """Close it."""
         self._timer.cancel()
         self._writer.close()
-        self.forget(self)
+        self._forget(self)
 
     def data_received(self, data: bytes) -> None:
         """Nobody has asked for anything."""
@@ -132,19 +134,17 @@ class IdleConnections[Key]:
     def __init__(self) -> None:
         self._idle: dict[Idle, Key] = {}
 
-    def keep(self, key: Key, connection: Connection, io: ConnectionIO) -> bool:
-        """True if it was kept; then it is nobody else's."""
+    def keep(self, key: Key, connection: Connection, io: ConnectionIO) -> None:
+        """Take it out of its client's hands, if it may be used again."""
         if not isinstance(connection, Server) or not _is_clean(connection, io):
-            return False
+            return
         reader, writer = io.reader, io.writer
         assert isinstance(reader, Reading) and isinstance(writer, StreamWriter)  # _is_clean
-        idle = Idle(connection, reader.release(), writer)
-        idle.forget = self._forget
+        idle = Idle(connection, reader.release(), writer, self._forget)
         io.writer = cast(StreamWriter, Left())
         if len(self._idle) >= MOST:
             next(iter(self._idle)).end()
         self._idle[idle] = key
-        return True
 
     def take(self, key: Key, server: Server) -> tuple[StreamReader, StreamWriter] | None:
         """The one that was used last, as `server` from now on; None without one."""

@@ -51,7 +51,7 @@ class Handler(ProxyConnectionHandler):
         server, reuse = command.connection, self._reuse()
         async with told(self, command):
             await asyncio.sleep(0)  # whoever started this notes it as the connection's task, and nothing else of it
-        if reuse is None or (streams := reuse.take(self.client, server)) is None:
+        if reuse is None or (streams := reuse.take(self.client, server, partial(self._end, server))) is None:
             await super().open_connection(command)
             return
         self.transports[server] = ConnectionIO(asyncio.current_task(), *streams)
@@ -60,6 +60,10 @@ class Handler(ProxyConnectionHandler):
             await self.handle_connection(server)
         finally:
             server.timestamp_end = time.time()
+
+    def _end(self, server: Connection) -> None:
+        if server in self.transports:
+            self.close_connection(server)
 
     def _reuse(self) -> Any:
         return cast(Any, self.master.addons).get("reuse")

@@ -1,11 +1,13 @@
 """Whose connections to a cluster go on when a client has left: those of one session, for that session (see `idle`).
 
-A client that speaks for several sessions, or HTTP/2, leaves none and is given none.
+A client that speaks for several sessions, or HTTP/2, leaves none and is given none. If it was given one before it spoke
+for another session, that one ends first.
 """
 
 from __future__ import annotations
 
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Callable
 from weakref import WeakKeyDictionary
 
 from mitmproxy.connection import Client, Connection, Server
@@ -19,6 +21,8 @@ from addons.idle import IdleConnections
 from addons.refusal import settled
 
 _SEVERAL = ""
+_END = "chaperone_end_of_what_goes_on"
+"""Of a client that goes on with a connection: ends it."""
 
 
 class Reuse:
@@ -35,15 +39,19 @@ class Reuse:
             session = need(exchange_of(flow).session, "session").id
             if self._sessions.setdefault(flow.client_conn, session) != session:
                 self._sessions[flow.client_conn] = _SEVERAL
+                vars(flow.client_conn).pop(_END, lambda: None)()
 
     def done(self) -> None:
         """The gateway stops."""
         self._idle.close()
 
-    def take(self, client: Client, server: Server) -> tuple[StreamReader, StreamWriter] | None:
-        """An idle connection for a client, as `server` from now on; None without one."""
+    def take(self, client: Client, server: Server, end: Callable[[], None]) -> tuple[StreamReader, StreamWriter] | None:
+        """An idle connection for a client, as `server` from now on, which `end` closes; None without one."""
         key = self._key(client)
-        return None if key is None else self._idle.take(key, server)
+        streams = None if key is None else self._idle.take(key, server)
+        if streams is not None:
+            vars(client)[_END] = end
+        return streams
 
     def keep(self, client: Client, connection: Connection, io: ConnectionIO) -> None:
         """Keep one of a client that has left, if it may be used again."""

@@ -44,6 +44,21 @@ def test_nobody_goes_on_with_what_two_sessions_have_used(tmp_path: Path) -> None
         assert gateway.server.connections == 3
 
 
+def test_b07_what_went_on_ends_before_another_session_speaks(tmp_path: Path) -> None:
+    """What clients of the one session may have left in it is not met by the other's request."""
+    with running(tmp_path) as gateway:
+        gateway.client("/1", session="one")
+        with gateway.worker.tls() as tls:
+            for number, session in enumerate(("one", "two", "one", "two"), 2):
+                assert gateway.asks(tls, f"/{number}", session).endswith(b"{}")
+        gateway.settle()
+        assert gateway.paths == [f"/{number}" for number in range(1, 6)]
+        first, again, other, *rest = [server.sockname for server in gateway.sessions.servers]
+        assert first == again != other
+        assert set(rest) == {other}, "what it has opened itself stays its own"
+        assert gateway.server.connections == 2
+
+
 def test_clients_at_the_same_time_have_one_each(tmp_path: Path) -> None:
     with running(tmp_path) as gateway:
         for _ in range(2):
