@@ -45,7 +45,13 @@ class Plugins:
 
 
 async def _output(plugin: Plugin) -> bytes:
-    process = await _started(plugin)
+    starting = asyncio.ensure_future(_started(plugin))
+    try:
+        process = await asyncio.shield(starting)
+    except asyncio.CancelledError:  # it may run already, and what it has started would outlive it
+        with suppress(PluginFailed):
+            await _end(await starting)
+        raise
     ended = False
     try:
         async with asyncio.timeout(PLUGIN_SECONDS):

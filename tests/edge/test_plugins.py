@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +91,35 @@ async def test_one_nobody_waits_for_any_more_ends_with_the_loop(tmp_path: Path) 
     with pytest.raises(asyncio.CancelledError):
         await flight
     await gone(int((tmp_path / "child").read_text()))
+
+
+async def test_one_that_is_given_up_while_it_is_started_ends_with_what_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It runs before asyncio says so."""
+    start = asyncio.create_subprocess_exec
+
+    async def slowly(*words: str, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*words, **options)
+        await asyncio.sleep(0.3)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    flight = asyncio.ensure_future(module._output(plugin(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; wait")))
+    await until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
+    flight.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flight
+    await gone(int((tmp_path / "child").read_text()))
+
+
+async def test_one_that_cannot_be_started_may_be_given_up(tmp_path: Path) -> None:
+    missing = plugin(tmp_path, "").model_copy(update={"command": "no-such-plugin"})
+    flight = asyncio.ensure_future(module._output(missing))
+    await asyncio.sleep(0)
+    flight.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await flight
 
 
 async def gone(pid: int) -> None:
