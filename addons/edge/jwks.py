@@ -8,10 +8,8 @@ Sources: OpenID Connect Discovery 1.0, sections 4 and 4.3; JSON Web Key (RFC 751
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import httpx
@@ -23,6 +21,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from addons.core.identity_provider import IdentityProvider
 from addons.core.safe_url import is_loopback, is_safe_url
+from addons.edge.machine_trust import machine_trust
 
 log = structlog.get_logger()
 
@@ -215,12 +214,6 @@ def _algorithms(public: Any) -> frozenset[str]:
         case ed25519.Ed25519PublicKey():
             return frozenset({"EdDSA"})
     return frozenset()
-
-
-@cache
-def machine_trust() -> ssl.SSLContext:
-    """The machine's trust store. Reading it takes long enough to be done once, before the event loop has work."""
-    return ssl.create_default_context()
 
 
 def _client(issuer: str) -> httpx.AsyncClient:

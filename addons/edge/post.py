@@ -13,6 +13,7 @@ import httpx
 
 from addons.core.notify import signature
 from addons.core.notify.outbox import SEND_SECONDS
+from addons.edge.machine_trust import machine_trust
 from addons.edge.notify_secrets import UnusableSecret, read_secrets
 
 _MAX_ANSWER = 256 * 1024
@@ -34,8 +35,8 @@ class Poster:
     """Connections to receivers. Belongs to one event loop."""
 
     def __init__(self, ca_file: str = "") -> None:
-        """`ca_file`: a CA bundle (PEM) instead of the usual one. Raises OSError if it cannot be used."""
-        verify = ssl.create_default_context(cafile=ca_file) if ca_file else True
+        """`ca_file`: a CA bundle (PEM) instead of the machine's trust store. Raises OSError if it cannot be used."""
+        verify = ssl.create_default_context(cafile=ca_file) if ca_file else machine_trust()
         self._client = httpx.AsyncClient(
             verify=verify,
             trust_env=False,

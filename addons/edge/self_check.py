@@ -199,7 +199,7 @@ async def _held_off(
 
 def _unverified() -> ssl.SSLContext:
     """Towards a listener of this process, whose certificate may be of any CA and for any name."""
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
 

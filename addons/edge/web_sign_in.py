@@ -13,7 +13,7 @@ import httpx
 
 from addons.core.safe_url import is_loopback
 from addons.core.sign_in import Attempt, Client, SignInFailed, authorization_url, code_exchange, endpoint, reason
-from addons.edge.jwks import machine_trust
+from addons.edge.machine_trust import machine_trust
 
 _TIMEOUT = 10.0
 _KNOWN_SECONDS = 60

@@ -15,6 +15,7 @@ from addons.core.documents import SpecModel
 from addons.core.identity_provider import Text, Url
 
 _RELATIVE = "a relative path is taken from the folder of this file"
+_CA_FILE = f"CA bundle (PEM) instead of those that the machine trusts; {_RELATIVE}"
 _HOST_PORT = r"^(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z]([0-9A-Za-z.-]*[0-9A-Za-z])?):[1-9][0-9]{0,4}$"
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _OURS = frozenset({"content-type", "content-length", "host", "transfer-encoding", "connection"})
@@ -73,7 +74,8 @@ class SyslogSpec(SpecModel):
     )
     facility: Annotated[int, Field(ge=0, le=23)] = Field(default=13, description="13 is `log audit`")
     ca_file: Text | None = Field(
-        default=None, description=f"with `tls`, the CA bundle (PEM) instead of the public ones; {_RELATIVE}"
+        default=None,
+        description=f"with `tls`, the {_CA_FILE}",
     )
     certificate_file: Text | None = Field(default=None, description=f"with `tls`, our certificate (PEM); {_RELATIVE}")
     key_file: Text | None = Field(default=None, description=f"with `tls`, its key; {_RELATIVE}")
@@ -95,7 +97,7 @@ class WebhookSpec(SpecModel):
     secret_file: Text = Field(
         description=f"file with the secret of the signatures, 16 characters or more; its first line signs; {_RELATIVE}"
     )
-    ca_file: Text | None = Field(default=None, description=f"CA bundle (PEM) instead of the public ones; {_RELATIVE}")
+    ca_file: Text | None = Field(default=None, description=_CA_FILE)
 
 
 class OtlpSpec(SpecModel):
@@ -105,7 +107,7 @@ class OtlpSpec(SpecModel):
     header_files: Annotated[dict[str, Text], AfterValidator(_headers)] = Field(
         default={}, description=f"headers, each with the file that holds its value (`Authorization`); {_RELATIVE}"
     )
-    ca_file: Text | None = Field(default=None, description=f"CA bundle (PEM) instead of the public ones; {_RELATIVE}")
+    ca_file: Text | None = Field(default=None, description=_CA_FILE)
     callers: Literal["link", "parent"] = Field(
         default="link",
         description="what a `traceparent` of a caller is to a trace: a `link`, or its `parent`, which gives it its id",
