@@ -135,8 +135,12 @@ class Condition:
         return bool(result.value())
 
 
+@lru_cache(maxsize=1024)
 def compile_condition(expression: str) -> Condition:
-    """The expression ready to evaluate. Raises InvalidExpression for syntax, type and unknown-variable errors."""
+    """The expression ready to evaluate. Raises InvalidExpression for syntax, type and unknown-variable errors.
+
+    What was compiled is kept: a reload compiles what has changed, as compiling is most of what rules take at a start.
+    """
     try:
         kind = _ENVIRONMENT_OF_RULES.compile(expression).return_type()
         references = frozenset(name for name in VARIABLES if _needs(expression, name))

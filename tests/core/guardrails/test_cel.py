@@ -149,3 +149,11 @@ def test_the_value_of_an_expression() -> None:
     for without in ("object.b", "object.?a"):  # an error, and an optional: nothing that Python has
         with pytest.raises(Unevaluable):
             value_of(without, bound)
+
+
+def test_what_was_compiled_is_kept() -> None:
+    """A reload compiles what has changed, and says again what is wrong."""
+    assert compile_condition("object == {}") is compile_condition("object == {}")
+    for _ in range(2):
+        with pytest.raises(InvalidExpression):
+            compile_condition("object ==")
