@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime
-import gc
 import signal
 import socket
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from addons.edge.readiness import Readiness
 from addons.edge.reload import Reload
 from addons.edge.rulefiles import Signature, signature
 from addons.edge.self_check import self_check
+from addons.garbage import look_as_usual
 from addons.health import SELF_CHECK, SERVING, make_health, make_readiness
 from addons.in_force import InForce
 from addons.logs import configure_logs
@@ -162,8 +162,7 @@ async def _serve(
     for signum in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(signum, stopped.set)
     stopping = asyncio.create_task(_stop(stopped, servers, master, readiness, answers))
-    gc.collect()
-    gc.freeze()  # what was made until here stays: no collection needs to look at it again
+    look_as_usual()
     readiness.holds.pop(SERVING)
     log.info("ready", **about)
     try:

@@ -7,6 +7,7 @@ import sys
 from cyclopts import App
 
 from addons.core.problem import InvalidConfiguration
+from addons.garbage import look_no_more, look_seldom
 
 app = App(
     name="chaperone",
@@ -47,6 +48,7 @@ for _name, (_where, _help) in _COMMANDS.items():
 
 def main() -> None:
     """Run the command line; a mistake people can mend is a message and exit status 1, never a traceback."""
+    look_seldom()
     try:
         result = app()
     except InvalidConfiguration as error:
@@ -58,5 +60,7 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        look_no_more()
     if isinstance(result, int):
         sys.exit(result)

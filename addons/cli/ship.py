@@ -15,6 +15,7 @@ from addons.core.pipelines.pipeline import Pipeline
 from addons.edge.reload import Reload
 from addons.edge.rulefiles import Signature, signature
 from addons.edge.shipper import Logs, Shipper
+from addons.garbage import look_as_usual
 from addons.logs import configure_logs
 from addons.settings import Settings, load_settings
 from addons.shipping import Shipping, load_pipelines, log
@@ -76,6 +77,7 @@ async def _follow(settings: Settings, pipelines: tuple[Pipeline, ...], found: Si
         loop.add_signal_handler(number, stop.set)
     try:
         await shipping.use(pipelines)
+        look_as_usual()
         log.info("ready", pipelines=[pipeline.name for pipeline in pipelines])
         with _reloading(settings, shipping, found, only):
             waiting = [asyncio.ensure_future(event.wait()) for event in (stop, shipping.ended)]

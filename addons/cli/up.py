@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import gc
 import multiprocessing
 import os
 import signal
@@ -24,6 +23,7 @@ from addons.edge.live import clear_live
 from addons.edge.no_dumps import forbid_dumps
 from addons.edge.reports import clear_reports
 from addons.edge.self_check import Bypass
+from addons.garbage import look_as_usual
 from addons.settings import Settings, read_settings
 
 
@@ -140,8 +140,7 @@ def _supervise(run: Callable[[int], int], count: int) -> int:
     They are forked from this process, which has one thread and no connection: what was imported and compiled is there
     at once, and in memory once. They end by themselves on the signals that end this one.
     """
-    gc.collect()
-    gc.freeze()  # a collection in a worker would copy what it looks at
+    look_as_usual()
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     workers = [multiprocessing.get_context("fork").Process(target=_work, args=(run, index)) for index in range(count)]

@@ -21,6 +21,7 @@ from addons.core.problem import InvalidConfiguration, Problem
 from addons.core.safe_url import LOOPBACK
 from addons.edge.reload import Reload
 from addons.edge.rulefiles import Signature, signature
+from addons.garbage import look_as_usual
 from addons.logs import configure_logs
 from addons.policy import Policy
 from addons.settings import Settings
@@ -41,6 +42,7 @@ async def run(settings: Settings, policy: Policy, found: Signature, conf: Path) 
             log.warning("identity provider unreachable: its tokens are refused until it answers", issuer=issuer)
         async with _notifying(parts), indexing(conf):
             with _reloading(settings, parts, found):
+                look_as_usual()
                 log.info("ready", url=parts.console.url, host=settings.console_host, port=settings.console_port)
                 await server.serve()
     finally:
