@@ -9,6 +9,8 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import httpx
 
+from scripts.devenv import plain_http
+
 # The provider lets any client use any redirect address; it is never dialled, only read.
 _REDIRECT = "http://127.0.0.1/callback"
 _SCOPE = "openid profile email"
@@ -27,7 +29,7 @@ def mint(
     `aud` is the client id of the flow.  Claims belong to the subject at the provider: a later call for the same subject
     replaces them.
     """
-    with httpx.Client(base_url=issuer, trust_env=False, timeout=30) as provider:
+    with plain_http.client(base_url=issuer, timeout=30) as provider:
         profile = {"groups": list(groups), **(claims or {})}
         provider.put(f"/users/{quote(sub, safe='')}", json=profile).raise_for_status()
         metadata = provider.get("/.well-known/openid-configuration").raise_for_status().json()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from scripts.devenv import golang, processes
+from scripts.devenv import golang, plain_http, processes
 from scripts.devenv.components import LOOPBACK
 from scripts.devenv.places import DEVENV, DevelopmentProblem
 from scripts.devenv.processes import Child
@@ -53,9 +53,9 @@ class SamlIdp:
 
     def answer(self, sent_to: str, name: str) -> tuple[str, dict[str, str]]:
         """What somebody's browser posts, and where, once they have signed in where it was sent to."""
-        page = httpx.get(sent_to, trust_env=False)
+        page = plain_http.get(sent_to)
         form = {**_fields(page.text), "user": name, "password": PASSWORD}
-        signed_in = httpx.post(self.sso_url, data=form, trust_env=False)
+        signed_in = plain_http.post(self.sso_url, data=form)
         action = re.search(r'<form[^>]* action="([^"]+)"', signed_in.text)
         if action is None:
             raise DevelopmentProblem(f"the SAML provider did not sign {name} in: {signed_in.text[:300]}")

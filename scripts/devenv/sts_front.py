@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
+from scripts.devenv import plain_http
 from scripts.devenv.sigv4 import Credentials, SignatureRefused, check_presigned
 
 _NAMESPACE = "{https://sts.amazonaws.com/doc/2011-06-15/}"
@@ -167,7 +168,7 @@ async def _write(writer: asyncio.StreamWriter, answer: Answer) -> None:
 async def _run(options: argparse.Namespace) -> None:
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(options.certificate, options.key)
-    async with httpx.AsyncClient(base_url=options.moto, timeout=30, trust_env=False) as moto:
+    async with plain_http.async_client(base_url=options.moto, timeout=30) as moto:
         front = Front(moto, frozenset(options.role_arn))
         listener = Listener(front, frozenset(options.host), tls)
         with suppress(OSError):  # taken by another cluster here: just as good

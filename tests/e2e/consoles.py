@@ -14,7 +14,7 @@ import httpx
 import yaml
 
 from addons.core.token_exchange import EXCHANGE, JWT
-from scripts.devenv import saml_idp
+from scripts.devenv import plain_http, saml_idp
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import Child
@@ -36,7 +36,7 @@ class Console:
     gateway: GatewayEnv
     idp: SamlIdp
     child: Child
-    browser: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False))
+    browser: httpx.Client = field(default_factory=plain_http.client)
     """Of everybody here; it keeps the console's cookie."""
 
     def post(self, path: str, /, headers: Mapping[str, str] | None = None, **form: Any) -> httpx.Response:
@@ -85,7 +85,7 @@ def start_console(gateway: GatewayEnv, folder: Path, **spec: Any) -> Console:
     )
     console = Console(url=url, gateway=gateway, idp=idp, child=child)
     eventually("the console", lambda: '"ready"' in console.log() and _serves(url), 30)
-    idp.add_service_provider("chaperone", httpx.get(f"{url}/saml/metadata", trust_env=False).content)
+    idp.add_service_provider("chaperone", plain_http.get(f"{url}/saml/metadata").content)
     return console
 
 
@@ -97,7 +97,7 @@ def code_of(answer: httpx.Response) -> str:
 
 def _serves(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
+        return plain_http.get(f"{url}/healthz").status_code == 200
     except httpx.HTTPError:
         return False
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
-import httpx
+from scripts.devenv import plain_http
 
 _EXPIRATION = re.compile(rb"<Expiration>[^<]*</Expiration>")
 _SECRETS = re.compile(rb"<(?:SecretAccessKey|SessionToken)>([^<]*)<")
@@ -72,7 +72,7 @@ class StsSwitch:
     def _answer(self, body: bytes, headers: object) -> tuple[int, bytes]:
         time.sleep(self.delay)
         kept = {name: str(headers[name]) for name in ("Authorization", "Content-Type")}  # type: ignore[index]
-        reply = httpx.post(self.endpoint, content=body, headers=kept, trust_env=False, timeout=30)
+        reply = plain_http.post(self.endpoint, content=body, headers=kept, timeout=30)
         expires_at = float(int(time.time() + self.lifetime))
         text = datetime.fromtimestamp(expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.issued += [found.decode() for found in _SECRETS.findall(reply.content)]

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 import yaml
 
+from scripts.devenv import plain_http
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
@@ -80,7 +80,7 @@ def test_a_person_signs_in_once(gateway: GatewayEnv, home: Path, mint: Callable[
     with subprocess.Popen(login, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as running:
         assert running.stderr is not None
         url = running.stderr.readline().rpartition(" ")[2].strip()
-        httpx.post(url, data={"sub": "carol"}, trust_env=False, follow_redirects=True).raise_for_status()
+        plain_http.post(url, data={"sub": "carol"}, follow_redirects=True).raise_for_status()
         assert running.wait(30) == 0
     assert run(home, *command).returncode == 0
     eventually("her request", lambda: carol in {each["user"]["username"] for each in gateway_events(gateway)})

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from scripts.devenv import plain_http
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, eventually
@@ -182,7 +183,7 @@ def test_b36_a_port_is_forwarded(client: Agent, gateway: GatewayEnv, oncall: Per
     ):
         local = int(running.until("Forwarding from", 20).split(":")[1].split(" ")[0])
         for _ in range(3):
-            answer = httpx.get(f"http://127.0.0.1:{local}/file", trust_env=False, timeout=5)
+            answer = plain_http.get(f"http://127.0.0.1:{local}/file", timeout=5)
             assert answer.text == "hello from the pod\n"
     (ended,) = eventually("the audit event", lambda: endings(gateway, pod, "portforward", ports=str(port)))
     assert ended["connections"] == "3"
@@ -238,5 +239,5 @@ def test_a_port_that_is_not_to_be_reached(client: Agent, gateway: GatewayEnv, on
     ):
         local = int(running.until("Forwarding from", 20).split(":")[1].split(" ")[0])
         with pytest.raises(httpx.TransportError):
-            httpx.get(f"http://127.0.0.1:{local}/", trust_env=False, timeout=5)
+            plain_http.get(f"http://127.0.0.1:{local}/", timeout=5)
         assert eventually("the end", lambda: endings(gateway, pod, "portforward", ended_by="e2e-no-port-9"))

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from scripts.devenv import plain_http
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
@@ -149,7 +149,7 @@ def test_port_forward_waits_for_an_approval_and_then_works(
     oncall.approves(impatient, pending(impatient, name=pod)["id"])
     with hasty.stream(*command) as running:
         port = int(running.until("Forwarding from").split(":")[1].split(" ")[0])
-        assert httpx.get(f"http://127.0.0.1:{port}/", trust_env=False, timeout=5).text == "hello from the pod\n"
+        assert plain_http.get(f"http://127.0.0.1:{port}/", timeout=5).text == "hello from the pod\n"
 
 
 def test_attach_waits_for_an_approval(hasty: Agent, pod: str, api_server: ApiServer) -> None:

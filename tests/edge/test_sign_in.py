@@ -19,6 +19,7 @@ import pytest
 from addons.core.sign_in import Client, SignInFailed, Tokens
 from addons.edge import sign_in
 from addons.edge.sign_in import Provider, TokenCache, current_token
+from scripts.devenv import plain_http
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.places import REPOSITORY
 from tests.core.test_sign_in import signed
@@ -35,9 +36,9 @@ def as_alice(url: str) -> None:
     """What her browser does: it signs her in and goes where it is sent."""
 
     def go() -> None:
-        reply = httpx.post(url, data={"sub": "alice"}, trust_env=False)
-        httpx.get(reply.headers["location"].replace("/callback", "/favicon.ico", 1), trust_env=False)
-        httpx.get(reply.headers["location"], trust_env=False)
+        reply = plain_http.post(url, data={"sub": "alice"})
+        plain_http.get(reply.headers["location"].replace("/callback", "/favicon.ico", 1))
+        plain_http.get(reply.headers["location"])
 
     threading.Thread(target=go, daemon=True).start()
 
