@@ -3,6 +3,7 @@
 A test that asks for `cluster`, `kubectl` or `namespace` carries the marker `cluster`; `-m "not cluster"` runs the rest.
 """
 
+import gc
 import json
 import os
 import secrets
@@ -23,6 +24,9 @@ from tests.support import postgresql
 from tests.support.kubernetes import Administrator, Kubectl, own_namespace
 from tests.support.stores import Place, in_postgresql, in_sqlite
 
+# What is imported and collected stays until the end: to look through it for garbage takes a fifth of the time.
+gc.disable()
+
 # How long one example takes is the machine's business: it may run much else at the same time.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
@@ -41,6 +45,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(100_000, 20, 20)
     # The first build takes minutes: outside of any test, so that no test's time limit has to allow for it.
     if session.config.option.collectonly:
         return
@@ -94,10 +102,9 @@ def kubectl(cluster: Cluster, admin_http: httpx.Client) -> Kubectl:
 
 
 @pytest.fixture
-def namespace(kubectl: Kubectl, admin_http: httpx.Client) -> Iterator[Kubectl]:
+def namespace(kubectl: Kubectl, admin_http: httpx.Client) -> Kubectl:
     """The administrator's kubectl in a fresh namespace of this test alone; its name is `namespace.namespace`."""
-    with own_namespace(admin_http, f"test-{secrets.token_hex(4)}") as name:
-        yield kubectl.within(name)
+    return kubectl.within(own_namespace(admin_http, f"test-{secrets.token_hex(4)}"))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from scripts.devenv.processes import Child
 from scripts.devenv.state import record_children
 
 READY_SECONDS = 60.0
+_SELDOM_COLLECTED = {"GOGC": "400"}
+"""For Go's programs: of a small cluster, the time that collecting garbage takes is worth more than the memory."""
 _LISTENING = re.compile("[Rr]unning on|listening on")
 
 
@@ -61,7 +63,8 @@ class Startup:
         processes.require_running(self._children)
 
     def _spawn(self, name: str, arguments: components.Argv, env: Mapping[str, str] | None = None) -> None:
-        self._record(processes.spawn(name, [self._tools[name], *arguments], self._log(name), env))
+        command = [self._tools[name], *arguments]
+        self._record(processes.spawn(name, command, self._log(name), {**_SELDOM_COLLECTED, **(env or {})}))
 
     def _spawn_python(self, name: str, module: str, *arguments: str | Path) -> None:
         command = [sys.executable, "-u", "-m", module, *arguments]

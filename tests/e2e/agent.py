@@ -164,9 +164,10 @@ def manifest(text: str, **values: str) -> dict[str, Any]:
 
 
 def eventually(what: str, condition: Any, seconds: float = SOON) -> Any:
-    """The first true value of `condition()`; fails after `seconds`."""
-    deadline = time.monotonic() + seconds
+    """The first true value of `condition()`; fails after `seconds`. Looks less and less often: to look costs time."""
+    deadline, pause = time.monotonic() + seconds, 0.02
     while not (value := condition()):
         assert time.monotonic() < deadline, f"{what} did not come true within {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.2 * pause, 0.25)
     return value

@@ -6,13 +6,9 @@ Each gateway started here is remembered, so that the tests of the evidence, whic
 from __future__ import annotations
 
 import base64
-import os
 import secrets
-import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -20,20 +16,19 @@ import pytest
 
 from scripts.devenv import oidc, streaming_kubelet
 from scripts.devenv.cluster import Cluster
-from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
+from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import is_running
 from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, Transcript, eventually
+from tests.e2e.gateways import LASTING, Gateways
 from tests.e2e.leaks import core
 from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer
 from tests.e2e.secret_objects import secret
-from tests.support import forkserver
 from tests.support.kubernetes import Kubectl, own_namespace
 
 ALL_THAT_WAS_RECORDED = ("test_evidence_audit", "test_evidence_files")
 """They compare all records with the cluster's own."""
-RULES = Path(__file__).parent / "rules"
 HOLD_SECONDS = 10
 STOP_SECONDS = 60
 ATTACHED = "echo attached; read line; echo heard $line"
@@ -48,35 +43,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     )
 
 
-@dataclass(slots=True)
-class Gateways:
-    """Every gateway of the session, running or not."""
-
-    cluster: Cluster
-    folder: Path
-    started: list[GatewayEnv] = field(default_factory=list)
-
-    def start(
-        self,
-        name: str,
-        upstream: Cluster | Upstream | None = None,
-        settings: Mapping[str, Any] | None = None,
-        rules: Path | None = RULES,
-    ) -> GatewayEnv:
-        """A gateway of its own; without an upstream, in front of the cluster. A name has one gateway, once."""
-        assert self.folder / name not in [known.folder for known in self.started], f"a second gateway {name}"
-        gateway = start_gateway(
-            upstream or self.cluster,
-            self.folder / name,
-            extra_rules=rules,
-            settings=settings,
-            owner_pid=os.getpid(),
-            spawn=forkserver.spawn,
-        )
-        self.started.append(gateway)
-        return gateway
-
-
 @pytest.fixture(scope="session")
 def gateways(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateways]:
     """Starts further gateways; all are stopped in the end."""
@@ -84,6 +50,14 @@ def gateways(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     yield known
     for gateway in known.started:
         gateway.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _gateways_of_one_module(gateways: Gateways) -> Iterator[None]:
+    """They end with it: dozens that nobody uses take a tenth of the machine's time."""
+    before = len(gateways.started)
+    yield
+    gateways.end(each for each in gateways.started[before:] if each.folder.name not in LASTING)
 
 
 @pytest.fixture(scope="session")
@@ -151,17 +125,15 @@ def api_server(cluster: Cluster) -> ApiServer:
 
 
 @pytest.fixture(scope="module")
-def admin(kubectl: Kubectl, admin_http: httpx.Client) -> Iterator[Kubectl]:
+def admin(kubectl: Kubectl, admin_http: httpx.Client) -> Kubectl:
     """The administrator's kubectl, past the gateway, in a namespace of this module alone."""
-    with own_namespace(admin_http, f"e2e-{secrets.token_hex(4)}") as name:
-        yield kubectl.within(name)
+    return kubectl.within(own_namespace(admin_http, f"e2e-{secrets.token_hex(4)}"))
 
 
 @pytest.fixture(scope="module")
-def elsewhere(admin: Kubectl, admin_http: httpx.Client) -> Iterator[Kubectl]:
+def elsewhere(admin: Kubectl, admin_http: httpx.Client) -> Kubectl:
     """The administrator in another namespace, where nobody else does anything."""
-    with own_namespace(admin_http, f"{admin.namespace}-admin") as name:
-        yield admin.within(name)
+    return admin.within(own_namespace(admin_http, f"{admin.namespace}-admin"))
 
 
 @pytest.fixture(scope="module")
@@ -231,9 +203,7 @@ def written(
     with agent.stream("exec", pod, "--", "echo", "evidence") as running:
         oncall.approves(gateway, pending(gateway, name=pod)["id"])
         assert running.finish()[0] == 0
-    running_still = [each.child for each in gateways.started if is_running(each.child)]
-    for child in running_still:
-        os.kill(child.pid, signal.SIGTERM)
+    running_still = gateways.end(gateways.started)
     eventually("the end of every gateway", lambda: not any(map(is_running, running_still)), STOP_SECONDS)
     return gateways.started
 

@@ -16,7 +16,7 @@ import pytest
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import chaperone
 from tests.e2e.raw import Answer, request, tunnel
 from tests.e2e.records import gateway_events

@@ -20,13 +20,14 @@ import httpx
 import pytest
 
 from addons.core.notify import signature
-from scripts.devenv import processes
+from scripts.devenv import plain_http, processes
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import Child
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import HOLD_SECONDS, Gateways
+from tests.e2e.conftest import HOLD_SECONDS
 from tests.e2e.consoles import PROVIDER, json_documents
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, pending
 from tests.e2e.records import approvals
 from tests.support import forkserver
@@ -68,7 +69,7 @@ class Notified:
             signature.TIMESTAMP_HEADER: str(stamp),
             signature.SIGNATURE_HEADER: signature.sign(SECRET.encode(), stamp, body),
         }
-        return httpx.post(document["decide"]["url"], content=body, headers=headers, trust_env=False)
+        return plain_http.post(document["decide"]["url"], content=body, headers=headers)
 
     def in_slack(self, method: str, text: str) -> dict[str, Any]:
         """What was sent to Slack by this method with this text in it, once it has come."""
@@ -93,7 +94,7 @@ class Notified:
             signature.SLACK_SIGNATURE_HEADER: signature.slack_sign(SIGNING.encode(), stamp, body),
             "Content-Type": "application/x-www-form-urlencoded",
         }
-        return httpx.post(f"{self.url}/approvals/slack/chat", content=body, headers=headers, trust_env=False)
+        return plain_http.post(f"{self.url}/approvals/slack/chat", content=body, headers=headers)
 
 
 @pytest.fixture(scope="module")

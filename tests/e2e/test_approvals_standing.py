@@ -10,7 +10,7 @@ import pytest
 
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import approvals, gateway_events
 from tests.support.kubernetes import Kubectl

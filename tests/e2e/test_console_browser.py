@@ -10,8 +10,9 @@ from playwright.sync_api import Browser, Page
 from scripts.devenv import processes
 from scripts.devenv.cluster import Cluster
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import HOLD_SECONDS, Gateways
+from tests.e2e.conftest import HOLD_SECONDS
 from tests.e2e.consoles import PROVIDER, Console, start_console
+from tests.e2e.gateways import Gateways
 from tests.e2e.records import approvals
 from tests.support import browser as browsers
 from tests.support.kubernetes import Kubectl

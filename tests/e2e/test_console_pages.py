@@ -12,10 +12,11 @@ from datetime import datetime
 import httpx
 import pytest
 
-from scripts.devenv import processes
+from scripts.devenv import plain_http, processes
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import HOLD_SECONDS, Gateways
+from tests.e2e.conftest import HOLD_SECONDS
 from tests.e2e.consoles import Console, start_console
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import pending
 from tests.e2e.records import ApiServer, approvals
 from tests.support.kubernetes import Kubectl
@@ -30,7 +31,7 @@ class Browser:
     """Somebody's, at the console."""
 
     console: Console
-    http: httpx.Client = field(default_factory=lambda: httpx.Client(trust_env=False, timeout=30))
+    http: httpx.Client = field(default_factory=lambda: plain_http.client(timeout=30))
 
     def signs_in(self, name: str) -> httpx.Response:
         """By SAML, from the console's own page on; what is shown then."""
@@ -170,7 +171,7 @@ def test_an_admin_stops_a_session_and_lets_it_go_on(
 def test_an_agent_with_a_token_is_nobody_here(console: Console, agent: Agent) -> None:
     for cookie in ("", f"chaperone-session={agent.token}"):
         headers = {"Authorization": f"Bearer {agent.token}", "Origin": console.url, "Cookie": cookie}
-        with httpx.Client(trust_env=False, headers=headers) as http:
+        with plain_http.client(headers=headers) as http:
             found = http.get(f"{console.url}/")
             assert (found.status_code, found.headers["location"]) == (303, "/sign-in?next=/")
             assert http.post(f"{console.url}/approvals/x", data={"decision": "approve"}).status_code == 403

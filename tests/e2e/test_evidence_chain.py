@@ -22,10 +22,11 @@ import yaml
 from addons.core.audit_report import What
 from addons.edge.audit_check import verify_state
 from scripts.devenv.cluster import Cluster
-from scripts.devenv.gateway_env import GatewayEnv, start_gateway, stop_gateway
+from scripts.devenv.gateway_env import GatewayEnv, stop_gateway
 from scripts.devenv.processes import start_time
 from tests.e2e.agent import client, eventually
-from tests.e2e.conftest import RULES, STOP_SECONDS
+from tests.e2e.conftest import STOP_SECONDS
+from tests.e2e.gateways import start
 from tests.e2e.people import chaperone
 from tests.e2e.records import ApiServer, audit_files, read_events
 
@@ -99,7 +100,7 @@ def test_b41_a_key_that_cannot_be_used_stops_the_start(
 def test_the_key_is_changed_while_the_gateway_runs(
     cluster: Cluster, folder: Path, mint: Callable[..., str], tmp_path: Path
 ) -> None:
-    gateway = start_gateway(cluster, folder, extra_rules=RULES, owner_pid=os.getpid())
+    gateway = start(cluster, folder)
     token, old = mint("through-the-change", groups=["agents"]), tmp_path / "old.pem"
     old.write_text(chaperone(gateway, "audit", "key").stdout)
     trusted = f"--public-key={old}"
@@ -153,7 +154,7 @@ def test_b41_a_gateway_that_is_killed_has_recorded_whatever_it_forwarded(
 ) -> None:
     since = api_server.mark()
     for turn in range(ROUNDS):
-        gateway = start_gateway(cluster, folder, extra_rules=RULES, settings={"workers": 2}, owner_pid=os.getpid())
+        gateway = start(cluster, folder, {"workers": 2})
         tokens = [mint(f"killed-{caller}", groups=["agents"]) for caller in range(CALLERS)]
         answered: list[str] = []
         asking = [

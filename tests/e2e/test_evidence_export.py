@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import os
 import subprocess
 import sys
 import tarfile
@@ -21,10 +20,10 @@ from mitmproxy.io import FlowReader
 from addons.edge.archive import StoredSession, sessions
 from addons.edge.audit_log import CHECKPOINT_SECONDS
 from scripts.devenv.cluster import Cluster
-from scripts.devenv.gateway_env import GatewayEnv, start_gateway, stop_gateway
+from scripts.devenv.gateway_env import GatewayEnv, stop_gateway
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import RULES
+from tests.e2e.gateways import start
 from tests.e2e.people import chaperone
 from tests.e2e.records import read_events
 from tests.support.kubernetes import Kubectl
@@ -142,7 +141,7 @@ def tampered(bundle: Path, name: str, change: Callable[[bytes], bytes] | None) -
 def running(cluster: Cluster, tmp_path: Path) -> Iterator[GatewayEnv]:
     """A gateway of its own: the shared one has been stopped."""
     folder = tmp_path / "running"
-    yield start_gateway(cluster, folder, extra_rules=RULES, owner_pid=os.getpid())
+    yield start(cluster, folder)
     stop_gateway(folder)
 
 

@@ -19,7 +19,7 @@ import pytest
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from tests.e2e.agent import Agent, client, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, pending
 from tests.e2e.wiretap import Wiretap, wiretap
 from tests.support.kubernetes import Kubectl

@@ -16,7 +16,7 @@ from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from scripts.devenv.processes import free_ports
 from tests.e2e import golden
 from tests.e2e.agent import Agent
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, pending
 from tests.e2e.secret_objects import secret
 from tests.support.kubernetes import Kubectl

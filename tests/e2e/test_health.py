@@ -17,12 +17,13 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from scripts.devenv import plain_http
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_conf import write_configuration
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.raw import connect, proxy
 from tests.e2e.records import gateway_events
 from tests.e2e.test_fail_closed import dead_port, disk_full
@@ -30,7 +31,7 @@ from tests.e2e.test_fail_closed import dead_port, disk_full
 
 def probe(gateway: GatewayEnv, path: str = "/readyz") -> tuple[int, Any]:
     """Status and content."""
-    reply = httpx.get(f"{gateway.health_url}{path}", trust_env=False, timeout=10)
+    reply = plain_http.get(f"{gateway.health_url}{path}", timeout=10)
     return reply.status_code, reply.json() if path == "/readyz" else reply.text
 
 
@@ -63,7 +64,7 @@ def test_b03_pages_are_not_to_be_had_through_the_proxy(gateway: GatewayEnv) -> N
     where = urlsplit(gateway.health_url).netloc
     with proxy(gateway) as raw:
         assert connect(raw, where).status == 403
-    reply = httpx.get(f"{gateway.health_url}/readyz", proxy=gateway.gateway_url, trust_env=False, timeout=10)
+    reply = plain_http.get(f"{gateway.health_url}/readyz", proxy=gateway.gateway_url, timeout=10)
     assert (reply.status_code, reply.json()["kind"]) == (403, "Status")
 
 

@@ -18,7 +18,7 @@ from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, Transcript, client, eventually
 from tests.e2e.bad_tokens import BAD, Mint
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.leaks import EKS_TOKEN, found
 from tests.e2e.records import ApiServer, gateway_events
 from tests.e2e.wiretap import Wiretap, wiretap

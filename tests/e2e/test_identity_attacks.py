@@ -27,7 +27,7 @@ from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e import raw_http2
 from tests.e2e.agent import eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.moved_clock import MovedClock
 from tests.e2e.raw import Answer, ask, request
 from tests.e2e.records import gateway_events

@@ -20,12 +20,12 @@ from jwt.algorithms import ECAlgorithm
 from addons.core.dpop import token_hash
 from addons.core.sign_in import Attempt, Client, authorization_url
 from addons.core.token_exchange import DEVICE
-from scripts.devenv import oidc, processes
+from scripts.devenv import oidc, plain_http, processes
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Transcript, client, eventually
-from tests.e2e.conftest import Gateways
 from tests.e2e.consoles import OTHER, Console, code_of, start_console
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import chaperone
 from tests.e2e.raw import Answer, request, tunnel
 from tests.e2e.records import ApiServer, gateway_events
@@ -178,7 +178,7 @@ def test_the_command_signs_in_by_saml_and_out_again(console: Console, tmp_path: 
     assert running.stderr is not None
     url = running.stderr.readline().rpartition(" ")[2].strip()
     back = console.browse(url, "alice")
-    assert httpx.get(back.headers["location"], trust_env=False).status_code == 200
+    assert plain_http.get(back.headers["location"]).status_code == 200
     out, err = running.communicate(timeout=60)
     assert (running.returncode, out.startswith("signed in until")) == (0, True), err
 
@@ -198,7 +198,7 @@ def test_a_device_signs_in_by_saml(console: Console) -> None:
     poll = {"grant_type": DEVICE, "device_code": begun["device_code"], "client_id": "chaperone"}
     assert console.post("/token", **poll).json()["error"] == "authorization_pending"
     assert console.post("/token", **poll).json()["error"] == "slow_down"
-    assert begun["user_code"] in httpx.get(begun["verification_uri_complete"], trust_env=False).text
+    assert begun["user_code"] in plain_http.get(begun["verification_uri_complete"]).text
     asked = {"user_code": begun["user_code"].lower()}
     assert console.post("/device", **asked).status_code == 403
     assert console.post("/device", {"Origin": "https://evil.example"}, **asked).status_code == 403
@@ -241,7 +241,7 @@ def test_what_somebody_made_of_it_does_not_count(console: Console, old: bytes, n
 
 def test_a_sign_in_that_somebody_else_began_signs_nobody_in(console: Console) -> None:
     target, form = console.response(authorize(console), "alice")
-    elsewhere = httpx.post(target, data=form, trust_env=False)
+    elsewhere = plain_http.post(target, data=form)
     assert (elsewhere.status_code, "no sign-in is under way in this browser" in elsewhere.text) == (400, True)
 
 

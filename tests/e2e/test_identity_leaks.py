@@ -22,7 +22,7 @@ from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import is_running
 from tests.e2e.agent import Agent, Transcript, client, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.leaks import EKS_TOKEN, search
 from tests.e2e.records import by_id, gateway_events
 from tests.e2e.sts_switch import StsSwitch, sts_switch

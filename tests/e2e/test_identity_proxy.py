@@ -20,10 +20,11 @@ import pytest
 import yaml
 
 from addons.edge.authority import open_authority
+from scripts.devenv import plain_http
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Agent, Transcript
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.leaks import core, search
 from tests.e2e.people import Person, chaperone
 from tests.e2e.raw import connect, proxy, target
@@ -277,7 +278,7 @@ def test_any_client_by_path(proxied: GatewayEnv, token: str) -> None:
 
 def test_the_plain_port_serves_no_path(proxied: GatewayEnv, token: str) -> None:
     path = f"/clusters/{proxied.connection}/version"
-    with httpx.Client(trust_env=False) as client:
+    with plain_http.client() as client:
         reply = client.get(f"{proxied.gateway_url}{path}", headers={"Authorization": f"Bearer {token}"})
     assert (reply.status_code, "rule: no-tunnel" in reply.json()["message"]) == (403, True)
 

@@ -20,7 +20,7 @@ import yaml
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from tests.e2e.agent import Agent, Transcript, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.raw import Answer, ask, connect, proxy, request
 from tests.e2e.records import ApiServer, gateway_events
 from tests.support.issuer import Issuer, issuer

@@ -14,7 +14,7 @@ import pytest
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from tests.e2e.agent import Agent, client, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.records import ApiServer, gateway_events
 from tests.e2e.sts_switch import StsSwitch, sts_switch
 

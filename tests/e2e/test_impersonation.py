@@ -13,7 +13,7 @@ import pytest
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from tests.e2e.agent import Agent
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import gateway_events
 from tests.support.kubernetes import Kubectl

@@ -21,7 +21,7 @@ from addons.core.request_info import request_info
 from addons.core.request_line import parse_target
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.records import approvals, gateway_events
 from tests.support.corpus import CORPUS, Question, read_corpus
 from tests.support.kubernetes import Kubectl

@@ -14,7 +14,7 @@ from addons.core.notify.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, sig
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import Child, is_running
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.leaks import core
 from tests.e2e.people import chaperone
 from tests.e2e.records import gateway_events

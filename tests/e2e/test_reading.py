@@ -17,7 +17,7 @@ from mitmproxy.io import FlowReader
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, client, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.support.kubernetes import Kubectl
 
 CONFIG_MAPS = 400

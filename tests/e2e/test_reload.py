@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from addons.edge.exposition import CONTENT_TYPE
+from scripts.devenv import plain_http
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import gateway_events
 from tests.support.kubernetes import Kubectl
@@ -236,7 +236,7 @@ def test_traffic_goes_on_while_rules_are_compiled(
 
 def metrics(gateway: GatewayEnv) -> dict[str, float]:
     """The samples of a scrape, summed over workers."""
-    page = httpx.get(f"{health_url(gateway)}/metrics", trust_env=False)
+    page = plain_http.get(f"{health_url(gateway)}/metrics")
     assert (page.status_code, page.headers["content-type"]) == (200, CONTENT_TYPE)
     found: dict[str, float] = defaultdict(float)
     for family in text_string_to_metric_families(page.text):

@@ -12,7 +12,7 @@ import yaml
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
 from tests.e2e.agent import Agent
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import chaperone
 from tests.e2e.records import ACCOUNT, gateway_events
 from tests.support.kubernetes import Kubectl

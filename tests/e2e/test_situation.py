@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.agent import Agent
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.records import ApiServer
 from tests.e2e.test_guardrails import check_refused
 from tests.support.kubernetes import Kubectl

@@ -24,7 +24,7 @@ from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import start_time
 from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, client, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.records import gateway_events
 from tests.e2e.sessions import casts

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, client, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, chaperone
 from tests.e2e.records import ApiServer
 from tests.support import postgresql

@@ -11,7 +11,7 @@ import yaml
 
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.leaks import core, search
 from tests.e2e.records import gateway_events
 from tests.e2e.secret_objects import MASKED, encoded, secret

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import Agent, eventually
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.secret_objects import secret
 from tests.e2e.test_guardrails import check_refused
 from tests.support.kubernetes import Kubectl

@@ -13,7 +13,7 @@ from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.bypasses.caller import Caller
 from tests.e2e.bypasses.oracle import Oracle
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.records import ApiServer
 from tests.e2e.wiretap import Wiretap, wiretap
 from tests.support.kubernetes import Kubectl

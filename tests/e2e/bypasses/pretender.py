@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import ssl
 import threading
@@ -14,7 +13,8 @@ from pathlib import Path
 from scripts.devenv.certificates import Authority
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_conf import AGENT_HOST, Upstream
-from scripts.devenv.gateway_env import GatewayEnv, start_gateway
+from scripts.devenv.gateway_env import GatewayEnv
+from tests.e2e.gateways import start
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def before_a_pretender(cluster: Cluster, folder: Path, answer: bytes) -> Iterato
         threading.Thread(target=_serve, args=(server, context, answer), daemon=True).start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
         upstream = replace(Upstream.of(cluster), address=address, ca_file=str(authority.pair.certificate))
-        gateway = start_gateway(replace(upstream, profile="observe"), folder / "gateway", owner_pid=os.getpid())
+        gateway = start(replace(upstream, profile="observe"), folder / "gateway", rules=None)
         try:
             yield gateway
         finally:

@@ -9,7 +9,7 @@ import pytest
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e import raw_http2
 from tests.e2e.bypasses.oracle import Oracle
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.raw import ask, request, target, tunnel
 from tests.e2e.raw_http2 import get
 from tests.e2e.wiretap import Wiretap

@@ -11,7 +11,7 @@ import pytest
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e import raw_http2
 from tests.e2e.bypasses.oracle import Oracle
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.raw import Answer, ask, proxy, request, target, tunnel
 from tests.e2e.records import audit_files, gateway_events
 from tests.e2e.wiretap import Wiretap

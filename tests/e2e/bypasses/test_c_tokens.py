@@ -18,10 +18,10 @@ import pytest
 from scripts.devenv.certificates import Authority
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_conf import AGENT_HOST, Upstream
-from scripts.devenv.gateway_env import GatewayEnv, start_gateway
+from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e import raw_http2
 from tests.e2e.bypasses.oracle import Oracle
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways, start
 from tests.e2e.raw import Answer, ask, request, tunnel
 from tests.e2e.records import gateway_events
 from tests.e2e.wiretap import Wiretap
@@ -133,7 +133,7 @@ def listener(cluster: Cluster, tmp_path: Path) -> Iterator[Listener]:
 
 def test_b26_the_gateway_has_no_certificate_of_its_own(listener: Listener, token: str, tmp_path: Path) -> None:
     """What slips through would be nobody's. Its gateway is not one of the session's: this is not their cluster."""
-    other = start_gateway(listener.upstream, tmp_path / "mtls", owner_pid=os.getpid())
+    other = start(listener.upstream, tmp_path / "mtls", rules=None)
     try:
         ask(other, request(other, "/version", token=token))
     finally:

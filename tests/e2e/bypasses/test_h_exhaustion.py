@@ -24,7 +24,7 @@ from scripts.devenv.bench_machine import forget_peak, usage
 from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import eventually
 from tests.e2e.bypasses.sessions import SPDY, Way, session
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.raw import ask, request, tunnel
 from tests.e2e.raw_http2 import PREFACE, get
 from tests.e2e.records import Event, gateway_events

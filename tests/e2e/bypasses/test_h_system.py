@@ -24,8 +24,8 @@ from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import eventually
 from tests.e2e.bypasses.caller import Caller
 from tests.e2e.bypasses.oracle import Oracle
-from tests.e2e.conftest import Gateways
 from tests.e2e.custom_resources import GROUP, definition
+from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, chaperone, pending
 from tests.e2e.raw import Answer, ask, connect, proxy, request, tunnel
 from tests.e2e.wiretap import Wiretap

@@ -18,7 +18,7 @@ from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import eventually
 from tests.e2e.bypasses.sessions import Way, session
-from tests.e2e.conftest import Gateways
+from tests.e2e.gateways import Gateways
 from tests.e2e.raw import ask, request
 from tests.e2e.records import gateway_events
 from tests.e2e.wiretap import Wiretap
