@@ -3,9 +3,10 @@
 `run` and `spawn` start `python -m MODULE …` as `subprocess.run` and `processes.spawn` do, with arguments, environment,
 working folder and files of its own; but where nothing forbids it, the process is forked from one that has imported
 everything before.  What runs in it is that module as `__main__`, from its first line, and it ends as an interpreter
-ends.  What is not tested that way is how an interpreter starts: a test about that starts one itself, the workers of a
-gateway are always started by the gateway, and so is every process whose environment Python or a library may read
-before our first line.  On other systems than Linux, both start Python each time.
+ends, but that modules are not taken apart, which would copy most of the memory.  What is not tested that way is how an
+interpreter starts: a test about that starts one itself, the workers of a gateway are always started by the gateway, and
+so is every process whose environment Python or a library may read before our first line.  On other systems than Linux,
+both start Python each time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ SECONDS = 90.0
 _MODULES = ("addons.cli", "scripts.devenv.gateway_env")
 _READ_EARLY = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "OPENSSL_", "SSLKEYLOGFILE", "MITMPROXY_", "LANG", "LC_")
 """What begins like this may matter before the first line of ours: such a process is started, not forked."""
+_TRUST = {"SSL_CERT_FILE", "SSL_CERT_DIR"}
+"""Names another trust store than the machine's."""
 _OURS = {"PYTHONPATH": str(REPOSITORY), "PYTHONSAFEPATH": "1"}
 """What the server itself has of that."""
 _MESSAGE_BYTES = 1 << 20
@@ -188,12 +191,17 @@ def _import_everything() -> None:
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    importlib.import_module("addons.gateway")
     importlib.import_module("scripts.devenv.gateway_env")
+    importlib.import_module(
+        "addons.edge.machine_trust"
+    ).machine_trust()  # it is kept, as the rules' compiled conditions are
+    importlib.import_module("addons.gateway")
+    importlib.import_module("addons.policy").load_judgement([str(REPOSITORY / "rules")], bytes(16))
     for name in _MODULES:  # each process does that itself: the first of them looks at the arguments meanwhile
         del sys.modules[name]
     gc.collect()
     gc.freeze()  # else each child's first collection would copy every page
+    gc.enable()
 
 
 def _serve(requests: socket.socket) -> _Request | None:
@@ -239,6 +247,8 @@ def _become(request: _Request, descriptors: Sequence[int], others: Sequence[int]
         os.close(pidfd)
     os.environ.clear()
     os.environ.update(request.env)
+    if _TRUST & request.env.keys():
+        importlib.import_module("addons.edge.machine_trust").machine_trust.cache_clear()
     time.tzset()
     os.chdir(request.cwd)
     return request
@@ -254,14 +264,41 @@ def _end_all(pids: Sequence[int]) -> None:
             time.sleep(0.02)
 
 
+def _run(module: str) -> None:
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        _ended_with.append(0)
+    except SystemExit as ended:
+        _ended_with.append(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
+    except BaseException:
+        _ended_with.append(1)
+        raise
+
+
+_ended_with: list[int] = []
+"""In a child that ends: its exit status."""
+
+
+def _leave() -> None:
+    """After all else that runs at exit, as it was registered first."""
+    if _ended_with:
+        for each in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                each.flush()
+        os._exit(_ended_with[0] & 0xFF)
+
+
 def main() -> None:
     """`forkserver DESCRIPTOR`"""
+    atexit.register(_leave)
+    gc.disable()
     _import_everything()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         request = _serve(requests)
     if request is not None:
         sys.argv[1:] = request.words
-        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+        _run(request.module)
 
 
 if __name__ == "__main__":
