@@ -2,9 +2,9 @@
 
 The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
 measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that RUNNERS take from,
-so that all have work until the end. A part that has passed with the same files is left out, unless `--again` or a
-variable `CI` asks for all. What tests write is kept in memory where there is room for it: a gateway
-has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
+or fewer where memory is short, so that all have work until the end. A part that has passed with the same files is left
+out, unless `--again` or a variable `CI` asks for all. What tests write is kept in memory where there is room for it: a
+gateway has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
 """
 
 import argparse
@@ -29,8 +29,10 @@ from scripts.devenv.places import REPOSITORY, cache
 # Percent of the lines and branches of the pure core that tests must run.
 CORE_COVERAGE = 100
 
-RUNNERS = 3
-"""More than the two cores of a small machine: a third of the time, tests wait for something."""
+RUNNERS = 5
+"""More than the two cores of a small machine: half of the time, tests wait for something."""
+RUNNER_BYTES = 3 << 29
+"""What one may need: a cluster, its gateways and the tests."""
 _MEMORY = Path("/dev/shm")
 _PREFIX = "check-"
 ROOM_BYTES = 6 << 30
@@ -94,12 +96,26 @@ def folder_in(memory: Path) -> Path | None:
 def has_room(memory: Path) -> bool:
     """Whether tests can write there, and run what they wrote."""
     try:
-        found, free = os.statvfs(memory), Path("/proc/meminfo").read_text()
+        found = os.statvfs(memory)
     except OSError:
         return False
-    available = re.search(r"^MemAvailable: *(\d+) kB$", free, re.MULTILINE)
-    enough = available is not None and min(found.f_bavail * found.f_frsize, int(available[1]) << 10) >= ROOM_BYTES
+    enough = min(found.f_bavail * found.f_frsize, available_bytes() or 0) >= ROOM_BYTES
     return enough and not found.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
+
+
+def available_bytes() -> int | None:
+    """Of memory; None where the system does not say it."""
+    try:
+        found = re.search(r"^MemAvailable: *(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    except OSError:
+        return None
+    return None if found is None else int(found[1]) << 10
+
+
+def runners() -> int:
+    """How many parts run at a time: as many as there is memory for."""
+    available = available_bytes()
+    return RUNNERS if available is None else max(2, min(RUNNERS, available // RUNNER_BYTES))
 
 
 def _start_build() -> subprocess.Popen[bytes] | None:
@@ -151,11 +167,11 @@ def _side_by_side(together: Stages, folder: Path | None, outcomes: _Outcomes) ->
     After a failure none is begun, but those that run go on.
     """
     with ExitStack() as ending:
-        waiting, running = list(together), list[_Running]()
+        waiting, running, most = list(together), list[_Running](), runners()
         news = time.monotonic()
         codes: list[int] = []
         while running or (waiting and not any(codes)):
-            while waiting and not any(codes) and len(running) < RUNNERS:
+            while waiting and not any(codes) and len(running) < most:
                 running.append(ending.enter_context(_Running(waiting.pop(0), folder)))
             time.sleep(0.2)
             for one in [one for one in running if one.process.poll() is not None]:
@@ -178,7 +194,11 @@ class _Running:
         self._file = Path(tempfile.mkstemp(prefix="chaperone-check-")[1])
         with self._file.open("wb") as output:
             self.process = subprocess.Popen(
-                stage.command, cwd=REPOSITORY, stdout=output, stderr=subprocess.STDOUT, env=_env(stage, folder)
+                stage.command,
+                cwd=REPOSITORY,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_env(stage, folder) | _ONE_CORE_EACH,
             )
 
     @property
@@ -200,6 +220,10 @@ class _Running:
             self.process.terminate()
             self.process.wait()
         self._file.unlink()
+
+
+_ONE_CORE_EACH = {"GOMAXPROCS": "1"}
+"""For programs in Go, whose threads would look for work all the time where others have it."""
 
 
 def _env(stage: Stage, folder: Path | None) -> dict[str, str]:

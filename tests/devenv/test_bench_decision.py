@@ -14,7 +14,6 @@ import pytest
 
 from addons.cli.ruleset import NO_SECRET_KEY
 from addons.core.guardrails import GuardrailSet
-from addons.core.masking import Masker
 from addons.edge.oidc import Verifier
 from addons.policy import load_judgement
 from scripts.devenv import (
@@ -23,7 +22,6 @@ from scripts.devenv import (
     bench_authentication,
     bench_batch,
     bench_decision,
-    bench_masking,
     bench_report,
 )
 from scripts.devenv.bench_decision import CASES
@@ -55,11 +53,6 @@ spec:
 @pytest.fixture(scope="module")
 def pack() -> GuardrailSet:
     return load_judgement([str(bench.RULES)], NO_SECRET_KEY)[0]
-
-
-@pytest.fixture(scope="module")
-def masker() -> Masker:
-    return load_judgement([str(bench.RULES)], NO_SECRET_KEY)[1]
 
 
 def test_decisions_are_fast_enough_anywhere(pack: GuardrailSet) -> None:
@@ -130,21 +123,6 @@ def test_what_takes_a_changed_event_for_genuine_is_not_measured(monkeypatch: pyt
     monkeypatch.setattr(bench_audit, "read_link", lambda *_: None)
     with pytest.raises(WrongAnswers, match="found to be genuine"):
         bench_audit.measure(1)
-
-
-def test_masking_is_fast_enough_anywhere(masker: Masker) -> None:
-    report = bench_masking.measure(masker, 1)
-    assert [case["name"] for case in report["cases"]] == ["list", "walk", "log"]
-    for case in report["cases"]:
-        assert case["ms"] < case["aim_ms"] * GENEROUS, case
-    assert 400_000 < report["list_bytes"] < 450_000
-    told = bench_report.table({"machine": {}, "masking": report, "scenarios": []})
-    assert "masking: 1,000 values in 4" in told
-
-
-def test_rules_that_mask_nothing_are_not_measured(masker: Masker) -> None:
-    with pytest.raises(WrongAnswers, match="was not"):
-        bench_masking.measure(masker.without(("secrets",)), 1)
 
 
 def test_a_batch_is_fast_enough_anywhere() -> None:

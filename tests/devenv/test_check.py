@@ -36,7 +36,7 @@ ENDLESS = python("endless", "import time; print('[ 7%]', flush=True); time.sleep
         ([[FINE, BAD], [FINE]], 3, ["fine ok", "bad FAILED (exit 3)", "stopped here"]),
         ([[FINE, FINE, FINE]], 0, ["fine ok", "fine ok", "fine ok"]),
         ([[FINE, FINE, BAD], [FINE]], 3, ["fine ok", "fine ok", "bad FAILED (exit 3)", "stopped here"]),
-        ([[BAD, *[LATER] * (check.RUNNERS - 1), FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
+        ([[BAD, *[LATER] * (check.runners() - 1), FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
     ],
     ids=[
         "all fine",
@@ -114,6 +114,12 @@ def test_memory_is_used_only_where_there_is_enough(monkeypatch: pytest.MonkeyPat
     assert not check.has_room(tmp_path / "nowhere")
     monkeypatch.setattr(check, "ROOM_BYTES", 1 << 60)
     assert not check.has_room(tmp_path)
+
+
+@pytest.mark.parametrize(("gib", "expected"), [(None, 5), (24, 5), (6, 4), (1, 2)])
+def test_as_many_run_as_there_is_memory_for(gib: float | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "available_bytes", lambda: None if gib is None else int(gib * 2**30))
+    assert check.runners() == expected
 
 
 def test_what_a_check_left_in_memory_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
