@@ -9,9 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from scripts.devenv import golang
+from scripts.devenv import golang, plain_http
 from scripts.devenv.bench_scenarios import Scenario
 from scripts.devenv.places import DEVENV, DevelopmentProblem
 
@@ -76,5 +74,5 @@ def run(load: Path, scenario: Scenario, target: Target, token: str, seconds: flo
 
 def take_counts(control_port: int) -> Mapping[str, Count]:
     """What reached the server since the last call, by path without the query."""
-    reply = httpx.get(f"http://127.0.0.1:{control_port}/", trust_env=False, timeout=10).raise_for_status()
+    reply = plain_http.get(f"http://127.0.0.1:{control_port}/", timeout=10).raise_for_status()
     return {path: Count(**count) for path, count in reply.json().items()}

@@ -20,7 +20,7 @@ from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import is_running
 from scripts.devenv.streaming_kubelet import StreamingKubelet
 from tests.e2e.agent import Agent, Transcript, eventually
-from tests.e2e.gateways import LASTING, Gateways
+from tests.e2e.gateways import LASTING, Gateways, end
 from tests.e2e.leaks import core
 from tests.e2e.people import Person, pending
 from tests.e2e.records import ApiServer
@@ -57,7 +57,7 @@ def _gateways_of_one_module(gateways: Gateways) -> Iterator[None]:
     """They end with it: dozens that nobody uses take a tenth of the machine's time."""
     before = len(gateways.started)
     yield
-    gateways.end(each for each in gateways.started[before:] if each.folder.name not in LASTING)
+    end(each for each in gateways.started[before:] if each.folder.name not in LASTING)
 
 
 @pytest.fixture(scope="session")
@@ -203,7 +203,7 @@ def written(
     with agent.stream("exec", pod, "--", "echo", "evidence") as running:
         oncall.approves(gateway, pending(gateway, name=pod)["id"])
         assert running.finish()[0] == 0
-    running_still = gateways.end(gateways.started)
+    running_still = end(gateways.started)
     eventually("the end of every gateway", lambda: not any(map(is_running, running_still)), STOP_SECONDS)
     return gateways.started
 

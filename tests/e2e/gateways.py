@@ -25,8 +25,18 @@ def start(
     settings: Mapping[str, Any] | None = None,
     rules: Path | None = RULES,
 ) -> GatewayEnv:
-    """A gateway that ends with this process at the latest, as all that is forked."""
-    return start_gateway(upstream, folder, extra_rules=rules, settings=settings, spawn=forkserver.spawn)
+    """A gateway that ends with this process at the latest."""
+    return start_gateway(
+        upstream, folder, extra_rules=rules, settings=settings, owner_pid=os.getpid(), spawn=forkserver.spawn
+    )
+
+
+def end(gateways: Iterable[GatewayEnv]) -> list[Child]:
+    """Asks these to end, and to seal what they wrote; those that ran."""
+    running = [gateway.child for gateway in gateways if is_running(gateway.child)]
+    for child in running:
+        os.kill(child.pid, signal.SIGTERM)
+    return running
 
 
 @dataclass(slots=True)
@@ -49,10 +59,3 @@ class Gateways:
         gateway = start(upstream or self.cluster, self.folder / name, settings, rules)
         self.started.append(gateway)
         return gateway
-
-    def end(self, gateways: Iterable[GatewayEnv]) -> list[Child]:
-        """Asks these to end, and to seal what they wrote; those that ran."""
-        running = [gateway.child for gateway in gateways if is_running(gateway.child)]
-        for child in running:
-            os.kill(child.pid, signal.SIGTERM)
-        return running

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
 import ssl
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,19 +11,7 @@ import pytest
 from addons.edge.machine_trust import machine_trust
 from addons.edge.post import NotSent, Poster
 from scripts.devenv.certificates import Authority
-
-
-class Content(http.server.BaseHTTPRequestHandler):
-    """Says yes to everything."""
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        pass
+from tests.support.receiver import receiver
 
 
 @pytest.fixture
@@ -39,11 +25,8 @@ def url(authority: Authority) -> Iterator[str]:
     pair = authority.issue("receiver", "receiver", hosts=["127.0.0.1"])
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(pair.certificate, pair.key)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Content) as server:
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        yield f"https://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with receiver(tls=context) as found:
+        yield found.url
 
 
 @pytest.fixture

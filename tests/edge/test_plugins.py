@@ -85,12 +85,17 @@ async def test_one_that_takes_too_long_ends_with_what_it_started(
 
 
 async def test_one_nobody_waits_for_any_more_ends_with_the_loop(tmp_path: Path) -> None:
-    flight = asyncio.ensure_future(module._output(plugin(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; wait")))
-    await until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
+    await is_given_up_and_ends(tmp_path)
+
+
+async def is_given_up_and_ends(folder: Path) -> None:
+    """With what it has started."""
+    flight = asyncio.ensure_future(module._output(plugin(folder, f"sleep 600 & echo $! > {folder}/child; wait")))
+    await until(lambda: (folder / "child").exists() and (folder / "child").read_text())
     flight.cancel()
     with pytest.raises(asyncio.CancelledError):
         await flight
-    await gone(int((tmp_path / "child").read_text()))
+    await gone(int((folder / "child").read_text()))
 
 
 async def test_one_that_is_given_up_while_it_is_started_ends_with_what_it_started(
@@ -105,12 +110,7 @@ async def test_one_that_is_given_up_while_it_is_started_ends_with_what_it_starte
         return process
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
-    flight = asyncio.ensure_future(module._output(plugin(tmp_path, f"sleep 600 & echo $! > {tmp_path}/child; wait")))
-    await until(lambda: (tmp_path / "child").exists() and (tmp_path / "child").read_text())
-    flight.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await flight
-    await gone(int((tmp_path / "child").read_text()))
+    await is_given_up_and_ends(tmp_path)
 
 
 async def test_one_that_cannot_be_started_may_be_given_up(tmp_path: Path) -> None:

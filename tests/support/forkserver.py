@@ -32,6 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn, Self
 
+from addons.edge.machine_trust import machine_trust
 from scripts.devenv import processes
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import Child
@@ -187,15 +188,15 @@ class _Request:
 
 
 def _import_everything() -> None:
+    gc.disable()
     for package in ("addons.cli", "addons.console"):
         for module in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
             if not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    importlib.import_module("scripts.devenv.gateway_env")
-    importlib.import_module(
-        "addons.edge.machine_trust"
-    ).machine_trust()  # it is kept, as the rules' compiled conditions are
     importlib.import_module("addons.gateway")
+    importlib.import_module("scripts.devenv.gateway_env")
+    # Both are kept: the trust store, and the compiled conditions of the rules.
+    machine_trust()
     importlib.import_module("addons.policy").load_judgement([str(REPOSITORY / "rules")], bytes(16))
     for name in _MODULES:  # each process does that itself: the first of them looks at the arguments meanwhile
         del sys.modules[name]
@@ -248,7 +249,7 @@ def _become(request: _Request, descriptors: Sequence[int], others: Sequence[int]
     os.environ.clear()
     os.environ.update(request.env)
     if _TRUST & request.env.keys():
-        importlib.import_module("addons.edge.machine_trust").machine_trust.cache_clear()
+        machine_trust.cache_clear()
     time.tzset()
     os.chdir(request.cwd)
     return request
@@ -265,15 +266,15 @@ def _end_all(pids: Sequence[int]) -> None:
 
 
 def _run(module: str) -> None:
+    status = 1
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
-        _ended_with.append(0)
+        status = 0
     except SystemExit as ended:
-        _ended_with.append(ended.code if isinstance(ended.code, int) else int(ended.code is not None))
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         raise
-    except BaseException:
-        _ended_with.append(1)
-        raise
+    finally:
+        _ended_with.append(status)
 
 
 _ended_with: list[int] = []
@@ -292,7 +293,6 @@ def _leave() -> None:
 def main() -> None:
     """`forkserver DESCRIPTOR`"""
     atexit.register(_leave)
-    gc.disable()
     _import_everything()
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         request = _serve(requests)

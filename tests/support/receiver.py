@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -72,8 +73,8 @@ def slack_api(sent: Sent) -> Answer:
 
 
 @contextmanager
-def receiver(answer: Callable[[Sent], Answer] = ok) -> Iterator[Receiver]:
-    """Run one."""
+def receiver(answer: Callable[[Sent], Answer] = ok, tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """Run one, with `tls` over HTTPS."""
     found: Receiver
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -99,7 +100,10 @@ def receiver(answer: Callable[[Sent], Answer] = ok) -> Iterator[Receiver]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    found = Receiver(f"http://127.0.0.1:{server.server_address[1]}", answer)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    scheme = "http" if tls is None else "https"
+    found = Receiver(f"{scheme}://127.0.0.1:{server.server_address[1]}", answer)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield found

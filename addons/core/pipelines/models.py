@@ -73,10 +73,7 @@ class SyslogSpec(SpecModel):
         description="`udp` loses messages, and `udp` and `tcp` are read by whoever is on the way"
     )
     facility: Annotated[int, Field(ge=0, le=23)] = Field(default=13, description="13 is `log audit`")
-    ca_file: Text | None = Field(
-        default=None,
-        description=f"with `tls`, the {_CA_FILE}",
-    )
+    ca_file: Text | None = Field(default=None, description=f"with `tls`, the {_CA_FILE}")
     certificate_file: Text | None = Field(default=None, description=f"with `tls`, our certificate (PEM); {_RELATIVE}")
     key_file: Text | None = Field(default=None, description=f"with `tls`, its key; {_RELATIVE}")
 
