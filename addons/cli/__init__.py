@@ -26,7 +26,7 @@ _COMMANDS = {  # imported when used; the help is here so that the overview needs
     "kubeconfig": ("addons.cli.agent:kubeconfig", "Print an agent's kubeconfig for a cluster."),
     "login": ("addons.cli.login:login", "Sign in at an OpenID provider, as a person."),
     "logout": ("addons.cli.login:logout", "Forget a sign-in."),
-    "token": ("addons.cli.agent:token", "Print an OIDC token for kubectl: a credential plugin."),
+    "token": ("addons.cli.token:token", "Print an OIDC token for kubectl: a credential plugin."),
     "run": ("addons.cli.agent:run", "Run a command whose way to the cluster is the gateway."),
     "request": ("addons.cli.request:request", "Ask for access: an agent's side."),
     "grants": ("addons.cli.grants:app", "See and decide who is given access on request."),

@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 from cyclopts import App, Parameter
 
 from addons.cli.approval_text import as_json, facts, lines, who
-from addons.cli.operator import operator, read_token
+from addons.cli.credential import read_token
+from addons.cli.operator import operator
 from addons.core.approval import Ask, State
 from addons.core.approval_terms import ONCE, Reuse, Scope
 from addons.core.approval_words import agreed, allows_again, earlier

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from cyclopts import App
 
+from addons.cli.credential import read_token
 from addons.cli.locks import who
-from addons.cli.operator import operator, read_token
+from addons.cli.operator import operator
 from addons.cli.request import duration, release
 from addons.cli.ruleset import Output
 from addons.core import access_request as core

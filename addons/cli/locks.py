@@ -15,7 +15,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from addons.cli.operator import TOKEN_VARIABLE, Operator, operator, read_token
+from addons.cli.credential import TOKEN_VARIABLE, read_token
+from addons.cli.operator import Operator, operator
 from addons.cli.ruleset import Output
 from addons.core.lock import Lock
 from addons.core.printable import printable

@@ -7,7 +7,8 @@ import webbrowser
 from datetime import datetime
 
 from addons.core.sign_in import Client, Tokens
-from addons.edge.sign_in import Provider, TokenCache
+from addons.edge.sign_in import Provider
+from addons.edge.token_cache import TokenCache
 
 _SCOPE = Client(issuer="", client_id="").scope
 

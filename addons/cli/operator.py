@@ -6,7 +6,6 @@ The libraries for either are imported when it is asked for: a command that lists
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from addons.core.identity import Identity
     from addons.edge.decided import Desk
     from addons.edge.store import Store
-
-TOKEN_VARIABLE = "CHAPERONE_TOKEN"
-
-
-class NoToken(PermissionError):
-    """The command needs to know who is asking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +82,3 @@ class Operator:
 def operator(conf: Path) -> Operator:
     """The operator of the gateway that `conf` configures. Raises InvalidConfiguration."""
     return Operator(load_settings(conf))
-
-
-def read_token(token_file: Path | None) -> str:
-    """The token in a file, or else in the environment. Raises NoToken."""
-    token = token_file.read_text().strip() if token_file is not None else os.environ.get(TOKEN_VARIABLE, "").strip()
-    if not token:
-        raise NoToken(f"who are you? put your OIDC token in {TOKEN_VARIABLE}, or name a file with --token-file")
-    return token

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import httpx
 from cyclopts import Parameter
 
-from addons.cli.operator import TOKEN_VARIABLE, read_token
+from addons.cli.credential import TOKEN_VARIABLE, read_token
 from addons.cli.ruleset import Output
 from addons.core.access_request import PATH
 from addons.core.kubeconfig import Way, way

@@ -15,13 +15,14 @@ from typing import Any
 
 from mitmproxy.tools.web.master import WebMaster
 
-from addons.cli.operator import operator, read_token
+from addons.cli.credential import read_token
+from addons.cli.operator import operator
 from addons.cli.viewer import run
 from addons.cli.viewer_commands import Decisions
 from addons.core.sign_in import Client
 from addons.edge.follow import LiveTail, Tail
 from addons.edge.screen import Screen
-from addons.edge.sign_in import TokenCache, current_token
+from addons.edge.token_cache import TokenCache, current_token
 
 _INTERVAL_SECONDS = 0.2
 

@@ -17,6 +17,7 @@ from addons.core.guardrails.cel import ClaimsExpression, Unevaluable
 from addons.core.identity import Identity
 from addons.core.identity_provider import ClaimSource, IdentityProvider, compile_identity
 from addons.core.session_token import spoken_for
+from addons.core.token import RejectedToken
 
 __all__ = [
     "CHECKED",
@@ -63,10 +64,6 @@ UNCHECKED: Mapping[str, str] = MappingProxyType(
 
 _SUBJECT = re.compile(r"[\x21-\x7e]{1,255}")
 _NAME = re.compile(r"[\x21-\x2b\x2d-\x7e](?:[\x20-\x2b\x2d-\x7e]{0,253}[\x21-\x2b\x2d-\x7e])?")
-
-
-class RejectedToken(PermissionError):
-    """The caller's token does not identify it. The message is for the caller and quotes nothing of the token."""
 
 
 def identity_from_claims(claims: Mapping[str, Any], provider: IdentityProvider, now: float) -> Identity:

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from addons.core.claims import RejectedToken
 from addons.core.safe_url import is_loopback
-from addons.core.token import unverified_claims
+from addons.core.token import RejectedToken, unverified_claims
 
 _DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 

@@ -14,11 +14,12 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from addons.core.claims import RejectedToken
-from addons.core.identity_provider import IdentityProvider
 from addons.core.secret import Secret
+
+if TYPE_CHECKING:
+    from addons.core.identity_provider import IdentityProvider
 
 MAX_TOKEN = 16 * 1024
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]+")
@@ -26,6 +27,10 @@ _KEY_BY_CALLER = ("jku", "jwk", "x5u", "x5c")
 """They let the token choose the key it is verified with."""
 _UNSUPPORTED = ("crit", "b64", "zip", "enc")
 _TYPES = frozenset({"jwt", "at+jwt", "application/jwt", "application/at+jwt"})
+
+
+class RejectedToken(PermissionError):
+    """The caller's token does not identify it. The message is for the caller and quotes nothing of the token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

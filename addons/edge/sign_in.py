@@ -1,18 +1,11 @@
-"""Signing in at an OpenID provider: with a browser on this machine, or with a code typed on another; and what is kept.
-
-Tokens are kept in a file of the user's alone, in the cache folder, one per provider and client.
-"""
+"""Signing in at an OpenID provider: with a browser on this machine, or with a code typed on another."""
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -34,7 +27,6 @@ from addons.core.sign_in import (
 )
 
 BROWSER_SECONDS = 300
-RENEW_BEFORE_SECONDS = 60
 _TIMEOUT = 15
 _DONE = b"<!doctype html><title>Signed in</title><p>You are signed in. This window may be closed."
 _PENDING, _SLOWER = "authorization_pending", "slow_down"
@@ -116,54 +108,6 @@ class Provider:
             return ask()
         except httpx.HTTPError as error:
             raise SignInFailed(f"{self.client.issuer} cannot be asked: {error}") from None
-
-
-class TokenCache:
-    """The tokens of one client, in a file that only its owner can read."""
-
-    def __init__(self, client: Client, folder: Path | None = None) -> None:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        self._file = (folder or cache / "chaperone" / "tokens") / f"{client.digest}.json"
-
-    def load(self) -> Tokens | None:
-        """What was kept; None for nothing, or for what cannot be read."""
-        try:
-            return Tokens(**json.loads(self._file.read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def save(self, tokens: Tokens) -> None:
-        """Keep these, in place of others."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = self._file.with_suffix(f".{os.getpid()}")
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(tokens), file)
-        partial.replace(self._file)
-
-    def forget(self) -> bool:
-        """Nothing is kept any more. False if nothing was."""
-        there = self._file.exists()
-        self._file.unlink(missing_ok=True)
-        return there
-
-
-def current_token(client: Client, cache: TokenCache) -> str:
-    """An ID token that is still good, renewed if need be. Raises SignInFailed."""
-    tokens = cache.load()
-    how = f"chaperone login --issuer {client.issuer} --client-id {client.client_id}"
-    if tokens is None:
-        raise SignInFailed(f"you are not signed in: {how}")
-    if tokens.expires_at - RENEW_BEFORE_SECONDS > time.time():
-        return tokens.id_token
-    if not tokens.refresh_token:
-        raise SignInFailed(f"your sign-in has expired: {how}")
-    try:
-        with Provider(client) as provider:
-            cache.save(tokens := provider.renewed(tokens))
-    except SignInFailed as error:
-        raise SignInFailed(f"{error}; sign in again: {how}") from None
-    return tokens.id_token
 
 
 class _Callback(HTTPServer):

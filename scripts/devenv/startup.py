@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 
-from scripts.devenv import components, processes
+from scripts.devenv import components, forkserver, processes
 from scripts.devenv.components import LOOPBACK, Files
 from scripts.devenv.places import CONFIG, DevelopmentProblem
 from scripts.devenv.processes import Child
@@ -68,7 +68,7 @@ class Startup:
 
     def _spawn_python(self, name: str, module: str, *arguments: str | Path) -> None:
         command = [sys.executable, "-u", "-m", module, *arguments]
-        self._record(processes.spawn(name, command, self._log(name)))
+        self._record(forkserver.spawn(name, command, self._log(name), lasting=True))
 
     def _record(self, child: Child) -> None:
         self._children.append(child)

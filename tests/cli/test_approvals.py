@@ -13,7 +13,8 @@ import pytest
 
 from addons.cli import approval_watch
 from addons.cli import approvals as command
-from addons.cli.operator import NoToken, Operator, read_token
+from addons.cli.credential import NoToken, read_token
+from addons.cli.operator import Operator
 from addons.core.approval import Ask, ForbiddenApprover, InvalidTransition, State
 from addons.core.approval_terms import Needed, Offer, Reuse
 from addons.core.identity import Identity

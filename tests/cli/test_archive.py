@@ -23,10 +23,10 @@ from addons.edge.archive_run import Runner
 from addons.edge.archive_status import read_status, summary, trouble
 from addons.edge.audit_check import Kept
 from addons.edge.recordings import Recordings
+from scripts.devenv.forkserver import CHAPERONE, run, spawn
 from scripts.devenv.processes import Child, is_running
 from tests.e2e.agent import eventually
 from tests.support.archives import EVENT, Aws, Evidence, MakeEvidence, aws, files, maker
-from tests.support.forkserver import CHAPERONE, run, spawn
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from scripts.devenv import forkserver
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_conf import Upstream, write_configuration
 from scripts.devenv.places import REPOSITORY
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
 from tests.support.kubernetes import Kubectl
 
 ACCOUNT = "system:serviceaccount:default:checked"

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from addons.edge.authority import CERTIFICATE_FILE, KEY_FILE
+from scripts.devenv import forkserver
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_conf import Upstream, write_configuration
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,6 +12,7 @@ GATEWAY = ("boto3", "botocore", "cel_expr_python", "fastapi", "jwt", "mitmproxy.
 EVIDENCE = ("cryptography", "structlog")
 ABSENT = {
     "addons.cli": (*GATEWAY, *EVIDENCE, "httpx", "mitmproxy", "pydantic", "sqlalchemy"),
+    "addons.cli.token": (*GATEWAY, *EVIDENCE, "asyncio", "httpx", "mitmproxy", "pydantic", "sqlalchemy", "yaml"),
     "addons.cli.approvals": (*GATEWAY, *EVIDENCE, "httpx", "sqlalchemy"),
     "addons.cli.status": (*GATEWAY, *EVIDENCE, "sqlalchemy"),
     "addons.cli.sessions": (*GATEWAY, "sqlalchemy"),

@@ -9,7 +9,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,11 @@ from addons.cli import onboarding
 from addons.core.connection import compile_connections
 from addons.core.documents import parse_documents
 from addons.edge.eks import describe_cluster
-from scripts.devenv import processes
-from scripts.devenv.bench_arms import LOOPBACK
+from scripts.devenv import forkserver
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.places import REPOSITORY
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
-from tests.support.issuer import wait_for_port
+from tests.support import servers
 
 AWS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "eu-central-1"}
 ROLE = "arn:aws:iam::123456789012:role/agent-view"
@@ -40,17 +37,11 @@ def add(*arguments: str | Path, **env: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    (port,) = processes.free_ports(1)
-    argv = [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", str(port)]
-    url, keys = f"http://{LOOPBACK}:{port}", {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
-    client: Any = boto3.client("eks", region_name="eu-central-1", endpoint_url=url, **keys)
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            wait_for_port(port, process)
-            client.create_cluster(name="prod", roleArn=ROLE, resourcesVpcConfig={"subnetIds": ["subnet-12345678"]})
-            yield url
-        finally:
-            process.terminate()
+    with servers.moto() as port:
+        url, keys = f"http://127.0.0.1:{port}", {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+        client: Any = boto3.client("eks", region_name="eu-central-1", endpoint_url=url, **keys)
+        client.create_cluster(name="prod", roleArn=ROLE, resourcesVpcConfig={"subnetIds": ["subnet-12345678"]})
+        yield url
 
 
 def test_what_aws_says_is_believed_only_if_it_can_be(moto: str, tmp_path: Path) -> None:

@@ -14,9 +14,9 @@ import pytest
 
 from addons.cli.ship import ship
 from addons.core.problem import InvalidConfiguration
+from scripts.devenv.forkserver import CHAPERONE, run, spawn
 from scripts.devenv.processes import Child, is_running
 from tests.edge.pipelines import SECRET, append, denial, record
-from tests.support.forkserver import CHAPERONE, run, spawn
 from tests.support.receiver import Receiver, receiver
 
 _SECONDS = 120.0
@@ -111,8 +111,9 @@ def test_changed_pipelines_count_at_once(tmp_path: Path) -> None:
         with shipping(conf) as process:
             one.until(1, _SECONDS)
             configured(tmp_path, a=hook(other), b=hook(other, ", send: alerts"))
-            append(state, "s", [record(2), denial(3)])
             os.kill(process.pid, signal.SIGHUP)
+            until("they are loaded", lambda: "policy loaded" in (tmp_path / "ship.log").read_text())
+            append(state, "s", [record(2), denial(3)])
             until("both", lambda: {sent.document["pipeline"] for sent in other.sent} == {"a", "b"})
             (tmp_path / "rules" / "p.yaml").write_text("apiVersion: nonsense\n")
             os.kill(process.pid, signal.SIGHUP)

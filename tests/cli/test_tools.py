@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
+from scripts.devenv import forkserver
+from scripts.devenv.forkserver import CHAPERONE
 from tests.support.timing import quickest
 
 ROOT = Path(__file__).parents[2]

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from addons.core.dpop import thumbprint
 from addons.core.token import read_token
 from addons.edge.session_tokens import KEY_FILE, Signer
 from tests.support.issuer import EC_1, PrivateKey, jwk
+from tests.support.workers import start_worker
 
 
 def pem(key: PrivateKey, encryption: KeySerializationEncryption | None = None) -> bytes:
@@ -53,26 +53,31 @@ def test_many_threads_make_one_key(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == [KEY_FILE]
 
 
+RACER = """
+import sys
+from pathlib import Path
+from addons.edge.session_tokens import Signer
+state, begin = map(Path, sys.argv[1:])
+print("here", flush=True)
+while not begin.exists():
+    pass
+print(Signer(state).jwks["keys"][0]["kid"])
+"""
+
+
 def test_many_processes_make_one_key(tmp_path: Path) -> None:
-    program = (
-        "import pathlib, sys; from addons.edge.session_tokens import Signer;"
-        "sys.stdin.read(1); print(Signer(pathlib.Path(sys.argv[1])).jwks['keys'][0]['kid'])"
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, str(tmp_path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=Path(__file__).parents[2],
-        )
-        for _ in range(4)
-    ]
-    for each in processes:
-        assert each.stdin is not None
-        each.stdin.write(b"!")
-        each.stdin.flush()
-    found = {each.communicate(timeout=60)[0] for each in processes}
-    assert len(found) == 1 and found != {b""}
+    begin, said = tmp_path / "begin", [tmp_path / f"said-{number}" for number in range(4)]
+    for file in said:
+        file.touch()
+    racers = [start_worker(RACER, tmp_path / "state", begin, output=file) for file in said]
+    while not all(file.stat().st_size for file in said):
+        assert all(racer.exitcode is None for racer in racers)
+        time.sleep(0.005)
+    begin.touch()
+    for racer in racers:
+        racer.join(60)
+    (found,) = {file.read_text() for file in said}
+    assert len(found.splitlines()) == 2
 
 
 def test_others_can_verify_with_what_is_published(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,9 +17,11 @@ import pytest
 
 from addons.core.sign_in import Client, SignInFailed, Tokens
 from addons.edge import sign_in
-from addons.edge.sign_in import Provider, TokenCache, current_token
-from scripts.devenv import plain_http
+from addons.edge.sign_in import Provider
+from addons.edge.token_cache import TokenCache, current_token
+from scripts.devenv import forkserver, plain_http
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.places import REPOSITORY
 from tests.core.test_sign_in import signed
 
@@ -88,11 +89,8 @@ def test_the_commands(client: Client, tmp_path: Path) -> None:
     env = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     named = ["--issuer", client.issuer, "--client-id", client.client_id]
 
-    def command(*words: str) -> list[str]:
-        return [sys.executable, "-m", "addons.cli", *words, *named]
-
     running = subprocess.Popen(
-        command("login", "--no-browser"),
+        [*CHAPERONE, "login", "--no-browser", *named],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -105,9 +103,7 @@ def test_the_commands(client: Client, tmp_path: Path) -> None:
     assert (running.returncode, out.startswith("signed in until")) == (0, True), err
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*words), capture_output=True, text=True, env=env, cwd=REPOSITORY, check=False, timeout=60
-        )
+        return forkserver.run([*CHAPERONE, *words, *named], env=env, cwd=REPOSITORY, timeout=60)
 
     credential = json.loads(run("token").stdout)
     assert (credential["kind"], credential["status"]["token"].count(".")) == ("ExecCredential", 2)
@@ -148,8 +144,10 @@ def device() -> Iterator[str]:
     Device.answers, Device.asked = [], []
     with ThreadingHTTPServer(("127.0.0.1", 0), Device) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
 
 
 BEGUN = {"device_code": "d", "user_code": "ABCD", "verification_uri": "https://idp.example/device", "interval": 1}
