@@ -5,8 +5,9 @@ Deliberately strict: duplicate keys, anchors, tags and unknown `apiVersion`s are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -16,14 +17,19 @@ from pydantic.alias_generators import to_camel
 from addons.core.problem import Problem
 
 API_VERSION = "chaperone/v1"
+KEPT = 1024
+"""How many files, documents, and what was made of each are kept: several times as many as the rules that we ship."""
 Path = tuple[str | int, ...]
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where it is there: ten times as fast, and every command reads the rules."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Document:
-    """One YAML document. `lines` maps the path of every key and item (`("spec", "match", "verbs", 0)`) to its line."""
+    """One YAML document. `lines` maps the path of every key and item (`("spec", "match", "verbs", 0)`) to its line.
+
+    Not to be changed: what is compiled from one is kept, so that a reload is about what has changed.
+    """
 
     kind: str
     name: str
@@ -63,7 +69,16 @@ class _Misread(ValueError):
 
 
 def parse_documents(text: str, file: str) -> tuple[list[Document], list[Problem]]:
-    """Every readable document of a rule file and every mistake in it. `file` is only for messages."""
+    """Every readable document of a rule file and every mistake in it. `file` is only for messages.
+
+    The documents of a text that was read before are the same objects.
+    """
+    documents, problems = _parsed(text, file)
+    return [*documents], [*problems]
+
+
+@lru_cache(KEPT)
+def _parsed(text: str, file: str) -> tuple[Sequence[Document], Sequence[Problem]]:
     documents: list[Document] = []
     problems: list[Problem] = []
     for parsed in _documents(text, file):

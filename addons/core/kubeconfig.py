@@ -11,14 +11,16 @@ import binascii
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from addons.core.cluster_path import path_of, split
-from addons.core.connection import Connection
 from addons.core.headers import authority
+
+if TYPE_CHECKING:
+    from addons.core.connection import Connection
 
 EXEC_VERSION = "client.authentication.k8s.io/v1"
 _AS = "agent"

@@ -69,6 +69,15 @@ def test_b83_a_doubled_record_is_found(place: tuple[str, int], to: tuple[str, in
     assert located(report, folder, index)
 
 
+@pytest.mark.parametrize(("folder", "line"), [("x", 8), ("z", 4)])
+def test_a_doubled_record_is_found_where_it_is_the_second_time(folder: str, line: int) -> None:
+    log = ordinary()
+    log.files[folder].append(log.files["x"][0])
+    (finding,) = [each for each in log.verified().findings if each.what is What.DUPLICATE]
+    assert (finding.file, finding.line, finding.sequence) == (file_of(folder), line, 1)
+    assert finding.text == "it is in sessions/x/audit.jsonl, line 1, too"
+
+
 @given(one=st.sampled_from(PLACES), other=st.sampled_from(PLACES))
 def test_b83_two_swapped_records_are_found(one: tuple[str, int], other: tuple[str, int]) -> None:
     log = ordinary()

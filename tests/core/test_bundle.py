@@ -159,6 +159,13 @@ def test_the_session_of_a_path(path: str, session: str) -> None:
     assert session_of(path) == session
 
 
+@pytest.mark.parametrize(
+    ("size", "zeros"), [(0, 0), (1, BLOCK - 1), (BLOCK - 1, 1), (BLOCK, 0), (BLOCK + 1, BLOCK - 1), (3 * BLOCK, 0)]
+)
+def test_a_file_is_filled_up_to_whole_blocks(size: int, zeros: int) -> None:
+    assert padding(size) == zeros
+
+
 @given(st.integers(0, 5000))
 def test_files_end_with_a_block(size: int) -> None:
     assert (size + padding(size)) % BLOCK == 0

@@ -83,6 +83,21 @@ def test_escapes_are_none_of_the_text_wherever_they_are_cut(printed: list[str], 
     assert texts(list(pieces(cast(*cut)))) == texts(list(pieces(cast([0, "o", whole]))))
 
 
+@pytest.mark.parametrize(
+    ("printed", "text", "places"),
+    [
+        ("abab", "B", [1, 3]),
+        ("ßb b", "b", [1, 3]),  # "ssb b": behind what folds into two characters
+        ("aßb", "SS", [1]),
+        ("aßb", "sb", [1]),  # begins within the ß
+        ("İßx", "x", [2]),
+        ("ß", "x", []),
+    ],
+)
+def test_places_count_the_characters_that_were_printed(printed: str, text: str, places: list[int]) -> None:
+    assert list(Piece(kind="printed", text=printed).places(folded(text))) == places
+
+
 @given(st.text(st.sampled_from("abß\n"), max_size=60), st.text(st.sampled_from("abSß"), min_size=1, max_size=4))
 def test_places_are_where_the_text_is(printed: str, text: str) -> None:
     (piece,) = [each for each in pieces(cast([1, "o", printed])) if each.kind == "printed"] or [Piece(kind="", text="")]

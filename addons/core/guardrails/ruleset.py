@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
 from types import MappingProxyType
 
 from addons.core.decision import Decision, Match, Thresholds, Verdict
-from addons.core.documents import Document
+from addons.core.documents import KEPT, Document
 from addons.core.guardrails.cel import Unevaluable, activation
 from addons.core.guardrails.facts import Facts, Needs, variables
 from addons.core.guardrails.freeze import KIND as FREEZE_WINDOW
@@ -150,17 +151,27 @@ def compile_guardrails(documents: Sequence[Document]) -> tuple[GuardrailSet, lis
             message = f"a guardrail named {document.name} is already at {other.file}:{other.line}"
             problems.append(document.problem(("metadata", "name"), message))
         first.setdefault(document.name, document)
-        rule, spec, found = compile_guardrail(document)
+        rule, found = _tested(document)
         problems.extend(found)
-        if rule is not None and spec is not None:
-            problems.extend(failures(rule, spec, document))
+        if rule is not None:
             rules.append(rule)
     return GuardrailSet(rules, windows, digest), problems
 
 
+@lru_cache(KEPT)
+def _tested(document: Document) -> tuple[Guardrail | None, Sequence[Problem]]:
+    """The rule, if it can be compiled, and every mistake, failed tests among them."""
+    rule, spec, problems = compile_guardrail(document)
+    if rule is None or spec is None:
+        return None, problems
+    return rule, [*problems, *failures(rule, spec, document)]
+
+
 def digest_of(documents: Iterable[Document]) -> str:
     """SHA-256 over kind, name and `spec` of the documents, in hexadecimal, whatever their order and layout."""
-    parts = sorted(
-        json.dumps([document.kind, document.name, document.spec], sort_keys=True, default=str) for document in documents
-    )
-    return sha256("\n".join(parts).encode()).hexdigest()
+    return sha256("\n".join(sorted(map(_content, documents))).encode()).hexdigest()
+
+
+@lru_cache(KEPT)
+def _content(document: Document) -> str:
+    return json.dumps([document.kind, document.name, document.spec], sort_keys=True, default=str)

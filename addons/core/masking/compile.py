@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
-from addons.core.documents import Document, validate
+from addons.core.documents import KEPT, Document, validate
 from addons.core.masking.detectors import Detector, Detectors, UnsupportedPattern, compile_detector
 from addons.core.masking.masker import Masker
-from addons.core.masking.models import DetectorSpec, MaskingSpec
+from addons.core.masking.models import DetectorSpec
 from addons.core.masking.placeholder import Fingerprints
 from addons.core.masking.rule import Rule, compile_rule
 from addons.core.masking.selftest import detector_failures, rule_failures
 from addons.core.problem import Problem
+
+_KEPT_SETS = 8
+_OF_TESTS = Fingerprints(bytes(16))
+"""A test says where a placeholder is expected, not which: it comes out alike everywhere."""
 
 
 def compile_masking(documents: Sequence[Document], fingerprint_key: bytes) -> tuple[Masker, list[Problem]]:
@@ -21,28 +26,44 @@ def compile_masking(documents: Sequence[Document], fingerprint_key: bytes) -> tu
     """
     fingerprints = Fingerprints(fingerprint_key)
     problems: list[Problem] = _duplicates(documents)
-    rules: list[tuple[Document, Rule, MaskingSpec]] = []
-    detectors: list[tuple[Document, Detector, DetectorSpec]] = []
+    detectors, mistakes = _detectors(tuple(each for each in documents if each.kind == "Detector"))
+    problems += mistakes
+    rules: list[Rule] = []
     for document in documents:
         match document.kind:
             case "Masking":
-                rule, masking, found = compile_rule(document)
-                if rule and masking:
-                    rules.append((document, rule, masking))
+                rule, found = _tested(document, detectors)
+                rules += [rule] if rule else []
+                problems += found
             case "Detector":
-                detector, spec, found = detector_of(document)
-                if detector and spec:
-                    detectors.append((document, detector, spec))
+                pass
             case other:
-                found = [document.problem(("kind",), f"kind must be Masking or Detector here, not {other}")]
-        problems += found
-    everything = Detectors([detector for _, detector, _ in detectors])
-    for document, detector, spec in detectors:
-        problems += detector_failures(document, detector, spec, fingerprints)
-    for document, rule, masking in rules:
-        problems += rule_failures(document, rule, masking, everything, fingerprints)
+                problems.append(document.problem(("kind",), f"kind must be Masking or Detector here, not {other}"))
     problems.sort(key=lambda problem: (problem.file, problem.line))
-    return Masker([rule for _, rule, _ in rules], everything, fingerprints), problems
+    return Masker(rules, detectors, fingerprints), problems
+
+
+@lru_cache(_KEPT_SETS)
+def _detectors(documents: Sequence[Document]) -> tuple[Detectors, Sequence[Problem]]:
+    tested = list(map(_tested_detector, documents))
+    problems = [problem for _, found in tested for problem in found]
+    return Detectors([detector for detector, _ in tested if detector]), problems
+
+
+@lru_cache(KEPT)
+def _tested_detector(document: Document) -> tuple[Detector | None, Sequence[Problem]]:
+    detector, spec, problems = detector_of(document)
+    if detector is None or spec is None:
+        return None, problems
+    return detector, [*detector_failures(document, detector, spec, _OF_TESTS)]
+
+
+@lru_cache(KEPT)
+def _tested(document: Document, detectors: Detectors) -> tuple[Rule | None, Sequence[Problem]]:
+    rule, spec, problems = compile_rule(document)
+    if rule is None or spec is None:
+        return None, problems
+    return rule, [*rule_failures(document, rule, spec, detectors, _OF_TESTS)]
 
 
 def _duplicates(documents: Sequence[Document]) -> list[Problem]:

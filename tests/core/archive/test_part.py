@@ -34,6 +34,20 @@ def part(offset: int, size: int, encrypted: bool = False) -> Part:
     return Part(AUDIT, offset, encrypted, "k", "v", size)
 
 
+@pytest.mark.parametrize(
+    ("file", "offset", "encrypted", "key"),
+    [
+        (THE_LEDGER, 0, False, "p/audit/ledger.jsonl/0000000000000000"),
+        (THE_LEDGER, 12, True, "p/audit/ledger.jsonl/0000000000000012.aes256gcm"),
+        (AUDIT, 5, False, "p/sessions/s1/0/audit.jsonl/0000000000000005"),
+        (File("s1", 2, "x.cast"), 10**16 - 1, True, "p/sessions/s1/2/x.cast/9999999999999999.aes256gcm"),
+    ],
+)
+def test_a_key_is_file_and_offset_and_is_read_so(file: File, offset: int, encrypted: bool, key: str) -> None:
+    assert part_key("p/", file, offset, encrypted) == key
+    assert read_key("p/", key) == (file, offset, encrypted)
+
+
 @given(prefix=st.sampled_from(["", "a/", "a/sessions/b/"]), file=FILES, offset=st.integers(0, 10**16 - 1),
        encrypted=st.booleans())  # fmt: skip
 def test_a_key_is_read_as_it_was_made(prefix: str, file: File, offset: int, encrypted: bool) -> None:
@@ -135,6 +149,21 @@ def test_which_bytes_are_there(parts: list[Part], spans: list[Span]) -> None:
 )
 def test_what_is_to_be_copied_next(spans: list[Span], size: int, gap: Span | None) -> None:
     assert first_gap(spans, size) == gap
+
+
+@pytest.mark.parametrize(
+    ("spans", "new", "merged"),
+    [
+        ([], Span(0, 5), [Span(0, 5)]),
+        ([Span(0, 5)], Span(7, 9), [Span(0, 5), Span(7, 9)]),
+        ([Span(7, 9)], Span(0, 5), [Span(0, 5), Span(7, 9)]),
+        ([Span(0, 5)], Span(5, 9), [Span(0, 9)]),
+        ([Span(0, 5)], Span(2, 3), [Span(0, 5)]),
+        ([Span(0, 5), Span(7, 9)], Span(4, 8), [Span(0, 9)]),
+    ],
+)
+def test_a_span_that_is_added_joins_what_it_touches(spans: list[Span], new: Span, merged: list[Span]) -> None:
+    assert added(spans, new) == merged
 
 
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 9))))

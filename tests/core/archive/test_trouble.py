@@ -22,6 +22,24 @@ def test_an_error_says_what_to_do(code: str, what: str) -> None:
     assert what in remedy(code)
 
 
+@pytest.mark.parametrize(
+    ("failures", "jitter", "seconds"),
+    [
+        (1, 0, 0.5),
+        (1, 1, 1),
+        (2, 1, 2),
+        (3, 0, 2),
+        (3, 0.5, 3),
+        (6, 1, 32),
+        (7, 1, MOST_SECONDS),
+        (10_000, 0, MOST_SECONDS / 2),
+        (10_000, 1, MOST_SECONDS),
+    ],
+)
+def test_waiting_is_doubled_up_to_a_minute(failures: int, jitter: float, seconds: float) -> None:
+    assert backoff(failures, jitter) == seconds
+
+
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_waiting_grows_and_is_spread(failures: int, jitter: float) -> None:
     least, most = backoff(failures, 0), backoff(failures, 1)

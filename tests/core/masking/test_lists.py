@@ -167,3 +167,11 @@ def test_not_every_guess_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_nothing_is_nothing() -> None:
     assert list(fed(stream(f"GET {NS}/secrets"), b"")) == []
+
+
+@pytest.mark.parametrize("name", ["no list", "a Status", "none"])
+def test_what_is_no_list_of_items_is_kept_and_masked_in_the_end(name: str) -> None:
+    target, value = OTHERS[name]
+    masker, body = stream(target), compact(value)
+    assert masker.feed(body) == []
+    assert masker.finish() == [delivered().plan(request(target)).mask_document(body, "application/json")]

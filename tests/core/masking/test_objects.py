@@ -227,6 +227,21 @@ def test_a_table_of_secrets_shows_known_columns_only() -> None:
         assert leak.startswith("masked:v1:")
 
 
+@pytest.mark.parametrize(
+    ("head", "masks"),
+    [
+        ({"kind": "SecretList", "apiVersion": "v1", "items": []}, True),
+        ({"apiVersion": "v1", "items": []}, True),
+        ({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": []}, True),
+        ({"kind": "Secret", "apiVersion": "v1", "items": []}, False),
+        ({"kind": "Status", "apiVersion": "v1"}, False),
+    ],
+)
+def test_items_are_masked_one_by_one_in_lists_and_tables_only(head: dict[str, Any], masks: bool) -> None:
+    masker = delivered().plan(request("GET /api/v1/secrets")).objects()
+    assert (masker.items(head) is not None) is masks
+
+
 def test_cells_beyond_the_known_columns_are_masked() -> None:
     out = decode_json(masked("GET /api/v1/secrets", compact(table(None, columns=[]))))
     assert all(str(cell).startswith("masked:v1:") for cell in out["rows"][0]["cells"])

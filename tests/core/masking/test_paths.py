@@ -71,6 +71,43 @@ def test_walkers_find_what_jsonpath_ng_finds(value: Any, steps: list[str]) -> No
     assert found_by_walker(path, value) == found_by_jsonpath_ng(path, value)
 
 
+SOME: dict[str, Any] = {"a": "1", "b": {"a": "2"}, "c": "3", "list": ["a", "y", {"a": "4"}], "none": []}
+
+
+@pytest.mark.parametrize(
+    ("path", "trails"),
+    [
+        ("$['a','c']", ["$.a", "$.c"]),
+        ("$['a','no']", ["$.a"]),
+        ("$.b['a','c']", ["$.b.a"]),
+        ("$.list['a','c']", []),  # of a list no field, not even what is in it
+        ("$['b','no'].a", ["$.b.a"]),
+        ("$.list[0]", ["$.list.0"]),
+        ("$.list[-1]", ["$.list.2"]),
+        ("$.list[-3]", ["$.list.0"]),
+        ("$.list[0,2]", ["$.list.0", "$.list.2"]),
+        ("$.list[3]", []),
+        ("$.list[-4]", []),
+        ("$.none[0]", []),
+        ("$.a[0]", []),  # of a text, no item
+        ("$.b[0]", []),  # nor of an object
+        ("$.list[2].a", ["$.list.2.a"]),
+        ("$.list[1:]", ["$.list.1", "$.list.2"]),
+        ("$.list[:-1]", ["$.list.0", "$.list.1"]),
+        ("$.list[::2]", ["$.list.0", "$.list.2"]),
+        ("$.list[5:]", []),
+        ("$.none[1:]", []),
+        ("$.a[0:]", []),
+        ("$.b[0:]", []),
+        ("$.list[1:].a", ["$.list.2.a"]),
+    ],
+)
+def test_what_a_path_selects(path: str, trails: list[str]) -> None:
+    found: list[str] = []
+    compile_path(path)(SOME, lambda _, keys, trail: found.extend(spell((trail, key)) for key in keys))
+    assert found == trails
+
+
 def test_scalars_have_nothing_below_them() -> None:
     assert found_by_walker("$.a..b", {"a": 1}) == []
 

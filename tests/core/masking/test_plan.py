@@ -191,6 +191,15 @@ def test_each_event_is_passed_on_when_it_is_complete() -> None:
     assert masker.finish() == []
 
 
+def test_what_is_asked_for_as_a_list_and_is_none_is_masked_as_a_whole() -> None:
+    head = {"kind": "Secret", "apiVersion": "v1", "items": [{"a": 1}, {"a": 2}]}  # begins as a list does
+    masker, body = plan("GET /api/v1/secrets").list(), compact(head | secret())
+    assert masker.feed(body) == []
+    (whole,) = masker.finish()
+    assert whole == plan("GET /api/v1/secrets").mask_document(body, "application/json")
+    assert b"hunter2" not in whole
+
+
 def test_a_huge_event_ends_the_watch() -> None:
     masker = FrameMasker(lambda frame: frame, max_frame=10)
     assert masker.feed(b"0123456789") == []

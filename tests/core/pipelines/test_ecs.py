@@ -105,3 +105,9 @@ def test_a_call_that_goes_on_has_no_end() -> None:
     assert {"end", "duration"} & event["event"].keys() == set()
     assert "http" not in event
     assert "rule" not in event
+
+
+@pytest.mark.parametrize("notes", [None, "odd"])
+def test_an_event_without_annotations_is_whole(notes: Any) -> None:
+    event = {**denied(), "annotations": notes}
+    assert ecs(facts(event))["kubernetes"]["audit"] == event

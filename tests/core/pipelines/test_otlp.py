@@ -31,6 +31,25 @@ def test_any_value(value: Any) -> None:
     assert plain(ParseDict(written, AnyValue())) == value
 
 
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (None, {}),
+        (True, {"boolValue": True}),
+        (False, {"boolValue": False}),
+        (1, {"intValue": "1"}),  # 64 bits: in JSON, protobuf has them as text
+        (1.0, {"doubleValue": 1.0}),
+        ("1", {"stringValue": "1"}),
+        ([], {"arrayValue": {"values": []}}),
+        ((None, "a"), {"arrayValue": {"values": [{}, {"stringValue": "a"}]}}),
+        ({"a": [True]}, {"kvlistValue": {"values": [
+            {"key": "a", "value": {"arrayValue": {"values": [{"boolValue": True}]}}}]}}),
+    ],
+)  # fmt: skip
+def test_each_kind_of_value_has_its_own_name(value: Any, written: dict[str, Any]) -> None:
+    assert any_value(value) == written
+
+
 def test_what_is_no_unicode() -> None:
     assert any_value("\ud800") == {"stringValue": "?"}
 

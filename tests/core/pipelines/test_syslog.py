@@ -70,6 +70,19 @@ def unframed(data: bytes) -> list[bytes]:
     return found
 
 
+@pytest.mark.parametrize(
+    ("messages", "stream"),
+    [
+        ([], b""),
+        ([b"<13>1 a"], b"7 <13>1 a"),
+        ([b"a\n", b"2 bc", "é".encode()], b"2 a\n4 2 bc2 \xc3\xa9"),
+    ],
+)
+def test_each_message_comes_after_its_length_in_bytes(messages: list[bytes], stream: bytes) -> None:
+    assert framed(messages) == stream
+    assert unframed(stream) == messages
+
+
 @given(st.lists(st.binary(min_size=1, max_size=50), max_size=5))
 def test_what_is_framed_can_be_told_apart(messages: list[bytes]) -> None:
     assert unframed(framed(messages)) == messages
