@@ -21,6 +21,7 @@ from addons.core.problem import InvalidConfiguration, Problem
 from addons.edge.answers import Answers
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.authority import Authority, open_authority
+from addons.edge.aws_models import read_models
 from addons.edge.fingerprint_key import fingerprint_key
 from addons.edge.readiness import Readiness
 from addons.edge.reload import Reload
@@ -93,6 +94,8 @@ def prepare(settings: Settings) -> Prepared:
     problems += _unusable_certificate(settings, authority, now)
     if authority is None or policy is None or problems:
         raise InvalidConfiguration(problems)
+    if any(connection.eks_cluster for connection in policy.connections.values()):
+        read_models("sts")
     return Prepared(policy=policy, signature=found, authority=authority)
 
 

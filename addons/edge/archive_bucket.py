@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -20,6 +19,7 @@ from addons.core.archive.options import ArchiveOptions
 from addons.core.archive.part import Part, read_key
 from addons.core.archive.trouble import remedy
 from addons.core.safe_url import is_loopback
+from addons.edge.aws_models import aws_session
 
 MOST_BYTES = 64 * 1024 * 1024
 """Of an object; an archiver writes far smaller ones."""
@@ -64,7 +64,7 @@ def aws_client(service: str, region: str, endpoint: str, connections: int = 16) 
         user_agent_extra="kube-chaperone",
     )
     with told(service):
-        return boto3.Session().client(service, region_name=region or None, endpoint_url=endpoint or None, config=config)
+        return aws_session().client(service, region_name=region or None, endpoint_url=endpoint or None, config=config)
 
 
 class Bucket:

@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Any
 
 import boto3
-import botocore.session
 import structlog
 from botocore.config import Config
 from botocore.credentials import Credentials as Keys
@@ -35,6 +34,7 @@ from addons.core.sts import (
     token_from_url,
     token_url,
 )
+from addons.edge.aws_models import aws_session
 from addons.edge.credentials import CredentialUnavailable, Minted
 
 log = structlog.get_logger()
@@ -156,6 +156,4 @@ class _StsClients:
 
 def _session() -> boto3.Session:
     """Its STS is the region's own, and the FIPS one where AWS_USE_FIPS_ENDPOINT or the profile asks for that."""
-    session = botocore.session.Session()
-    session.set_config_variable("sts_regional_endpoints", "regional")
-    return boto3.Session(botocore_session=session)
+    return aws_session(sts_regional_endpoints="regional")

@@ -8,18 +8,17 @@ import errno
 import json
 import os
 import shutil
-import signal
 import stat
 import subprocess
-import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from addons.core.audit_chain import read_entry, read_link
+from addons.core.audit_chain import Entry, EntryKind, read_entry, read_link
 from addons.core.audit_report import Report, What
 from addons.core.problem import InvalidConfiguration
 from addons.edge import audit_ledger, audit_log
@@ -28,6 +27,7 @@ from addons.edge.audit_key import NEXT, UnusableKey, key_of_turn, make_key, read
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.journal import RecordUnavailable
 from addons.edge.recordings import Recordings
+from tests.support.workers import start_worker
 
 ROOT = Path(__file__).parents[2]
 EVENT = b'{"stageTimestamp":"2999-01-01T00:00:00.000000Z","annotations":{}}\n'
@@ -64,9 +64,13 @@ def log_of(state: Path, connection: str) -> Path:
     return state / "sessions" / f"unidentified-{connection}" / "audit.jsonl"
 
 
-def entries(state: Path) -> list[str]:
+def ledger(state: Path) -> list[Entry]:
     lines = (state / "audit" / "ledger.jsonl").read_bytes().splitlines(keepends=True)
-    return [entry.kind.value for line in lines if (entry := read_entry(line)) is not None]
+    return [entry for line in lines if (entry := read_entry(line)) is not None]
+
+
+def entries(state: Path) -> list[str]:
+    return [entry.kind.value for entry in ledger(state)]
 
 
 def found(state: Path) -> list[tuple[What, str, int]]:
@@ -445,8 +449,7 @@ from pathlib import Path
 from addons.edge import audit_log
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.recordings import Recordings
-audit_log.CHECKPOINT_SECONDS = 0.05
-state, worker = Path(sys.argv[1]), sys.argv[2]
+state, worker, audit_log.CHECKPOINT_SECONDS = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
 recordings = Recordings(state, worker, time.time(), AuditLedger(state))
 EVENT = b'{"stageTimestamp":"2999-01-01T00:00:00.000000Z","annotations":{"id":"%s"}}\\n'
 async def main():
@@ -465,41 +468,43 @@ asyncio.run(main())
 """
 
 
-def _killed_after(state: Path, seconds: float) -> set[bytes]:
-    """What two workers said was on record before they were killed."""
-    command, said = [sys.executable, "-c", WRITER, str(state)], [state / f"said-{name}" for name in "01"]
-    with contextlib.ExitStack() as files:
-        # Not to a pipe: whoever has to wait for its reader writes nothing, and all that was written gets sealed.
-        outputs = [files.enter_context(file.open("wb")) for file in said]
-        workers = [
-            subprocess.Popen([*command, file.name], stdout=out, cwd=ROOT)
-            for file, out in zip(said, outputs, strict=True)
-        ]
+def _killed_after(state: Path, seconds: float, checkpoints: float) -> set[bytes]:
+    """What two workers said was on record before they were killed; with a checkpoint every so many seconds."""
+    said = [state / f"said-{name}" for name in "01"]
+    for file in said:
+        file.write_bytes(b"")
+    # Not to a pipe: whoever has to wait for its reader writes nothing, and all that was written gets sealed.
+    workers = [start_worker(WRITER, state, file.name, str(checkpoints), output=file) for file in said]
     while not all(file.stat().st_size for file in said):
-        assert all(worker.poll() is None for worker in workers)
+        assert all(worker.is_alive() for worker in workers)
         time.sleep(0.005)
     time.sleep(seconds)
     assert verify_state(state).findings == [], "verified while it is written to"
     for worker in workers:
-        worker.send_signal(signal.SIGKILL)
+        worker.kill()
     for worker in workers:
-        worker.wait()
+        worker.join()
     return {line for file in said for line in file.read_bytes().split(b"\n")[:-1]}
 
 
-def test_b41_workers_that_are_killed_lose_nothing_and_break_no_chain(tmp_path: Path) -> None:
+def test_b41_workers_that_are_killed_lose_nothing_and_break_no_chain(start: Start, tmp_path: Path) -> None:
     promised: set[bytes] = set()
     for turn in range(10):
-        promised |= _killed_after(tmp_path, 0.02 * turn)
+        promised |= _killed_after(tmp_path, 0.02 * turn, checkpoints=60 if turn % 2 else 0.05)
         report: Report = verify_state(tmp_path)
         assert report.findings == []
         assert all(note.what in (What.UNSEALED, What.TORN, What.BELIEVED) for note in report.notes)
-    written = {
-        json.loads(line)["annotations"]["id"].encode()
-        for file in tmp_path.glob("sessions/*/audit.jsonl")
-        for line in file.read_bytes().splitlines()
-        if read_link(line + b"\n", file.parent.name) is not None
-    }
+    written, last = set(), Counter[str]()
+    for file in tmp_path.glob("sessions/*/audit.jsonl"):
+        for line in file.read_bytes().splitlines(keepends=True):
+            if (link := read_link(line, file.parent.name)) is not None:
+                written.add(json.loads(line)["annotations"]["id"].encode())
+                last[link.chain] = max(last[link.chain], link.sequence)
     assert len(promised) > 100
     assert promised <= written
-    assert entries(tmp_path).count("found") >= 16
+    asyncio.run(write(start(), "next"))
+    signed = {entry.fields["chain"]: entry for entry in ledger(tmp_path) if entry.kind is not EntryKind.KEY}
+    assert {chain: signed[chain].head.sequence for chain in last} == last
+    found = [chain for chain in last if signed[chain].kind is EntryKind.FOUND]
+    assert len(last) == 20
+    assert len(found) >= 10, "those without a checkpoint"

@@ -14,7 +14,8 @@ from addons.core.claims import RejectedToken
 from addons.edge.jwks import MIN_INTERVAL, REFRESH_AFTER
 from addons.edge.oidc import KeysUnavailable, Verifier
 from scripts.devenv.oidc import mint
-from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, Clock, Issuer, issuer, jwk, provider, provider_process
+from tests.support.issuer import EC_1, ED_1, RSA_1, RSA_2, Clock, Issuer, issuer, jwk, provider
+from tests.support.servers import openid_provider
 
 NOW = 1_800_000_000.0
 MAX_AGE = provider("").keys_max_age_seconds
@@ -195,7 +196,7 @@ def test_a_real_provider_process() -> None:
             await verifier.verify(mint(url, "agent-7", aud="another"), time.time())
         await verifier.close()
 
-    with provider_process() as url:
+    with openid_provider() as url:
         asyncio.run(check(url))
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from addons.core.guardrails import Rate
 from addons.edge import rates
 from addons.edge.rates import RateTable
+from tests.support.workers import start_worker
 
 KEY = b"k" * 32
 WHO = ("https://issuer", "agent", "", "prod")
@@ -74,8 +73,10 @@ def test_processes_lose_no_count(tmp_path: Path) -> None:
         f"t = RateTable(pathlib.Path(sys.argv[1]), 4, int(sys.argv[2]), {KEY!r});"
         f"[t.count({WHO!r}, {NOW}) for _ in range(2000)]"
     )
-    running = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path), str(index)]) for index in range(4)]
-    assert [process.wait() for process in running] == [0, 0, 0, 0]
+    running = [start_worker(program, tmp_path, str(index)) for index in range(4)]
+    for process in running:
+        process.join()
+    assert [process.exitcode for process in running] == [0, 0, 0, 0]
     assert table(tmp_path, 0, 4).count(WHO, NOW) == Rate(requests=8001)
 
 

@@ -7,6 +7,7 @@ import multiprocessing
 import resource
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,6 +27,7 @@ from addons.core.approval import (
 )
 from addons.core.identity import Identity
 from addons.edge import store as edge_store
+from addons.edge import store_thread
 from addons.edge.schema import METADATA
 from addons.edge.store import Store, StoreUnavailable, TooManyPending, UnknownApproval, sqlite_url
 from addons.edge.store_thread import StoreThread
@@ -295,6 +297,18 @@ async def test_the_event_loop_is_never_blocked(file: Path) -> None:
     assert not waiting.done()
     blocker.execute("rollback")
     blocker.close()
+    assert (await waiting).approval.state is State.PENDING
+    thread.close()
+
+
+async def test_an_answer_that_was_there_counts_however_late_the_loop_is(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_thread, "CALL_SECONDS", 0.05)
+    thread = StoreThread(Store(sqlite_url(file)))
+    waiting = asyncio.create_task(thread.call(Store.claim, "d", ASK, NOW))
+    await asyncio.sleep(0)
+    thread._executor.submit(time.sleep, 0.1).result()  # the loop stands still, though the answer is there
     assert (await waiting).approval.state is State.PENDING
     thread.close()
 

@@ -7,15 +7,18 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from botocore.loaders import JSONFileLoader
 
 from addons.core.connection import Connection
 from addons.core.grant import Grant
 from addons.core.identity import Identity
 from addons.core.sts import TOKEN_SECONDS, role_session_name
+from addons.edge.aws_models import read_models
 from addons.edge.credentials import Credentials, CredentialUnavailable
 from addons.edge.sts import RENEW_TOKEN_AFTER, EksTokens, Role, _StsClients
 from scripts.devenv.sigv4 import Credentials as Issued
@@ -256,6 +259,22 @@ async def test_without_credentials_of_its_own_the_gateway_says_so(
     with pytest.raises(CredentialUnavailable, match="NoCredentialsError"):
         await credentials.token(grant())
     credentials.close()
+
+
+def test_a_client_reads_nothing_that_was_read_at_the_start(service: Sts, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_models("sts")
+
+    def load(_: object, path: str) -> None:
+        raise AssertionError(f"{path} is read")
+
+    monkeypatch.setattr(JSONFileLoader, "_load_file", load)
+    assert _StsClients()._client(connection(service.url)).meta.service_model.service_name == "sts"
+
+
+def test_settings_that_cannot_be_read_are_no_mistake_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config").write_text("[profile")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    read_models("sts")
 
 
 @pytest.mark.parametrize(
