@@ -1,4 +1,4 @@
-"""The real cluster that tests share: one per session, one namespace per test.
+"""The real cluster that tests share: one for all parts of a check, else one per session; one namespace per test.
 
 A test that asks for `cluster`, `kubectl` or `namespace` carries the marker `cluster`; `-m "not cluster"` runs the rest.
 """
@@ -18,7 +18,7 @@ import structlog
 from hypothesis import settings
 
 from scripts.devenv import streaming_kubelet, tools
-from scripts.devenv.cluster import Cluster, start, stop
+from scripts.devenv.cluster import SHARED, Cluster, start, stop
 from scripts.devenv.old_kubectl import find_old_kubectl
 from tests.support import postgresql
 from tests.support.kubernetes import Administrator, Kubectl, own_namespace
@@ -67,7 +67,13 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """The session's cluster; it ends with this process even if that is killed."""
+    """The cluster of the check that runs these tests, begun by whoever needs it first, or the session's own.
+
+    It ends with that process even if that is killed.
+    """
+    if shared := os.environ.get(SHARED):
+        yield start(Path(shared), owner_pid=os.getppid())
+        return
     state = tmp_path_factory.mktemp("cluster")
     yield start(state, owner_pid=os.getpid())
     stop(state)

@@ -71,9 +71,14 @@ def tree(path: str) -> ast.Module:
 
 
 @cache
+def nodes(path: str) -> list[ast.AST]:
+    return [*ast.walk(tree(path))]
+
+
+@cache
 def imported(path: str) -> set[str]:
     modules: set[str] = set()
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             modules |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -90,7 +95,7 @@ def test_core_is_pure(path: str) -> None:
     } == set()
     calls = {
         (node.value.id, node.attr)
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
     }
     assert calls & IMPURE_CALLS == set()
@@ -106,7 +111,7 @@ def test_the_edge_looks_down_only(path: str) -> None:
 @pytest.mark.parametrize("path", CORE)
 def test_every_core_module_has_a_test(path: str) -> None:
     """A module that only declares types is exempt; a package's modules share the tests of the package."""
-    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in nodes(path) if isinstance(node, ast.FunctionDef)]
     if all(function.name.startswith("__") or function.decorator_list for function in functions):
         return
     module = Path(path).relative_to("addons/core")
@@ -118,7 +123,7 @@ def test_every_core_module_has_a_test(path: str) -> None:
 def test_files_and_functions_stay_small(path: str) -> None:
     lines = (ROOT / path).read_text().count("\n")
     assert path in LARGER_FILES or lines <= MAX_LINES
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert length(node) <= MAX_FUNCTION, node.name
 
@@ -130,10 +135,7 @@ def test_addons_are_thin(path: str) -> None:
 
 def test_functions_are_short_in_the_median() -> None:
     lengths = [
-        length(node)
-        for path in ALL
-        for node in ast.walk(tree(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        length(node) for path in ALL for node in nodes(path) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert statistics.median(lengths) < 10
 
@@ -142,7 +144,7 @@ def test_one_broad_except() -> None:
     broad = {
         path
         for path in ALL
-        for node in ast.walk(tree(path))
+        for node in nodes(path)
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")))
     }

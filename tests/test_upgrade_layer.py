@@ -58,7 +58,8 @@ class Steps:
 
 @contextmanager
 def session(folder: Path, behave: Behaviour, steps: Steps, *more: object) -> Iterator[socket.socket]:
-    """A WebSocket through a worker whose server then does what `behave` does with its socket."""
+    """A WebSocket through a worker whose server then does what `behave` does with its socket, to its end."""
+    behaved = threading.Event()
 
     def answer(handler: http.server.BaseHTTPRequestHandler) -> None:
         accept = base64.b64encode(hashlib.sha1((handler.headers["Sec-WebSocket-Key"] + KEY).encode()).digest())
@@ -68,7 +69,10 @@ def session(folder: Path, behave: Behaviour, steps: Steps, *more: object) -> Ite
         handler.send_header("Sec-WebSocket-Accept", accept.decode())
         handler.send_header("Sec-WebSocket-Protocol", "v5.channel.k8s.io")
         handler.end_headers()
-        behave(handler.connection)
+        try:
+            behave(handler.connection)
+        finally:
+            behaved.set()
         handler.close_connection = True
 
     def stack(connections: Any, authority: Any, disconnect: Callable[[Client], None]) -> Sequence[object]:
@@ -86,6 +90,7 @@ def session(folder: Path, behave: Behaviour, steps: Steps, *more: object) -> Ite
             "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n".encode()
         )
         yield client
+    assert behaved.wait(5)
 
 
 def head(client: socket.socket) -> bytes:

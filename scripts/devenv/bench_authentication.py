@@ -66,8 +66,10 @@ def _published(key: rsa.RSAPublicKey) -> Iterator[str]:
         (Path(folder) / "jwks").write_text(json.dumps({"keys": keys}))
         with ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=folder)) as server:
             threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-            yield f"http://127.0.0.1:{server.server_port}"
-            server.shutdown()
+            try:
+                yield f"http://127.0.0.1:{server.server_port}"
+            finally:
+                server.shutdown()  # else its thread would ask the closed socket over and over
 
 
 def _signed(provider: IdentityProvider, key: rsa.RSAPrivateKey, number: int, now: float) -> str:

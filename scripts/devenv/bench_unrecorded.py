@@ -14,8 +14,7 @@ def _log(*_: object) -> None:
     """Queued already, it says."""
 
 
-Recordings.commit = _commit  # type: ignore[assignment]
-Recordings.log = _log  # type: ignore[assignment]
-
-if __name__ == "__main__":
+if __name__ == "__main__":  # to import this changes nothing
+    Recordings.commit = _commit  # type: ignore[assignment]
+    Recordings.log = _log  # type: ignore[assignment]
     main()

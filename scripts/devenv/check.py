@@ -1,16 +1,16 @@
 """`scripts/check`: all that must hold before a change is accepted, the quickest first; stops at the first failure.
 
-The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. What
-measures time runs alone. The other tests are a queue of parts, each with a cluster of its own, that RUNNERS take from,
-or fewer where memory is short, so that all have work until the end. A part that has passed with the same files is left
-out, unless `--again` or a variable `CI` asks for all. What tests write is kept in memory where there is room for it: a
-gateway has every record and every answer put on the disk before it goes on, and tests would mostly wait for that.
+The cluster's programs are built meanwhile when they are missing, since that takes longest on a new machine. Beside what
+measures time runs only what takes what is left of the processors. The other tests are a queue of parts that runners
+take from, fewer where memory is short, so that all have work until the end. They share a cluster, which the first that
+needs it begins. A part that has passed with the same files is left out, unless `--again` or a variable `CI` asks for
+all. What tests write is kept in memory where there is room for it: a gateway has every record and every answer put on
+the disk before it goes on, and tests would mostly wait for that.
 """
 
 import argparse
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,22 +21,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
-from scripts.devenv import processes, tools
+from scripts.devenv import check_room, forkserver, processes, tools
 from scripts.devenv.check_results import Results
+from scripts.devenv.check_room import NO_ROOM, Room
 from scripts.devenv.check_stages import Stage, Stages, stages
 from scripts.devenv.places import REPOSITORY, cache
 
 # Percent of the lines and branches of the pure core that tests must run.
 CORE_COVERAGE = 100
 
-RUNNERS = 5
-"""More than the two cores of a small machine: half of the time, tests wait for something."""
-RUNNER_BYTES = 3 << 29
-"""What one may need: a cluster, its gateways and the tests."""
-_MEMORY = Path("/dev/shm")
-_PREFIX = "check-"
-ROOM_BYTES = 6 << 30
-"""What tests may need; where less memory is free, they write to the disk."""
 RESULTS = cache() / "passed"
 NEWS_SECONDS = 30.0
 """Between two reports of how far the tests are."""
@@ -73,49 +66,14 @@ def without(results: Results, all_stages: Sequence[Stages]) -> list[Stages]:
 
 
 def _checked(all_stages: Sequence[Stages], results: Results) -> int:
-    folder, code = folder_in(_MEMORY), 0
+    room, code = check_room.made(), 1
     try:
-        code = run(all_stages, folder, results)
+        code = run(all_stages, room, results)
     finally:
-        if folder is not None and code == 0:
-            shutil.rmtree(folder, ignore_errors=True)
-    if folder is not None and code != 0:
-        _say(f"what the tests wrote is in {folder}, in memory, until the next check")
+        room.leave(tidy=code == 0)
+    if room.folder is not None and code != 0:
+        _say(f"what the tests wrote is in {room.folder}, in memory, until the next check")
     return code
-
-
-def folder_in(memory: Path) -> Path | None:
-    """A new folder there; None where there is not enough room. What checks that ended have left is removed before."""
-    for old in memory.glob(f"{_PREFIX}*-*"):
-        pid = old.name.removeprefix(_PREFIX).partition("-")[0]
-        if pid.isdecimal() and processes.start_time(int(pid)) is None and old.stat().st_uid == os.getuid():
-            shutil.rmtree(old, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=memory)) if has_room(memory) else None
-
-
-def has_room(memory: Path) -> bool:
-    """Whether tests can write there, and run what they wrote."""
-    try:
-        found = os.statvfs(memory)
-    except OSError:
-        return False
-    enough = min(found.f_bavail * found.f_frsize, available_bytes() or 0) >= ROOM_BYTES
-    return enough and not found.f_flag & os.ST_NOEXEC and os.access(memory, os.W_OK)
-
-
-def available_bytes() -> int | None:
-    """Of memory; None where the system does not say it."""
-    try:
-        found = re.search(r"^MemAvailable: *(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
-    except OSError:
-        return None
-    return None if found is None else int(found[1]) << 10
-
-
-def runners() -> int:
-    """How many parts run at a time: as many as there is memory for."""
-    available = available_bytes()
-    return RUNNERS if available is None else max(2, min(RUNNERS, available // RUNNER_BYTES))
 
 
 def _start_build() -> subprocess.Popen[bytes] | None:
@@ -125,13 +83,13 @@ def _start_build() -> subprocess.Popen[bytes] | None:
     return subprocess.Popen([sys.executable, "-m", "scripts.devenv.build"])
 
 
-def run(all_stages: Sequence[Stages], folder: Path | None = None, results: Results | None = None) -> int:
-    """The exit code of the first stage that failed, or 0. `folder` is for the stages' temporary files."""
+def run(all_stages: Sequence[Stages], room: Room = NO_ROOM, results: Results | None = None) -> int:
+    """The exit code of the first stage that failed, or 0."""
     outcomes = _Outcomes(results)
     for together in all_stages:
         _say(f"{' beside '.join(stage.name for stage in together)} …")
         one_by_one = len(together) == 1
-        code = _alone(together[0], folder, outcomes) if one_by_one else _side_by_side(together, folder, outcomes)
+        code = _alone(together[0], room, outcomes) if one_by_one else _side_by_side(together, room, outcomes)
         if code != 0:
             _say(f"{outcomes} · stopped here")
             return code
@@ -154,56 +112,66 @@ class _Outcomes:
         return " · ".join(self._told)
 
 
-def _alone(stage: Stage, folder: Path | None, outcomes: _Outcomes) -> int:
+def _alone(stage: Stage, room: Room, outcomes: _Outcomes) -> int:
     began = time.monotonic()
-    code = subprocess.run(stage.command, cwd=REPOSITORY, check=False, env=_env(stage, folder)).returncode
+    code = subprocess.run(stage.command, cwd=REPOSITORY, check=False, env=room.env(stage)).returncode
     outcomes.add(stage, code, time.monotonic() - began)
     return code
 
 
-def _side_by_side(together: Stages, folder: Path | None, outcomes: _Outcomes) -> int:
+def _side_by_side(together: Stages, room: Room, outcomes: _Outcomes) -> int:
     """Each one's output is shown whole when it has ended; until then, from time to time, how far they are.
 
-    After a failure none is begun, but those that run go on.
+    After a failure none is begun, but those that run go on; what failed is shown last, where it is looked for.
     """
     with ExitStack() as ending:
-        waiting, running, most = list(together), list[_Running](), runners()
+        waiting, running, most = list(together), list[_Running](), check_room.runners()
         news = time.monotonic()
         codes: list[int] = []
         while running or (waiting and not any(codes)):
-            while waiting and not any(codes) and len(running) < most:
-                running.append(ending.enter_context(_Running(waiting.pop(0), folder)))
+            while waiting and not any(codes) and len(running) < most and _may_begin(waiting[0], running):
+                running.append(ending.enter_context(_Running(waiting.pop(0), room)))
             time.sleep(0.2)
             for one in [one for one in running if one.process.poll() is not None]:
                 running.remove(one)
-                codes.append(one.process.returncode)
-                sys.stdout.write(one.output())
-                sys.stdout.flush()
+                codes.append(one.process.wait())
+                if codes[-1]:
+                    ending.callback(_show, one.output())  # also if the check is interrupted
+                else:
+                    _show(one.output())
                 outcomes.add(one.stage, codes[-1], one.seconds)
+            if not _is_measured(running):
+                for one in running:
+                    one.claim()
             if running and time.monotonic() - news > NEWS_SECONDS:
                 news = time.monotonic()
                 _say(" · ".join(one.progress() for one in running))
     return next((code for code in codes if code), 0)
 
 
+def _show(output: str) -> None:
+    sys.stdout.write(output)
+    sys.stdout.flush()
+
+
 class _Running:
     """A stage that writes to a file of its own. Leaving the context ends it."""
 
-    def __init__(self, stage: Stage, folder: Path | None) -> None:
+    def __init__(self, stage: Stage, room: Room) -> None:
         self.stage, self._began = stage, time.monotonic()
         self._file = Path(tempfile.mkstemp(prefix="chaperone-check-")[1])
         with self._file.open("wb") as output:
-            self.process = subprocess.Popen(
-                stage.command,
-                cwd=REPOSITORY,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=_env(stage, folder) | _ONE_CORE_EACH,
-            )
+            env = room.env(stage) | ({} if stage.measures else _ONE_CORE_EACH)
+            self.process = forkserver.popen(stage.command, env, output, fresh=stage.fresh)
+        self._has_yielded = stage.yields and processes.schedule(self.process.pid, idle=True)
 
     @property
     def seconds(self) -> float:
         return time.monotonic() - self._began
+
+    def claim(self) -> None:
+        """Its share of the processors, if it has yielded until now."""
+        self._has_yielded = self._has_yielded and not processes.schedule(self.process.pid, idle=False)
 
     def output(self) -> str:
         return self._file.read_text(errors="replace")
@@ -222,12 +190,16 @@ class _Running:
         self._file.unlink()
 
 
+def _may_begin(stage: Stage, running: Sequence[_Running]) -> bool:
+    return stage.yields or not _is_measured(running)
+
+
+def _is_measured(running: Sequence[_Running]) -> bool:
+    return any(one.stage.measures for one in running)
+
+
 _ONE_CORE_EACH = {"GOMAXPROCS": "1"}
 """For programs in Go, whose threads would look for work all the time where others have it."""
-
-
-def _env(stage: Stage, folder: Path | None) -> dict[str, str]:
-    return {**os.environ, **({} if folder is None or stage.on_disk else {"TMPDIR": str(folder)})}
 
 
 def _say(message: str) -> None:

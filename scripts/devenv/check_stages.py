@@ -1,11 +1,12 @@
 """What `scripts/check` runs: the stages, in their order, and which tests run in which process.
 
-Tests of one process share its cluster and its gateways. Which they are is fixed, so that a check can be repeated.
+Tests of one process share its gateways. Which they are is fixed, so that a check can be repeated.
 """
 
+import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from scripts.devenv.places import REPOSITORY, cache
@@ -14,17 +15,21 @@ _PYTHON = sys.executable
 _PYTEST = (_PYTHON, "-m", "pytest", "--durations=10")
 _COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
 _CORE = "tests/core"
-"""They alone run all of the core: what covers it by chance says nothing about it."""
+"""They alone run all of the core, without those of properties: what covers it by chance says nothing about it."""
 _END_TO_END = "tests/e2e"
 _FOLDERS = {
+    "tests of development": ("devenv",),
     "tests of edges": ("edge",),
-    "tests of deployment": ("deploy", "devenv"),
     "tests of the console": ("console",),
     "tests of commands": ("cli", "conformance"),
+    "tests of deployment": ("deploy",),
 }
-"""What else is in a folder, longest first; what is in none is a stage of its own."""
+"""What else is in a folder, longest first; what is in none is a stage of its own, and takes as long as the second."""
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
 """They judge what the tests of their own run have left behind."""
+_WHOLE_CLUSTER = ("bypasses/test_b_reading_resources", "bypasses/test_h_system", "test_aggregated", "test_canaries",
+    "test_discovery", "test_reading")  # fmt: skip
+"""These add kinds to the cluster, or compare all that is in it: their share has one that nobody else uses."""
 _SHARES = 5
 _USUAL_SECONDS = 7
 _LONG_SECONDS = {
@@ -44,12 +49,18 @@ class Stage:
 
     name: str
     command: Sequence[str]
-    on_disk: bool = False
-    """What it measures depends on where it writes."""
+    measures: bool = False
+    """It measures time: it writes to the disk, and beside it runs nothing but what yields."""
+    yields: bool = False
+    """It takes what others leave of the processors as long as something is measured: it needs nothing else."""
     tests: Sequence[str] = ()
     """The files and folders of its tests, where nothing but the files here decides how they end."""
     elsewhere: Sequence[str] = ()
     """What of it others run."""
+    fresh: bool = False
+    """It looks at what an interpreter does from its first line."""
+    own_cluster: bool = False
+    """It does not share the cluster of the others."""
 
     def runs(self, name: str) -> bool:
         """Whether a file is one of its tests."""
@@ -80,20 +91,27 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     elsewhere = [_CORE, _END_TO_END, *(f"tests/{folder}" for folders in _FOLDERS.values() for folder in folders)]
     return [
         *first,
-        [Stage("tests of time", [*_PYTEST, "-m", "alone", *alone(REPOSITORY)], on_disk=True)],
         [
-            *(
-                _of_tests(f"end-to-end tests {number}", _PYTEST, [*share, *_EVIDENCE])
-                for number, share in enumerate(shares(REPOSITORY), 1)
-            ),
+            Stage("tests of time", [*_PYTEST, "-m", "alone", *alone(REPOSITORY)], measures=True, fresh=True),
+            _of_core("tests of the core", [*_PYTEST, *coverage, "-m", "not hypothesis"]),
+            _of_core("properties of the core", [*_PYTEST, "-m", "hypothesis"]),
+            *(_share(number, files) for number, files in enumerate(shares(REPOSITORY), 1)),
             _of_tests("tests of steps", not_alone, ["tests"], elsewhere),
             *(
                 _of_tests(name, not_alone, [f"tests/{folder}" for folder in folders])
                 for name, folders in _FOLDERS.items()
             ),
-            _of_tests("tests of the core", [*_PYTEST, *coverage], [_CORE]),
         ],
     ]
+
+
+def _of_core(name: str, pytest: Sequence[str]) -> Stage:
+    return replace(_of_tests(name, pytest, [_CORE]), yields=hasattr(os, "SCHED_IDLE"), fresh=True)
+
+
+def _share(number: int, files: Sequence[str]) -> Stage:
+    stage = _of_tests(f"end-to-end tests {number}", _PYTEST, [*files, *_EVIDENCE])
+    return replace(stage, own_cluster=number == 1)
 
 
 def _of_tests(name: str, pytest: Sequence[str], tests: Sequence[str], elsewhere: Sequence[str] = ()) -> Stage:
@@ -108,11 +126,15 @@ def alone(repository: Path) -> list[str]:
 
 
 def shares(repository: Path) -> list[list[str]]:
-    """The files of the end-to-end tests in parts that take about as long; those of the evidence are in none."""
+    """The files of the end-to-end tests in parts that take about as long; those of the evidence are in none.
+
+    The first has those that need a cluster of their own.
+    """
     paths = (path.relative_to(repository) for path in (repository / _END_TO_END).rglob("test_*.py"))
     seconds = {str(path): seconds_of(path) for path in paths if str(path) not in _EVIDENCE}
-    parts: list[list[str]] = [[] for _ in range(_SHARES)]
-    for name in sorted(seconds, key=lambda name: (-seconds[name], name)):
+    first = [f"{_END_TO_END}/{name}.py" for name in _WHOLE_CLUSTER]
+    parts: list[list[str]] = [first, *([] for _ in range(_SHARES - 1))]
+    for name in sorted(seconds.keys() - {*first}, key=lambda name: (-seconds[name], name)):
         min(parts, key=lambda part: sum(seconds[each] for each in part)).append(name)
     return [sorted(part) for part in parts]
 

@@ -70,7 +70,7 @@ def _packaged() -> Chromium:
     return Chromium(
         path=home / "headless_shell",
         # It was built to run as a function in a cloud: its processes of their own for these do not start elsewhere.
-        arguments=("--no-zygote", "--enable-features=NetworkServiceInProcess2", "--in-process-gpu"),
+        arguments=("--no-zygote", "--enable-features=NetworkServiceInProcess2", "--in-process-gpu", "--disable-gpu"),
         environment={"LD_LIBRARY_PATH": str(home / "lib"), "FONTCONFIG_FILE": str(home / "fonts.conf")},
     )
 

@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -22,6 +22,8 @@ from scripts.devenv.startup import Startup
 from scripts.devenv.state import CHILDREN, recorded_children, write_atomically
 from scripts.devenv.tools import ensure_tools
 
+SHARED = "CHAPERONE_SHARED_CLUSTER"
+"""The variable with the folder of the cluster that all parts of a check share."""
 ATTEMPTS = 3
 _CLUSTER = "cluster.json"
 
@@ -44,6 +46,15 @@ class Cluster:
     kubectl: str
     state_dir: str
 
+    @property
+    def account(self) -> str:
+        """Of AWS, whose the roles are."""
+        return self.role_arns[components.ROLES[0]].split(":")[4]
+
+    def of_account(self, account: str) -> Self:
+        """The same cluster, with the roles of another one of the accounts that it knows."""
+        return replace(self, role_arns=_role_arns(account))
+
     @classmethod
     def from_files(cls, files: Files, kubectl: Path) -> Self:
         """Describes the cluster that these files make."""
@@ -57,7 +68,7 @@ class Cluster:
             sts_endpoint_url=sts,
             sts_region=components.REGION,
             eks_cluster_name=components.EKS_CLUSTER_NAME,
-            role_arns={role: components.role_arn(role) for role in components.ROLES},
+            role_arns=_role_arns(components.ACCOUNT),
             oidc_issuer=f"http://{LOOPBACK}:{files.ports.oidc}",
             # What the gateway would have on EC2 by its instance role; moto knows no secret of it.
             aws_env={
@@ -70,6 +81,10 @@ class Cluster:
             kubectl=str(kubectl),
             state_dir=str(files.folder),
         )
+
+
+def _role_arns(account: str) -> Mapping[str, str]:
+    return {role: components.role_arn(role, account) for role in components.ROLES}
 
 
 def start(state_dir: Path, owner_pid: int | None = None) -> Cluster:

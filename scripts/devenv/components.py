@@ -17,7 +17,9 @@ LOOPBACK = "127.0.0.1"
 API_NAMES = ("kubernetes", "kubernetes.default.svc", "localhost", LOOPBACK, "10.96.0.1", "api.cluster.test")
 REGION = "us-east-1"
 STS_NAMES = (f"sts.{REGION}.amazonaws.com", "sts.amazonaws.com")
-ACCOUNT = "123456789012"
+ACCOUNTS = tuple(str(123456789012 + number) for number in range(16))
+"""The same roles are mapped in each: by its account, the audit log tells who of several users of one cluster it was."""
+ACCOUNT = ACCOUNTS[0]
 ROLES = ("view", "edit", "admin", "narrow")
 """`narrow` has no rights but those that somebody binds to its group."""
 UNMAPPED = "unmapped"
@@ -27,9 +29,9 @@ EKS_CLUSTER_NAME = "development"
 type Argv = Sequence[str | Path]
 
 
-def role_arn(role: str) -> str:
+def role_arn(role: str, account: str = ACCOUNT) -> str:
     """The ARN of the IAM role whose sessions are in the group `chaperone:ROLE`."""
-    return f"arn:aws:iam::{ACCOUNT}:role/agent-{role}"
+    return f"arn:aws:iam::{account}:role/agent-{role}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +93,12 @@ class Files:
         pair.key.rename(state / "key.pem")
         mappings = [
             {
-                "roleARN": role_arn(role),
+                "roleARN": role_arn(role, account),
                 # The default username of an EKS access entry for a role.
-                "username": f"arn:aws:sts::{ACCOUNT}:assumed-role/agent-{role}/{{{{SessionName}}}}",
+                "username": f"arn:aws:sts::{account}:assumed-role/agent-{role}/{{{{SessionName}}}}",
                 "groups": [f"chaperone:{role}"],
             }
+            for account in ACCOUNTS
             for role in ROLES
         ]
         config = {"clusterID": EKS_CLUSTER_NAME, "server": {"mapRoles": mappings}}
@@ -230,8 +233,9 @@ def aws_iam_authenticator_environment(files: Files) -> dict[str, str]:
 def sts_front(files: Files) -> Argv:
     """Moto's STS in the form and with the checks of the real one."""
     hosts = [part for name in STS_NAMES for part in ("--host", name)]
-    roles = [part for role in (*ROLES, UNMAPPED) for part in ("--role-arn", role_arn(role))]
+    arns = [role_arn(role, account) for account in ACCOUNTS for role in (*ROLES, UNMAPPED)]
     return [
         *("--port", str(files.ports.sts), "--moto", f"http://{LOOPBACK}:{files.ports.moto}"),
-        *("--certificate", str(files.sts.certificate), "--key", str(files.sts.key), *hosts, *roles),
+        *("--certificate", str(files.sts.certificate), "--key", str(files.sts.key), *hosts),
+        *(part for arn in arns for part in ("--role-arn", arn)),
     ]

@@ -3,10 +3,10 @@
 import os
 import shlex
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts.devenv import forkserver
 from scripts.devenv.demo_narrator import Differs, Narrator
 from scripts.devenv.demo_stage import AGENT, APPROVER, INTENT, Stage
 from scripts.devenv.places import REPOSITORY
@@ -76,16 +76,13 @@ class Person:
 
     def quietly(self, *arguments: str) -> Done:
         """Runs a command in the gateway's folder, where its mitm.conf is."""
-        done = subprocess.run(
-            [sys.executable, "-m", "addons.cli", *arguments],
+        done = forkserver.run(
+            [*forkserver.CHAPERONE, *arguments],
             cwd=self.stage.gateway.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
             timeout=SECONDS,
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", "CHAPERONE_TOKEN": self.token},
+            merged=True,
+            starting=False,
         )
         return subprocess.CompletedProcess(["chaperone", *arguments], done.returncode, done.stdout)
 

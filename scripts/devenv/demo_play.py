@@ -20,7 +20,7 @@ BINDING = "agent-is-root"
 SAID = ("disk: ok", "queue: ok", "orders answered: 42")
 # Slow enough for a replay to have a rhythm.
 SCRIPT = "; sleep 0.4; ".join(f"echo {line}" for line in SAID)
-_ASKED_SECONDS = 20.0
+_ASKED_SECONDS = _WATCHED_SECONDS = 20.0
 _PENDING = re.compile(rf"^(\w+)  pending .*{AGENT}", re.MULTILINE)
 
 
@@ -180,10 +180,15 @@ class Play:
         self._fact(len(flows) > len(refused) > 0, told, f"{len(flows)} exchanges, {len(refused)} refused")
 
     def _seen_waiting(self, approval: str) -> None:
-        """In what `chaperone watch` follows."""
-        kept = b"".join(file.read_bytes() for file in (self._stage.gateway.state_dir / "live").glob("*.mitm"))
+        """In what `chaperone watch` follows, which is written now and then."""
+        wanted, deadline = f"chaperone approvals approve {approval}".encode(), time.monotonic() + _WATCHED_SECONDS
+        while wanted not in (kept := self._watched()) and time.monotonic() < deadline:
+            time.sleep(0.1)
         told = "`chaperone watch` shows it in mitmweb meanwhile, marked as waiting, with the command that decides it"
-        self._fact(f"chaperone approvals approve {approval}".encode() in kept, told, f"{len(kept)} bytes without it")
+        self._fact(wanted in kept, told, f"{len(kept)} bytes without it")
+
+    def _watched(self) -> bytes:
+        return b"".join(file.read_bytes() for file in (self._stage.gateway.state_dir / "live").glob("*.mitm"))
 
     def _asked(self, waiting: subprocess.Popen[str]) -> str:
         """The id of the approval that the agent's command waits for, found as the approver finds it."""

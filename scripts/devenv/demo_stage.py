@@ -12,13 +12,14 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 from scripts.devenv import cluster as lifecycle
-from scripts.devenv import oidc, processes, tools
+from scripts.devenv import forkserver, oidc, processes, tools
 from scripts.devenv.demo_narrator import Narrator
 from scripts.devenv.demo_own_cluster import Choices, upstream_of
 from scripts.devenv.demo_record import Administrator, write_record
@@ -37,6 +38,8 @@ SECRET = "db"
 ACCOUNT = "chaperone-demo-agent"
 
 _POD_SECONDS = 150
+_spawn = partial(forkserver.spawn, lasting=True)
+"""What a demo starts outlives it, if it is to be kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +70,7 @@ def set_up(folder: Path, own: Choices | None, owner: int | None, narrator: Narra
     password = f"correct-horse-{secrets.token_hex(8)}"
     write_record(folder, admin=asdict(admin), namespace=namespace, own=bool(own))
     with ThreadPoolExecutor(1) as other:
-        starting = other.submit(start_gateway, upstream, folder / "gateway", owner_pid=owner)
+        starting = other.submit(start_gateway, upstream, folder / "gateway", owner_pid=owner, spawn=_spawn)
         with narrator.doing(f"something to work on: namespace {namespace}, pods {', '.join(PODS)}, Secret {SECRET}"):
             _furnish(admin, namespace, password)
             if upstream.kubeconfig:
@@ -143,11 +146,11 @@ def _start_issuer(folder: Path, owner: int | None) -> str:
     command = [sys.executable, "-u", "-m", "oidc_provider_mock", "-p", str(port)]
     log = folder / "oidc.log"
     log.unlink(missing_ok=True)  # an earlier one's would say that this one is ready
-    issuer = processes.spawn("oidc", command, log)
+    issuer = _spawn("oidc", command, log)
     record_children(folder, [issuer])
     if owner is not None:
         watcher = [sys.executable, "-m", "scripts.devenv.watcher", str(folder), str(owner)]
-        record_children(folder, [issuer, processes.spawn("watcher", watcher, folder / "watcher.log")])
+        record_children(folder, [issuer, _spawn("watcher", watcher, folder / "watcher.log")])
     deadline = time.monotonic() + 60
     while "unning on" not in Path(issuer.log).read_text(errors="replace"):
         processes.require_running([issuer])

@@ -183,7 +183,7 @@ def start_gateway(
     command: list[str | Path] = [sys.executable, "-m", "addons.cli", "up", "--conf", conf]
     child = spawn("gateway", command, log, _environment(upstream), _FOREIGN if upstream.isolated else ())
     record_children(folder, [child])
-    if owner_pid is not None:
+    if owner_pid is not None and not child.tied:
         watch = [sys.executable, "-m", "scripts.devenv.gateway_env", str(folder), str(owner_pid)]
         watcher = spawn("watcher", watch, folder / "watcher.log", {"PYTHONPATH": str(REPOSITORY)})
         record_children(folder, [child, watcher])

@@ -4,6 +4,7 @@ A pid alone names a stranger once the number is used again, and nobody else's pr
 """
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STOP_SECONDS = 1.0
+_PORTS = range(20_000, 32_768)
+"""Below all that a system gives to clients, and to servers that name none."""
 
 # Kept so that Popen objects of live servers are not collected, which would warn; reaped by `stop`.
 _started: list[subprocess.Popen[bytes]] = []
@@ -31,6 +34,8 @@ class Child:
     pid: int
     started: str
     log: str
+    tied: bool = False
+    """It ends with the process that started it, whatever becomes of that."""
 
 
 def spawn(
@@ -60,6 +65,15 @@ def spawn(
 def environment(env: Mapping[str, str], without: Collection[str] = ()) -> dict[str, str]:
     """This process's, changed."""
     return {**{name: value for name, value in os.environ.items() if name not in without}, **env}
+
+
+def schedule(pid: int, *, idle: bool) -> bool:
+    """Makes a process run only when no other wants to, or as others do; True if that can be said here."""
+    if not hasattr(os, "SCHED_IDLE"):
+        return False
+    with suppress(ProcessLookupError):
+        os.sched_setscheduler(pid, os.SCHED_IDLE if idle else os.SCHED_OTHER, os.sched_param(0))
+    return True
 
 
 def start_time(pid: int) -> str | None:
@@ -122,9 +136,12 @@ def listens(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Port numbers that were free on loopback a moment ago, all different; a server may still lose the race for one."""
+    """Port numbers that are free on loopback, all different; only whoever chooses in the same way may be quicker."""
+    found: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        while len(found) < count:
+            with suppress(OSError):
+                port = secrets.choice(_PORTS)
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                found.append(port)
+    return found

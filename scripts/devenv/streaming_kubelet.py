@@ -24,7 +24,7 @@ _LISTENING = re.compile(r"listening on \S+:(\d+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamingKubelet:
-    """Running; pods with `nodeName: streaming` are its own."""
+    """Running; pods with its `node` as their `nodeName` are its own, and no others."""
 
     node: str
     port: int
@@ -42,7 +42,7 @@ def program() -> Path:
     return golang.own_program("streaming-kubelet", SOURCE)
 
 
-def start(cluster: Cluster, folder: Path, attach: str = "cat") -> StreamingKubelet:
+def start(cluster: Cluster, folder: Path, attach: str = "cat", node: str = NODE) -> StreamingKubelet:
     """Starts one; `attach` is the command of sh that attach finds running. The cluster has to be told its `node`."""
     pki = Path(cluster.state_dir) / "pki"
     log = folder.with_suffix(".log")
@@ -57,7 +57,7 @@ def start(cluster: Cluster, folder: Path, attach: str = "cat") -> StreamingKubel
         if time.monotonic() > deadline:
             raise DevelopmentProblem(f"the streaming kubelet did not get ready within {READY_SECONDS:.0f} s: see {log}")
         time.sleep(0.02)
-    return StreamingKubelet(node=NODE, port=int(listening[1]), folder=folder, child=child)
+    return StreamingKubelet(node=node, port=int(listening[1]), folder=folder, child=child)
 
 
 def node(kubelet: StreamingKubelet) -> str:
@@ -67,10 +67,11 @@ def node(kubelet: StreamingKubelet) -> str:
     """
     room = {"cpu": "1k", "memory": "1Ti", "pods": "1M"}
     status = {
-        "addresses": [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": NODE}],
+        "addresses": [{"type": "InternalIP", "address": LOOPBACK}, {"type": "Hostname", "address": kubelet.node}],
         "allocatable": room,
         "capacity": room,
         "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "made ready"}],
         "daemonEndpoints": {"kubeletEndpoint": {"Port": kubelet.port}},
     }
-    return json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE}, "status": status})
+    head = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": kubelet.node}}
+    return json.dumps({**head, "spec": {"unschedulable": True}, "status": status})

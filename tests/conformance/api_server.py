@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from addons.core.kube_request import KubeRequest
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.components import ACCOUNT
 from tests.e2e.agent import eventually
 from tests.support.log_lines import lines_since
 
@@ -34,6 +35,7 @@ class Sent:
     def raw(self, audit_id: str) -> bytes:
         """The whole request; `audit_id` is how its event is found."""
         lines = [f"{self.method} {self.target} HTTP/1.1", "Host: api", f"Audit-ID: {audit_id}", "Content-Length: 0"]
+        lines += [f"User-Agent: {ACCOUNT}"]  # of nobody whom other tests look for
         lines += [f"{name}: {value}" for name, value in self.headers]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 

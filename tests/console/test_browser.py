@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -26,12 +25,13 @@ from addons.core.approval import Case, State
 from addons.core.lock import Lock
 from addons.edge.access_request_store import add_access_request
 from addons.edge.lock_store import add_lock, locks
+from scripts.devenv import processes
 from tests.console.conftest import REPOSITORY, policy_of, write_rules
 from tests.console.served import Served, served
 from tests.console.test_pages import ASK, HOSTILE, ROLES, with_roles
 from tests.support import browser as browsers
 from tests.support.browser import DESKTOP, PHONE, SCHEMES
-from tests.support.issuer import provider_process
+from tests.support.servers import openid_provider
 
 PEOPLE = {"ada": ["admins"], "ann": ["approvers"], "vic": ["viewers"], "nobody": ["others"]}
 AGENT = "https://agents"
@@ -41,7 +41,7 @@ PAGES += ["/identities", "/rules", "/connections"]
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[str]:
-    with provider_process() as issuer:
+    with openid_provider() as issuer:
         for name, groups in PEOPLE.items():
             httpx.put(f"{issuer}/users/{name}", json={"groups": groups}, trust_env=False).raise_for_status()
         yield issuer
@@ -51,8 +51,7 @@ def provider() -> Iterator[str]:
 def console(provider: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("browser")
     (folder / "rules").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = processes.free_ports(1)
     rules = write_rules(folder / "rules", provider)
     sign_in = [{"identityProvider": "idp", "clientId": "chaperone"}]
     policy = policy_of(with_roles(rules, url=f"http://127.0.0.1:{port}", signIn=sign_in, roles=ROLES))
@@ -123,6 +122,12 @@ def asked(console: Served) -> Callable[..., Case]:
 def running() -> Iterator[Browser]:
     with browsers.browser() as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _pages_of_one_test(running: Browser) -> Iterator[None]:
+    with browsers.closing(running):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from playwright.sync_api import Browser, Page
 from addons.core.audit import timestamp
 from addons.core.identity import Identity
 from addons.edge.search_keeper import catch_up
+from scripts.devenv import processes
 from tests.console.conftest import policy_of, write_rules
 from tests.console.served import Served, served
 from tests.console.test_pages import HOSTILE, ROLES, with_roles
@@ -54,8 +54,7 @@ def cast_of(lines: int, pause: float) -> str:
 def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     folder = tmp_path_factory.mktemp("record")
     (folder / "rules").mkdir()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    (port,) = processes.free_ports(1)
     rules = write_rules(folder / "rules", "https://idp.example", "workforce")
     policy = policy_of(with_roles(rules, url=f"http://127.0.0.1:{port}", roles=ROLES))
     session = folder / "state" / "sessions" / SESSION

@@ -22,7 +22,8 @@ from addons.policy import Policy
 from scripts.devenv import plain_http
 from tests.console.conftest import CONSOLE, World, policy_of, relay_state, write_rules
 from tests.console.test_pages import COOKIE, ROLES, with_roles
-from tests.support.issuer import RSA_2, Issuer, provider_process
+from tests.support.issuer import RSA_2, Issuer
+from tests.support.servers import openid_provider
 
 OWN = {"Origin": CONSOLE}
 SIGN_IN = [{"identityProvider": "idp", "clientId": "chaperone"}]
@@ -120,7 +121,7 @@ async def test_by_openid(world: World, openid: Issuer) -> None:
 
 
 async def test_at_a_real_provider(world: World, tmp_path: Path) -> None:
-    with provider_process() as issuer:
+    with openid_provider() as issuer:
         provider = plain_http.async_client()
         await provider.put(f"{issuer}/users/alice", json={"groups": ["g"]})
         await world.parts.replace(policy_of(with_roles(write_rules(tmp_path, issuer), signIn=SIGN_IN)))

@@ -6,6 +6,7 @@ The aims themselves are for a quiet machine; what is required here is a tenth of
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -106,8 +107,10 @@ def test_authentication_is_fast_enough_anywhere() -> None:
 
 def test_what_accepts_forged_tokens_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Verifier, "verify", AsyncMock())
+    before = threading.active_count()
     with pytest.raises(WrongAnswers, match="somebody else"):
         bench_authentication.measure(1)
+    assert threading.active_count() == before, "what is measured next has the machine for itself"
 
 
 def test_the_chain_is_fast_enough_anywhere() -> None:

@@ -1,4 +1,4 @@
-"""What masking takes: a tenth of the aim holds anywhere, also beside other tests."""
+"""What masking takes: a tenth of the aim holds anywhere."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from addons.policy import load_judgement
 from scripts.devenv import bench, bench_masking, bench_report
 from scripts.devenv.bench_scenarios import WrongAnswers
 from tests.devenv.test_bench_decision import GENEROUS
+
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devenv import check, check_stages
+from scripts.devenv import check, check_room, check_stages, cluster, components
 from scripts.devenv.check_stages import Stage
 from scripts.devenv.places import REPOSITORY
 
@@ -24,7 +24,7 @@ def python(name: str, code: str) -> Stage:
 EVIDENCE = ("tests/e2e/test_evidence_audit.py", "tests/e2e/test_evidence_files.py")
 FINE = python("fine", "print('fine [ 50%]')")
 BAD = python("bad", "print('bad words'); raise SystemExit(3)")
-LATER = python("later", "import time; time.sleep(2)")
+LATER = python("later", "import time; time.sleep(2); print('later words')")
 ENDLESS = python("endless", "import time; print('[ 7%]', flush=True); time.sleep(600)")
 
 
@@ -36,7 +36,7 @@ ENDLESS = python("endless", "import time; print('[ 7%]', flush=True); time.sleep
         ([[FINE, BAD], [FINE]], 3, ["fine ok", "bad FAILED (exit 3)", "stopped here"]),
         ([[FINE, FINE, FINE]], 0, ["fine ok", "fine ok", "fine ok"]),
         ([[FINE, FINE, BAD], [FINE]], 3, ["fine ok", "fine ok", "bad FAILED (exit 3)", "stopped here"]),
-        ([[BAD, *[LATER] * (check.runners() - 1), FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
+        ([[BAD, *[LATER] * (check_room.runners() - 1), FINE]], 3, ["bad FAILED (exit 3)", "later ok", "stopped here"]),
     ],
     ids=[
         "all fine",
@@ -55,7 +55,7 @@ def test_every_stage_counts(
     last = told.splitlines()[-1]
     assert sorted(summary) == sorted(part for part in summary if part in last)
     assert last.count("fine ok") == summary.count("fine ok")
-    assert ("bad words" in output) == (code != 0)
+    assert ("bad words" in output) == (code != 0) == output.endswith("bad words\n"), "what failed is shown last"
 
 
 def test_progress_is_told_and_the_other_ends_with_the_check(
@@ -75,12 +75,14 @@ def test_progress_is_told_and_the_other_ends_with_the_check(
 
 
 def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
-    *_, alone, together = check_stages.stages(100, [])
-    (measuring,) = (stage.command for stage in alone)
-    assert {"-m", "alone", "tests/devenv/test_bench.py", "tests/test_limits.py"} < {*measuring}
+    *_, (alone, *together) = check_stages.stages(100, [])
+    assert {"-m", "alone", "tests/devenv/test_bench.py", "tests/test_limits.py"} < {*alone.command}
+    assert [stage.name for stage in (alone, *together) if stage.measures] == ["tests of time"]
+    assert {stage.name for stage in together if stage.yields} <= {"tests of the core", "properties of the core"}
     parts = {stage.name: stage.command for stage in together}
     core, steps = parts.pop("tests of the core"), parts.pop("tests of steps")
-    assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100"} <= {*core} and "-m" not in core[3:]
+    assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100", "not hypothesis"} < {*core}
+    assert parts.pop("properties of the core")[-3:] == ["-m", "hypothesis", "tests/core"]
     folders = {"tests/core": 1, "tests/e2e": 1}
     for name in [name for name in parts if not name.startswith("end-to-end")]:
         command = parts.pop(name)
@@ -102,28 +104,62 @@ def test_the_shares_take_about_as_long() -> None:
     assert max(seconds) < 1.1 * min(seconds)
 
 
+def test_all_stages_share_a_cluster_but_one(tmp_path: Path) -> None:
+    *first, together = check_stages.stages(100, [])
+    room = check_room.Room(cluster=tmp_path)
+    alone = [each for each in together if cluster.SHARED not in room.env(each)]
+    assert [each.name for each in alone] == ["end-to-end tests 1"]
+    assert {f"tests/e2e/test_{name}.py" for name in ("aggregated", "discovery", "reading")} < {*alone[0].tests}
+    assert {room.env(each)[cluster.SHARED] for stages in first for each in stages} == {str(tmp_path)}
+    assert len(together) < len(components.ACCOUNTS), "each part has roles of its own"
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="processes can only yield on Linux")
+def test_beside_what_is_measured_runs_only_what_yields(capfd: pytest.CaptureFixture[str]) -> None:
+    def told(name: str, seconds: float) -> Stage:
+        return python(name, f"import os, time; time.sleep({seconds}); print('{name}', os.sched_getscheduler(0))")
+
+    beside = [replace(told("brief", 0.5), yields=True), replace(told("long", 3), yields=True), told("other", 0)]
+    assert check.run([[replace(told("measured", 1.5), measures=True), *beside]]) == 0
+    printed = capfd.readouterr().out.splitlines()
+    assert printed == [f"brief {os.SCHED_IDLE}", "measured 0", "other 0", "long 0"]
+
+
+def test_the_cluster_ends_with_the_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Path] = []
+    monkeypatch.setattr(cluster, "stop", ended.append)
+    monkeypatch.setattr(check_room, "MEMORY", tmp_path)
+    monkeypatch.setattr(check_room, "ROOM_BYTES", 0)
+    room = check_room.made()
+    assert (room.folder, room.cluster) == (next(tmp_path.iterdir()), next(tmp_path.glob("*/*")))
+    room.leave(tidy=False)
+    assert (ended, room.cluster is not None and room.cluster.is_dir()) == ([room.cluster], True)
+    room.leave(tidy=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_tests_write_goes_where_they_are_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     told = python("told", "import tempfile; print(tempfile.gettempdir())")
-    assert check.run([[told], [told, told]], tmp_path) == 0
+    assert check.run([[told], [told, told]], check_room.Room(tmp_path)) == 0
     assert capfd.readouterr().out.split() == [str(tmp_path)] * 3
-    assert check.run([[replace(told, on_disk=True)]], tmp_path) == 0
+    assert check.run([[replace(told, measures=True)]], check_room.Room(tmp_path)) == 0
     assert capfd.readouterr().out.split() == [tempfile.gettempdir()]
 
 
 def test_memory_is_used_only_where_there_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert not check.has_room(tmp_path / "nowhere")
-    monkeypatch.setattr(check, "ROOM_BYTES", 1 << 60)
-    assert not check.has_room(tmp_path)
+    assert not check_room.has_room(tmp_path / "nowhere")
+    monkeypatch.setattr(check_room, "ROOM_BYTES", 1 << 60)
+    assert not check_room.has_room(tmp_path)
 
 
-@pytest.mark.parametrize(("gib", "expected"), [(None, 5), (24, 5), (6, 4), (1, 2)])
+@pytest.mark.parametrize(("gib", "expected"), [(None, 7), (24, 7), (6, 6), (1, 2)])
 def test_as_many_run_as_there_is_memory_for(gib: float | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "available_bytes", lambda: None if gib is None else int(gib * 2**30))
-    assert check.runners() == expected
+    monkeypatch.setattr(check_room, "available_bytes", lambda: None if gib is None else int(gib * 2**30))
+    assert check_room.runners() == expected
 
 
 def test_what_a_check_left_in_memory_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(check, "ROOM_BYTES", 0)
+    monkeypatch.setattr(check_room, "ROOM_BYTES", 0)
     with subprocess.Popen([sys.executable, "-c", ""]) as ended:
         pass
     left, others, running = (
@@ -131,7 +167,7 @@ def test_what_a_check_left_in_memory_is_removed_by_the_next(monkeypatch: pytest.
     )
     for each in (left, others, running):
         (each / "pytest").mkdir(parents=True)
-    new = check.folder_in(tmp_path)
+    new = check_room.folder_in(tmp_path)
     assert new is not None and new.is_dir()
     assert {*tmp_path.iterdir()} == {others, running, new}
 

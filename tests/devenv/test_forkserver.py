@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.devenv import processes
+from scripts.devenv import forkserver, processes
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.places import REPOSITORY
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
 
 PLAIN = {"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": "/nonexistent"}
 
@@ -76,10 +75,36 @@ def _folder(path: Path) -> Path | None:
         return None
 
 
+def test_both_outputs_can_be_one(tmp_path: Path) -> None:
+    argv = [*CHAPERONE, "approvals", "list"]
+    apart, merged = (forkserver.run(argv, cwd=tmp_path, env=PLAIN, merged=each) for each in (False, True))
+    assert (apart.stdout, bool(apart.stderr)) == ("", True)
+    assert (merged.stdout, merged.stderr) == (apart.stderr, "")
+    started = forkserver.run([sys.executable, "-c", "import sys; print(1, file=sys.stderr)"], merged=True)
+    assert started.stdout == "1\n" and not started.stderr
+
+
+ALONE = f"""
+from pathlib import Path
+from scripts.devenv import forkserver, forkserver_link, processes
+done = forkserver.run([*forkserver.CHAPERONE, "--version"], env={PLAIN!r}, starting=False)
+asks = [*forkserver.CHAPERONE, "approvals", "list"]
+child = forkserver.spawn("waiting", asks, Path("log"), {PLAIN!r}, lasting=True)
+processes.stop([child])
+print(done.returncode, child.tied, forkserver_link.is_there())
+"""
+
+
+def test_no_server_is_started_for_who_can_do_without(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mitm.conf")
+    said = subprocess.check_output([sys.executable, "-c", ALONE], cwd=tmp_path, env={**os.environ, **PLAIN}, text=True)
+    assert said == "0 False False\n"
+
+
 OWNER = f"""
 import sys, time
 from pathlib import Path
-from tests.support import forkserver
+from scripts.devenv import forkserver
 child = forkserver.spawn("waiting", [*forkserver.CHAPERONE, "approvals", "list"], Path("log"), {PLAIN!r})
 print(child.pid, child.started, flush=True)
 time.sleep(600)
@@ -100,3 +125,52 @@ def test_it_ends_with_who_started_it_even_if_that_is_killed(tmp_path: Path) -> N
     while processes.start_time(pid) == began and time.monotonic() < deadline:
         time.sleep(0.05)
     assert processes.start_time(pid) != began
+
+
+TEST = f"""
+from pathlib import Path
+from scripts.devenv import forkserver
+from scripts.devenv.forkserver import CHAPERONE
+
+def test_others_are_forked(tmp_path):
+    done = forkserver.run([*CHAPERONE, "--version"], env={PLAIN!r})
+    assert (done.returncode, done.stderr) == (0, ""), "it does not know that there are tests"
+    folder = Path(__file__).parent
+    asks = [*CHAPERONE, "approvals", "list", "--conf", folder / "mitm.conf"]
+    for lasting in (False, True):
+        child = forkserver.spawn("waiting", asks, folder / "log", {PLAIN!r}, lasting=lasting)
+        (folder / f"child-{{child.tied}}").write_text(f"{{child.pid}} {{child.started}}")
+"""
+
+
+def test_tests_have_others_forked_that_end_with_them_or_last(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "mitm.conf")
+    (tmp_path / "test_forked.py").write_text(TEST)
+    argv = [sys.executable, "-m", "pytest", str(tmp_path / "test_forked.py")]
+    with (tmp_path / "output").open("wb") as output:
+        tests = forkserver.popen(argv, os.environ, output)
+    assert isinstance(tests, forkserver.Process)
+    assert tests.wait() == 0, (tmp_path / "output").read_text()
+    assert "1 passed" in (tmp_path / "output").read_text()
+    pid, began = (tmp_path / "child-True").read_text().split()
+    lasting, then = (tmp_path / "child-False").read_text().split()
+    deadline = time.monotonic() + 20
+    while processes.start_time(int(pid)) == began and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert processes.start_time(int(pid)) != began
+    assert processes.start_time(int(lasting)) == then
+    os.kill(int(lasting), signal.SIGTERM)
+
+
+def test_what_was_forked_can_be_asked_to_end(tmp_path: Path) -> None:
+    (tmp_path / "test_long.py").write_text("import time\n\ndef test_it():\n    time.sleep(600)\n")
+    with (tmp_path / "output").open("wb") as output:
+        tests = forkserver.popen([sys.executable, "-m", "pytest", str(tmp_path)], os.environ, output)
+        started = forkserver.popen([sys.executable, "-m", "pytest", "--version"], os.environ, output, fresh=True)
+    assert tests.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        tests.wait(0.1)
+    tests.terminate()
+    assert tests.wait() == -signal.SIGTERM
+    tests.terminate()  # whoever has ended is not asked
+    assert isinstance(started, subprocess.Popen) and started.wait() == 0

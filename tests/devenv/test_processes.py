@@ -48,5 +48,8 @@ def test_an_early_end_is_told_with_the_end_of_its_log(tmp_path: Path) -> None:
     processes.stop([child])
 
 
-def test_free_ports_differ() -> None:
-    assert len(set(processes.free_ports(20))) == 20
+def test_free_ports_differ_and_are_given_to_nobody_by_chance() -> None:
+    ports = processes.free_ports(20)
+    assert len({*ports}) == 20
+    local = Path("/proc/sys/net/ipv4/ip_local_port_range")
+    assert not local.exists() or max(ports) < int(local.read_text().split()[0])

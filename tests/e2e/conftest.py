@@ -1,4 +1,7 @@
-"""The gateway that end-to-end tests share: one process in front of the session's cluster, isolated by namespace.
+"""The gateway that end-to-end tests share: one process in front of their cluster, isolated by namespace.
+
+Other parts of a check may do the same in that cluster meanwhile. The roles of each are of another account, and its
+namespaces begin otherwise: so each finds what its own gateways did in the cluster's audit log.
 
 Each gateway started here is remembered, so that the tests of the evidence, which run last, judge what all wrote.
 """
@@ -6,9 +9,11 @@ Each gateway started here is remembered, so that the tests of the evidence, whic
 from __future__ import annotations
 
 import base64
+import os
 import secrets
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +21,7 @@ import pytest
 
 from scripts.devenv import oidc, streaming_kubelet
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.components import ACCOUNTS
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import is_running
 from scripts.devenv.streaming_kubelet import StreamingKubelet
@@ -23,7 +29,7 @@ from tests.e2e.agent import Agent, Transcript, eventually
 from tests.e2e.gateways import LASTING, Gateways, end
 from tests.e2e.leaks import core
 from tests.e2e.people import Person, pending
-from tests.e2e.records import ApiServer
+from tests.e2e.records import PARTS, ApiServer
 from tests.e2e.secret_objects import secret
 from tests.support.kubernetes import Kubectl, own_namespace
 
@@ -41,6 +47,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(
         key=lambda item: "tests/e2e/test_evidence" in item.nodeid and 1 + (item.path.stem not in ALL_THAT_WAS_RECORDED)
     )
+
+
+@pytest.fixture(scope="session")
+def cluster(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """With roles of an account that no other part has; the first is that of all other tests."""
+    parts = Path(cluster.state_dir) / PARTS
+    parts.mkdir(exist_ok=True)
+    own = parts / f".{os.getpid()}"
+    own.write_text(str(tmp_path_factory.getbasetemp()))
+    return cluster.of_account(next(each for each in ACCOUNTS[1:] if _is_first(own, parts / each)))
+
+
+def _is_first(own: Path, taken: Path) -> bool:
+    try:
+        taken.hardlink_to(own)  # whoever sees it, sees what is in it
+    except FileExistsError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def prefix(cluster: Cluster) -> str:
+    """How the namespaces of this part begin."""
+    return f"e2e-{ACCOUNTS.index(cluster.account):x}"
 
 
 @pytest.fixture(scope="session")
@@ -119,15 +149,15 @@ def as_user(transcript: Transcript, mint: Callable[..., str]) -> Callable[..., A
 
 
 @pytest.fixture(scope="session", autouse=True)
-def api_server(cluster: Cluster) -> ApiServer:
+def api_server(cluster: Cluster, prefix: str) -> ApiServer:
     """The API server's audit log. Made before any test here: what others did to the cluster before is not looked at."""
-    return ApiServer(cluster)
+    return ApiServer(cluster, prefix)
 
 
 @pytest.fixture(scope="module")
-def admin(kubectl: Kubectl, admin_http: httpx.Client) -> Kubectl:
+def admin(kubectl: Kubectl, admin_http: httpx.Client, prefix: str) -> Kubectl:
     """The administrator's kubectl, past the gateway, in a namespace of this module alone."""
-    return kubectl.within(own_namespace(admin_http, f"e2e-{secrets.token_hex(4)}"))
+    return kubectl.within(own_namespace(admin_http, f"{prefix}{secrets.token_hex(4)[1:]}"))
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +205,8 @@ def password(admin: Kubectl, plant: Callable[[], str]) -> str:
 @pytest.fixture(scope="session")
 def kubelet(cluster: Cluster, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StreamingKubelet]:
     """A node on which commands run with a true end of input and their own exit codes."""
-    running = streaming_kubelet.start(cluster, tmp_path_factory.mktemp("streaming-kubelet"), ATTACHED)
+    folder, node = tmp_path_factory.mktemp("streaming-kubelet"), f"{streaming_kubelet.NODE}-{cluster.account}"
+    running = streaming_kubelet.start(cluster, folder, ATTACHED, node)
     kubectl("create", "-f", "-", stdin=streaming_kubelet.node(running))
     yield running
     running.stop()
@@ -187,6 +218,8 @@ def written(
     gateway: GatewayEnv,
     as_user: Callable[..., Agent],
     kubectl: Kubectl,
+    admin_http: httpx.Client,
+    prefix: str,
     oncall: Person,
     plant: Callable[[], str],
 ) -> list[GatewayEnv]:
@@ -194,7 +227,8 @@ def written(
 
     Something of everything is done before, so that the tests of the evidence also run alone.
     """
-    pod, agent = kubectl.run_pod("evidence"), as_user(gateway, "evidence", "agents")
+    admin = kubectl.within(own_namespace(admin_http, f"{prefix}-evidence"))
+    pod, agent = admin.run_pod("evidence"), as_user(gateway, "evidence", "agents").within(admin.namespace)
     agent("get", "pods")
     agent("create", "secret", "generic", "evidence", f"--from-literal=password={plant()}")
     agent("get", "secret", "evidence", "-o", "yaml")

@@ -14,13 +14,12 @@ import httpx
 import yaml
 
 from addons.core.token_exchange import EXCHANGE, JWT
-from scripts.devenv import plain_http, saml_idp
+from scripts.devenv import forkserver, plain_http, saml_idp
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import Child
 from scripts.devenv.saml_idp import SamlIdp
 from tests.e2e.agent import eventually
-from tests.support import forkserver
 
 PROVIDER = "people-and-agents"
 """The gateway's OpenID provider, by name."""

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts.devenv import forkserver
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_env import GatewayEnv, Upstream, start_gateway
 from scripts.devenv.processes import Child, is_running
-from tests.support import forkserver
 
 RULES = Path(__file__).parent / "rules"
 LASTING = frozenset({"shared", "impatient", "attacked", "lenient"})

@@ -13,12 +13,12 @@ from typing import Any
 from addons.cli.operator import operator
 from addons.core.approval import State
 from addons.core.identity import Identity
+from scripts.devenv import forkserver
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import SOON, eventually
 from tests.e2e.records import approvals
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
 
 COMMAND_SECONDS = 60
 

@@ -97,7 +97,7 @@ def web_server(text: str) -> Iterator[int]:
 
 def casts(gateway: GatewayEnv, word: str) -> list[list[Any]]:
     """The recordings that hold `word`, decoded."""
-    files = [file for file in gateway.state_dir.glob("sessions/*/exec-*.cast") if word in file.read_text()]
+    files = [file for file in gateway.state_dir.glob("sessions/*/exec-*.cast") if word.encode() in file.read_bytes()]
     return [[json.loads(line) for line in file.read_text().splitlines()] for file in files]
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from scripts.devenv import forkserver
+from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Agent, eventually
@@ -20,11 +23,8 @@ from tests.e2e.gateways import Gateways
 from tests.e2e.people import chaperone
 from tests.e2e.raw import Answer, request, tunnel
 from tests.e2e.records import gateway_events
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
 from tests.support.proxy import everything
 
-ROLE = "arn:aws:iam::123456789012:role/agent-view"
 PATH = "/api/v1/namespaces/default/configmaps"
 SECONDS = 5
 RULE = """
@@ -47,10 +47,16 @@ RULES = {
 
 
 @pytest.fixture(scope="module")
-def gateway(gateways: Gateways, tmp_path_factory: pytest.TempPathFactory) -> GatewayEnv:
+def role(cluster: Cluster) -> str:
+    """What may be asked for."""
+    return cluster.role_arns["view"]
+
+
+@pytest.fixture(scope="module")
+def gateway(gateways: Gateways, role: str, tmp_path_factory: pytest.TempPathFactory) -> GatewayEnv:
     """Of its own, with two workers: what one hears the other has to know."""
     folder = tmp_path_factory.mktemp("on-request")
-    texts = [RULE.format(name=name, role=ROLE, on_request=how) for name, how in RULES.items()]
+    texts = [RULE.format(name=name, role=role, on_request=how) for name, how in RULES.items()]
     (folder / "on-request.yaml").write_text("---".join(texts))
     return gateways.start("on-request", settings={"workers": 2}, rules=folder)
 
@@ -61,9 +67,9 @@ def people(mint: Callable[..., str]) -> list[str]:
     return [mint(f"{name}@example.com", groups=["oncall"]) for name in ("oncall", "second")]
 
 
-def asks(agent: Agent, command: str, role: str = ROLE) -> subprocess.CompletedProcess[str]:
+def asks(agent: Agent, command: str) -> subprocess.CompletedProcess[str]:
     """The command of the hint, run where the agent is."""
-    words = shlex.split(command.replace("ROLE", role))
+    words = shlex.split(command)
     assert words.pop(0) == "chaperone"
     kubeconfig = agent.gateway.agent_kubeconfig(agent.token, name=f"asking-{agent.user}", proxy=True)
     document = json.loads(kubeconfig.read_text())
@@ -102,11 +108,11 @@ def works(agent: Agent) -> None:
 
 
 def test_b39_asked_for_approved_used_and_revoked(
-    gateway: GatewayEnv, as_user: Callable[..., Agent], people: list[str]
+    gateway: GatewayEnv, as_user: Callable[..., Agent], people: list[str], role: str
 ) -> None:
     agent = as_user(gateway, "asker", "asking")
     assert hinted(agent) == (
-        f"chaperone request --connection development --role {ROLE} --intent 'INC-42 restart web' --for 1800s"
+        f"chaperone request --connection development --role {role} --intent 'INC-42 restart web' --for 1800s"
     )
     made = asked(agent)
     assert (made["state"], made["seconds"]) == ("pending", 1800)
@@ -181,9 +187,11 @@ def test_denied_and_extended(gateway: GatewayEnv, as_user: Callable[..., Agent],
     assert "longer" in chaperone(gateway, "grants", "list").stdout
 
 
-def test_what_may_not_be_asked_for_is_refused_with_what_may(gateway: GatewayEnv, as_user: Callable[..., Agent]) -> None:
+def test_what_may_not_be_asked_for_is_refused_with_what_may(
+    gateway: GatewayEnv, as_user: Callable[..., Agent], role: str
+) -> None:
     agent = as_user(gateway, "curious", "asking")
-    for old, new in ((ROLE, ROLE.replace("view", "admin")), ("INC-42 restart web", "because"), ("1800s", "9h")):
+    for old, new in ((role, role.replace("view", "admin")), ("INC-42 restart web", "because"), ("1800s", "9h")):
         done = asks(agent, hinted(agent).replace(old, new))
         assert (done.returncode, "access-on-request" in done.stderr) == (1, True), done.stderr
     with agent.http() as http:

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from scripts.devenv import plain_http
+from scripts.devenv import forkserver, plain_http
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import eventually
@@ -37,9 +38,18 @@ def home(tmp_path_factory: pytest.TempPathFactory, mint: Callable[..., str]) -> 
 
 def run(home: Path, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
     """As the agent, who has no configuration of a gateway and no proxy."""
-    path = f"{home}:{Path(sys.executable).parent}:/usr/bin:/bin"
-    inherited = {"PATH": path, "HOME": str(home)} | env
+    inherited = _environment(home) | env
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=inherited, cwd=home)
+
+
+def run_forked(home: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """As `run` of the command on the agent's path, where how that starts is not what is tested."""
+    inherited = _environment(home) | {"PYTHONPATH": str(REPOSITORY)} | env
+    return forkserver.run([*CHAPERONE, *arguments], timeout=60, env=inherited, cwd=home)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {"PATH": f"{home}:{Path(sys.executable).parent}:/usr/bin:/bin", "HOME": str(home)}
 
 
 @pytest.fixture(scope="module")
@@ -98,17 +108,9 @@ def test_other_clients_are_led_the_same_way(kubeconfig: str, home: Path, gateway
 
 
 def test_what_it_is_for_is_on_record(kubeconfig: str, home: Path, gateway: GatewayEnv) -> None:
-    command = [
-        "chaperone",
-        "run",
-        "--connection=development",
-        "--intent=INC-42 full disk",
-        "--",
-        gateway.kubectl_path,
-        "get",
-        "endpointslices",
-    ]
-    done = run(home, *command, KUBECONFIG=kubeconfig)
+    about = ("--connection=development", "--intent=INC-42 full disk")
+    get = (gateway.kubectl_path, "get", "endpointslices")
+    done = run_forked(home, "run", *about, "--", *get, KUBECONFIG=kubeconfig)
     assert done.returncode == 0, done.stderr
     (event, *_) = [each for each in gateway_events(gateway) if "endpointslices" in each["requestURI"]]
     assert event["annotations"]["chaperone.dev/intent"] == "INC-42 full disk"
@@ -124,7 +126,7 @@ def test_what_it_is_for_is_on_record(kubeconfig: str, home: Path, gateway: Gatew
     ],
 )
 def test_it_ends_as_the_command_does(command: list[str], code: int, said: str, kubeconfig: str, home: Path) -> None:
-    done = run(home, "chaperone", "run", f"--kubeconfig={kubeconfig}", "--", *command)
+    done = run_forked(home, "run", f"--kubeconfig={kubeconfig}", "--", *command)
     assert (done.returncode, said in done.stderr) == (code, True), done.stderr
     assert "Traceback" not in done.stderr
 
@@ -151,7 +153,7 @@ def test_a_signal_is_passed_on(kubeconfig: str, home: Path) -> None:
 )
 def test_a_kubeconfig_that_is_none(content: str, said: str, home: Path) -> None:
     (home / "broken").write_text(content)
-    done = run(home, "chaperone", "run", "--kubeconfig=broken", "--", "true")
+    done = run_forked(home, "run", "--kubeconfig=broken", "--", "true")
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (1, True, False), done.stderr
 
 
@@ -173,12 +175,13 @@ def test_the_kubeconfig_holds_no_secret(kubeconfig: str) -> None:
 
 
 def test_doctor_looks_from_the_agents_side(kubeconfig: str, home: Path, gateway: GatewayEnv, cluster: Cluster) -> None:
-    def findings(file: str, code: int = 1, **env: str) -> dict[str, tuple[bool, str]]:
-        done = run(home, str(home / "chaperone"), "doctor", "--kubeconfig", file, "-o", "json", **env)
+    look = ("doctor", "-o", "json", "--kubeconfig")
+
+    def findings(done: subprocess.CompletedProcess[str], code: int = 1) -> dict[str, tuple[bool, str]]:
         assert done.returncode == code, done.stdout + done.stderr
         return {each["what"]: (each["ok"], each["detail"] + each["remedy"]) for each in json.loads(done.stdout)}
 
-    found = findings(kubeconfig, 0, AWS_PROFILE="dev")
+    found = findings(run(home, "chaperone", *look, kubeconfig, AWS_PROFILE="dev"), 0)
     assert found["proxy"][0] and gateway.gateway_url in found["proxy"][1]
     assert found["gateway"] == (True, "it is reached, its CA is trusted, and it refuses a request without a token")
     assert found["other credentials"] == (True, "AWS_PROFILE: an identity that no cluster may know")
@@ -199,13 +202,14 @@ def test_doctor_looks_from_the_agents_side(kubeconfig: str, home: Path, gateway:
         (home / "wrong").write_text(
             yaml.safe_dump(whole | {"clusters": [entry | {"cluster": entry["cluster"] | change}]})
         )
-        ok, said[name] = findings(str(home / "wrong"))["gateway"]
+        ok, said[name] = findings(run_forked(home, *look, str(home / "wrong")))["gateway"]
         assert not ok
     assert "is the gateway up" in said["no gateway"]
     assert "403" in said["no connection"] and "have a connection for elsewhere.test" in said["no connection"]
     assert "must be the gateway's, not the cluster's" in said["another CA"]
     assert "cannot be read" in said["no CA"] and "anybody could answer" in said["no check"]
-    straight = findings(cluster.admin_kubeconfig, HTTPS_PROXY=gateway.gateway_url, NO_PROXY="127.0.0.0/8")
+    env = {"HTTPS_PROXY": gateway.gateway_url, "NO_PROXY": "127.0.0.0/8"}
+    straight = findings(run_forked(home, *look, cluster.admin_kubeconfig, **env))
     assert straight["proxy"][1].startswith("NO_PROXY excepts 127.0.0.1 (127.0.0.0/8) from HTTPS_PROXY")
     assert "gateway" not in straight
     api_server = urlsplit(cluster.api_url).netloc

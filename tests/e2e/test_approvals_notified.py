@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from addons.core.notify import signature
-from scripts.devenv import plain_http, processes
+from scripts.devenv import forkserver, plain_http, processes
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from scripts.devenv.processes import Child
@@ -30,7 +30,6 @@ from tests.e2e.consoles import PROVIDER, json_documents
 from tests.e2e.gateways import Gateways
 from tests.e2e.people import Person, pending
 from tests.e2e.records import approvals
-from tests.support import forkserver
 from tests.support.kubernetes import Kubectl
 from tests.support.receiver import Receiver, Sent, receiver, slack_api
 

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from addons.cli import audit
+from scripts.devenv import forkserver
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import Child, is_running
 from tests.e2e.agent import Agent, eventually
@@ -18,10 +20,8 @@ from tests.e2e.gateways import Gateways
 from tests.e2e.leaks import core
 from tests.e2e.people import Person, pending
 from tests.e2e.secret_objects import secret
-from tests.support import forkserver
 from tests.support.archives import REGION, Aws, aws, files
 from tests.support.aws import AWS_ENV
-from tests.support.forkserver import CHAPERONE
 from tests.support.kubernetes import Kubectl
 
 SOON = 60.0

@@ -6,7 +6,6 @@ import gzip
 import io
 import json
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,9 @@ from mitmproxy.io import FlowReader
 
 from addons.edge.archive import StoredSession, sessions
 from addons.edge.audit_log import CHECKPOINT_SECONDS
+from scripts.devenv import forkserver
 from scripts.devenv.cluster import Cluster
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv, stop_gateway
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Agent, eventually
@@ -61,23 +62,19 @@ def key(gateway: GatewayEnv, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def verified(file: Path, key: Path, elsewhere: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def verified(file: Path, key: Path, elsewhere: Path, *, forked: bool = True) -> subprocess.CompletedProcess[str]:
     """As on a machine that has the product, the bundle and the public key."""
-    return subprocess.run(
-        [sys.executable, "-m", "addons.cli", "audit", "verify", file, f"--public-key={key}", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=elsewhere,
-        env={"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": str(elsewhere)},
-        timeout=60,
-    )
+    command = [*CHAPERONE, "audit", "verify", str(file), f"--public-key={key}", "-o", "json"]
+    env = {"PATH": "", "PYTHONPATH": str(REPOSITORY), "HOME": str(elsewhere)}
+    if forked:
+        return forkserver.run(command, cwd=elsewhere, env=env, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=elsewhere, env=env, timeout=60)
 
 
 def test_b83_an_export_is_verified_elsewhere(
     bundle: Path, key: Path, ours: StoredSession, gateway: GatewayEnv, tmp_path: Path
 ) -> None:
-    done = verified(bundle, key, tmp_path, "-o", "json")
+    done = verified(bundle, key, tmp_path, forked=False)
     told = json.loads(done.stdout)
     assert (done.returncode, told["intact"], told["findings"], told["notes"]) == (0, True, [], [])
     assert [line for line in told["proven"] if line.startswith(f"{ours.id}: ")]
@@ -113,7 +110,7 @@ def test_b83_what_is_done_to_an_export_is_found(
 ) -> None:
     changed = tmp_path / "changed.tar.gz"
     changed.write_bytes(tampered(bundle, name, change))
-    done = verified(changed, key, tmp_path, "-o", "json")
+    done = verified(changed, key, tmp_path)
     told = json.loads(done.stdout)
     assert (done.returncode, told["intact"], told["proven"]) == (1, False, [])
     assert expected in {finding["what"] for finding in told["findings"] if finding["file"].endswith(name)}

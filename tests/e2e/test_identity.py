@@ -135,7 +135,7 @@ def test_impersonation_by_the_caller_never_arrives(
     (event,) = api_server.about(mark, f"{alice.namespace}/configmaps")
     assert "impersonatedUser" not in event
     role = cluster.role_arns["view"].rpartition("/")[2]
-    session = f"arn:aws:sts::123456789012:assumed-role/{role}/alice-example.com-"
+    session = f"arn:aws:sts::{cluster.account}:assumed-role/{role}/alice-example.com-"
     assert event["user"]["username"].startswith(session), "the original identity is in the session's name"
     assert b"impersonate" not in wire.since(sent).lower()
 

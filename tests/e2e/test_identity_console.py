@@ -20,7 +20,8 @@ from jwt.algorithms import ECAlgorithm
 from addons.core.dpop import token_hash
 from addons.core.sign_in import Attempt, Client, authorization_url
 from addons.core.token_exchange import DEVICE
-from scripts.devenv import oidc, plain_http, processes
+from scripts.devenv import forkserver, oidc, plain_http, processes
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Transcript, client, eventually
@@ -169,11 +170,8 @@ def test_the_command_signs_in_by_saml_and_out_again(console: Console, tmp_path: 
     env = {"XDG_CACHE_HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
     named = ["--issuer", console.url, "--client-id", "chaperone"]
 
-    def command(*words: str) -> list[str]:
-        return [sys.executable, "-m", "addons.cli", *words, *named]
-
     running = subprocess.Popen(
-        command("login", "--no-browser"), stdout=-1, stderr=-1, text=True, env=env, cwd=REPOSITORY
+        [*CHAPERONE, "login", "--no-browser", *named], stdout=-1, stderr=-1, text=True, env=env, cwd=REPOSITORY
     )
     assert running.stderr is not None
     url = running.stderr.readline().rpartition(" ")[2].strip()
@@ -183,9 +181,9 @@ def test_the_command_signs_in_by_saml_and_out_again(console: Console, tmp_path: 
     assert (running.returncode, out.startswith("signed in until")) == (0, True), err
 
     def run(*words: str) -> str:
-        return subprocess.run(
-            command(*words), capture_output=True, text=True, env=env, cwd=REPOSITORY, check=True, timeout=60
-        ).stdout
+        done = forkserver.run([*CHAPERONE, *words, *named], env=env, cwd=REPOSITORY, timeout=60)
+        done.check_returncode()
+        return done.stdout
 
     (token,) = re.findall(r'"token": "([^"]+)"', run("token"))
     assert works(console.gateway, token)

@@ -56,7 +56,7 @@ def timed(http: httpx.Client) -> tuple[httpx.Response, float]:
 
 
 def test_the_caller_is_named_to_aws_and_by_the_audit_log_of_the_cluster(
-    gateway: GatewayEnv, sts: StsSwitch, as_user: Callable[..., Agent], api_server: ApiServer
+    gateway: GatewayEnv, sts: StsSwitch, as_user: Callable[..., Agent], api_server: ApiServer, cluster: Cluster
 ) -> None:
     """From an event of CloudTrail or of the cluster to the person, the team, the job and its reason."""
     agent = as_user(gateway, "erin@example.com", "agents-view", owner="web team", act={"sub": "robot-7"})
@@ -76,7 +76,7 @@ def test_the_caller_is_named_to_aws_and_by_the_audit_log_of_the_cluster(
     assert json.loads(asked["Policy"])["Statement"] == [{"Effect": "Deny", "Action": "*", "Resource": "*"}]
     name, role = asked["RoleSessionName"], asked["RoleArn"].rpartition("/")[2]
     assert theirs["user"]["extra"]["sessionName"] == [name]
-    assert theirs["user"]["extra"]["arn"] == [f"arn:aws:sts::123456789012:assumed-role/{role}/{name}"]
+    assert theirs["user"]["extra"]["arn"] == [f"arn:aws:sts::{cluster.account}:assumed-role/{role}/{name}"]
     assert theirs["user"]["extra"]["canonicalArn"] == [asked["RoleArn"]]
     who = {"iss": [gateway.issuer], "act": ["robot-7"], "owner": ["web team"]}
     assert ours["user"]["username"] == f"{gateway.issuer}#erin@example.com"

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from addons.core.notify.signature import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
+from scripts.devenv import forkserver
+from scripts.devenv.forkserver import CHAPERONE
 from scripts.devenv.gateway_env import GatewayEnv
 from scripts.devenv.processes import Child, is_running
 from tests.e2e.agent import Agent, eventually
@@ -19,8 +21,6 @@ from tests.e2e.leaks import core
 from tests.e2e.people import chaperone
 from tests.e2e.records import gateway_events
 from tests.e2e.secret_objects import secret
-from tests.support import forkserver
-from tests.support.forkserver import CHAPERONE
 from tests.support.kubernetes import Kubectl
 from tests.support.receiver import Receiver, Sent, receiver
 

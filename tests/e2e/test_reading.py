@@ -89,7 +89,7 @@ def test_what_has_times_in_it_is_shown(command: str, text: str, agent: Agent) ->
 def test_whoami_names_the_role_session_of_the_agent(agent: Agent, cluster: Cluster) -> None:
     role = cluster.role_arns["admin"].rpartition("/")[2]
     who = json.loads(agent("auth", "whoami", "-o", "json"))["status"]["userInfo"]
-    assert who["username"].startswith(f"arn:aws:sts::123456789012:assumed-role/{role}/{agent.user}-")
+    assert who["username"].startswith(f"arn:aws:sts::{cluster.account}:assumed-role/{role}/{agent.user}-")
     assert "chaperone:admin" in who["groups"]
 
 

@@ -62,7 +62,7 @@ def test_too_many_requests_are_told_when_to_come_back_whichever_worker_took_them
     for _ in range(4):  # a connection each, so that both workers have their part
         with agent.http() as http:
             answers += [http.get("/api/v1/namespaces/default/configmaps") for _ in range(2)]
-    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 3, [answer.text for answer in answers]
     assert answers[-1].headers["retry-after"] == "1"
     check_refused(answers[-1].json()["message"], "e2e-list-rate")
     with as_user(gateway, "unhurried", "agents").http() as http:

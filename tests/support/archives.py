@@ -7,8 +7,6 @@ import datetime
 import os
 import secrets
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -33,7 +31,7 @@ from addons.edge.archive_upload import Archiver
 from addons.edge.audit_ledger import AuditLedger
 from addons.edge.recordings import Recordings
 from tests.support.aws import AWS_ENV
-from tests.support.issuer import wait_for_port
+from tests.support.servers import moto
 
 REGION = "eu-central-1"
 EVENT = b'{"stageTimestamp":"2999-01-01T00:00:00.000000Z","annotations":{"n":"%d"}}\n'
@@ -116,20 +114,11 @@ class Aws:
 @contextmanager
 def aws() -> Iterator[Aws]:
     """Runs it, with credentials for it in the environment."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, process, 60)
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in AWS_ENV.items():
-                patch.setenv(name, value)
-            s3, kms = (_client(service, f"http://127.0.0.1:{port}") for service in ("s3", "kms"))
-            yield Aws(Gate(port), s3, kms)
-    finally:
-        process.kill()  # told to end, it waits for its clients
-        process.wait(30)
+    with moto() as port, pytest.MonkeyPatch.context() as patch:
+        for name, value in AWS_ENV.items():
+            patch.setenv(name, value)
+        s3, kms = (_client(service, f"http://127.0.0.1:{port}") for service in ("s3", "kms"))
+        yield Aws(Gate(port), s3, kms)
 
 
 def _client(service: str, url: str) -> Any:

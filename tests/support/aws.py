@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import http.server
-import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -14,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
-from tests.support.issuer import wait_for_port
+from tests.support.servers import moto
 
 AWS_ENV = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -36,17 +33,8 @@ class Sts:
 @contextmanager
 def sts() -> Iterator[Sts]:
     """Run both."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, process, 60)
-        with _front(f"http://127.0.0.1:{port}/") as front:
-            yield front
-    finally:
-        process.terminate()
-        process.wait(10)
+    with moto() as port, _front(f"http://127.0.0.1:{port}/") as front:
+        yield front
 
 
 @contextmanager

@@ -46,6 +46,16 @@ def new_page(running: Browser, **options: Any) -> Page:
     return page
 
 
+@contextmanager
+def closing(running: Browser) -> Iterator[None]:
+    """Pages that are opened meanwhile are closed: some ask their server for news for as long as they are open."""
+    before = [*running.contexts]
+    yield
+    for each in running.contexts:
+        if each not in before:
+            each.close()
+
+
 def accessibility(page: Page) -> list[str]:
     """What axe finds serious or critical on the page, with where; what it cannot tell is not among it."""
     page.evaluate(_axe())

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
 from addons.core.identity_provider import IdentityProvider
-from scripts.devenv import processes
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
@@ -127,30 +123,3 @@ def issuer(port: int = 0) -> Iterator[Issuer]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-@contextmanager
-def provider_process() -> Iterator[str]:
-    """A real OpenID provider in a process of its own; its issuer URL. Tokens: `scripts.devenv.oidc.mint`."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "oidc_provider_mock", "--port", str(port), "--no-refresh-token", "true"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for_port(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def wait_for_port(port: int, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
-    """Return when somebody listens; raises if the process ends or takes too long."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise RuntimeError(f"the process ended with status {process.returncode}")
-        if processes.listens(port):
-            return
-        time.sleep(0.05)
-    raise TimeoutError(f"nobody listens on port {port}")

@@ -23,6 +23,8 @@ from pathlib import Path
 
 import psycopg
 
+from scripts.devenv.processes import free_ports
+
 USER, PASSWORD = "chaperone", "pg-password-hunter2"
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 _START_SECONDS = 60.0
@@ -116,7 +118,7 @@ def server() -> Iterator[Server]:
         shutil.copytree(wheel / "pginstall18", folder / wheel.name / "pginstall18", symlinks=True)
         if (libraries := wheel.with_name(f"{wheel.name}.libs")).exists():
             shutil.copytree(libraries, folder / libraries.name)
-        made = Server(folder, _free_port())
+        made = Server(folder, free_ports(1)[0])
         made.password_file.write_text(f"{PASSWORD}\n")
         data = folder / "data"
         data.mkdir(mode=0o700)
@@ -128,12 +130,6 @@ def server() -> Iterator[Server]:
         until_the_end.callback(made.stop, signal.SIGQUIT)
         made.start()
         yield made
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,14 +17,15 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from scripts.devenv.places import REPOSITORY
+from scripts.devenv import forkserver
+from scripts.devenv.forkserver import CHAPERONE
 
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
     """A running mitmweb; `http` is its API as a browser with the printed address uses it."""
 
-    process: subprocess.Popen[str]
+    process: forkserver.Process | subprocess.Popen[bytes]
     http: httpx.Client
     port: int
 
@@ -58,20 +60,26 @@ def viewer(conf: Path, *arguments: str) -> AbstractContextManager[Viewer]:
 @contextmanager
 def command_viewer(*command: str, conf: Path) -> Iterator[Viewer]:
     """Run a command that shows flows in mitmweb."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "addons.cli", *command, "--conf", str(conf)],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=REPOSITORY,
-    )
-    try:
-        assert process.stdout is not None
-        said = next(filter(None, (re.search(r"http://\S+", line) for line in process.stdout)))
-        url = urlsplit(said.group())
-        headers = {"Authorization": f"Bearer {url.query.partition('token=')[2]}"}
-        transport = httpx.HTTPTransport(retries=8)  # the address is printed a moment before it answers
-        with httpx.Client(base_url=f"http://{url.netloc}", headers=headers, transport=transport, timeout=10) as http:
-            yield Viewer(process, http, url.port or 0)
-    finally:
-        process.kill()
-        process.communicate()
+    with tempfile.NamedTemporaryFile() as output:
+        process = forkserver.popen([*CHAPERONE, *command, "--conf", str(conf)], os.environ, output)
+        try:
+            with _client(_address(process, Path(output.name))) as http:
+                yield Viewer(process, http, http.base_url.port or 0)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _address(process: forkserver.Process | subprocess.Popen[bytes], output: Path) -> str:
+    """What it says where it is to be seen."""
+    while (said := re.search(r"http://\S+\s", output.read_text())) is None:
+        assert process.poll() is None, output.read_text()
+        time.sleep(0.02)
+    return said.group().strip()
+
+
+def _client(address: str) -> httpx.Client:
+    url = urlsplit(address)
+    headers = {"Authorization": f"Bearer {url.query.partition('token=')[2]}"}
+    transport = httpx.HTTPTransport(retries=8)  # the address is printed a moment before it answers
+    return httpx.Client(base_url=f"http://{url.netloc}", headers=headers, transport=transport, timeout=10)

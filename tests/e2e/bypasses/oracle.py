@@ -8,7 +8,7 @@ from scripts.devenv.gateway_env import GatewayEnv
 from tests.e2e.agent import eventually
 from tests.e2e.raw import ask, request
 from tests.e2e.readings import agree, reading
-from tests.e2e.records import GATEWAY_AGENT, ApiServer, Event, by_role_session, gateway_events
+from tests.e2e.records import GATEWAY_AGENT, ApiServer, Event, gateway_events
 from tests.e2e.wiretap import Wiretap
 
 
@@ -39,7 +39,12 @@ class Oracle:
         since = self._api_server.strangers(self._mark)  # with the ends of what had arrived before
         strangers = [e for e in since if self._fence not in e["requestURI"] and self._began <= _received(e)]
         forwarded = {event["auditID"] for event in gateway_events(self._gateway)} if strangers else set()
-        return [event for event in strangers if event["auditID"] in forwarded or not _own(event)]
+        return [event for event in strangers if event["auditID"] in forwarded or not self._own(event)]
+
+    def _own(self, event: Event) -> bool:
+        """A question that the gateway asks by itself, in the role that it judges for."""
+        asks = event.get("userAgent") == GATEWAY_AGENT or "dryRun=All" in event["requestURI"]
+        return asks and self._api_server.by_role_session(event)
 
     def arrived(self) -> list[str]:
         """`verb requestURI` of each of them."""
@@ -57,9 +62,3 @@ class Oracle:
 def _received(event: Event) -> str:
     received: str = event["requestReceivedTimestamp"]
     return received
-
-
-def _own(event: Event) -> bool:
-    """A question that the gateway asks by itself, in the role that it judges for."""
-    asks = event.get("userAgent") == GATEWAY_AGENT or "dryRun=All" in event["requestURI"]
-    return asks and by_role_session(event)

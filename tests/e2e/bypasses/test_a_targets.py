@@ -211,7 +211,7 @@ def test_b08_what_an_agent_holds_is_worth_nothing_without_the_gateway(
         socket.create_connection((url.hostname, url.port), timeout=10) as raw,
         context.wrap_socket(raw, server_hostname="127.0.0.1") as tls,
     ):
-        tls.sendall(request(gateway, PATH, token=token))
+        tls.sendall(request(gateway, PATH, f"User-Agent: {cluster.account}", token=token))
         assert Answer(everything(tls)).status == 401
     ((who, code),) = [(event["user"], event["responseStatus"]["code"]) for event in oracle.events()]
     assert (who.get("username", ""), code) == ("", 401)

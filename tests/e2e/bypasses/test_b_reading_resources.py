@@ -8,19 +8,27 @@ import json
 
 import pytest
 
+from addons.edge.upstream import MISS_INTERVAL
+from scripts.devenv.gateway_env import GatewayEnv
+from tests.e2e.agent import eventually
 from tests.e2e.bypasses.caller import Caller
 from tests.e2e.custom_resources import GROUP, WIDGETS, WORLDS, install
+from tests.e2e.raw import ask, request
 from tests.support.kubernetes import Kubectl
 
+SOON_AFTER_A_MISS = MISS_INTERVAL + 50
 PASSWORD = "correct-horse-battery"
 RELEASE = base64.b64encode(gzip.compress(json.dumps({"config": {"password": PASSWORD}}).encode()))
 """As Helm stores one, which the API server then encodes once more."""
 
 
 @pytest.fixture(scope="module", autouse=True)
-def objects(admin: Kubectl) -> None:
-    """A namespaced and a cluster-scoped custom resource, and objects that hold credentials."""
+def objects(admin: Kubectl, gateway: GatewayEnv, token: str) -> None:
+    """A namespaced and a cluster-scoped custom resource that the gateway knows, and objects that hold credentials."""
     install(admin, WIDGETS, WORLDS)
+    for path in (f"namespaces/{admin.namespace}/widgets/w1", "worlds/earth"):
+        asked = request(gateway, f"/apis/{GROUP}/v1/{path}", token=token)
+        eventually(path, lambda asked=asked: ask(gateway, asked).status == 200, SOON_AFTER_A_MISS)
     admin("create", "configmap", "settings", f"--from-literal=dsn=postgres://shop:{PASSWORD}@db/shop")
     admin.apply(
         {
