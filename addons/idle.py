@@ -75,7 +75,7 @@ class Idle(asyncio.Protocol):
     def go_on(self, server: Server) -> tuple[StreamReader, StreamWriter] | None:
         """What it is read from and written to, as `server` from now on; None if it has just ended."""
         self._timer.cancel()
-        if self._writer.transport.is_closing() or _has_news(self._writer):
+        if self._writer.transport.is_closing() or has_news(self._writer):
             self.end()
             return None
         vars(server).update(self._known, **{_TLS: self._tls})
@@ -185,7 +185,7 @@ def _is_clean(server: Server, io: ConnectionIO) -> bool:
     )
 
 
-def _has_news(writer: StreamWriter) -> bool:
+def has_news(writer: StreamWriter) -> bool:
     """Whether something came, its end for example, that the loop has not told of yet."""
     look = select.poll()
     look.register(writer.get_extra_info("socket").fileno(), select.POLLIN)

@@ -25,6 +25,7 @@ from mitmproxy.proxy.server_hooks import ClientDisconnectedHook
 from mitmproxy.utils.asyncio_utils import create_task
 
 from addons.endings import told
+from addons.lingering import linger
 from addons.reading import Reading
 from addons.upgrade_layer import is_full
 
@@ -73,6 +74,8 @@ class Handler(ProxyConnectionHandler):
         io = self.transports[connection]
         reader, writer = cast(StreamReader, io.reader), cast(StreamWriter, io.writer)
         io.reader = cast(StreamReader, Reading(reader, writer, partial(self._received, connection, writer.transport)))
+        if connection is self.client:
+            cast(Any, writer).close = partial(linger, writer.transport)
         await super().handle_connection(connection)
 
     async def server_event(self, event: Event) -> None:

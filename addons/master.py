@@ -16,7 +16,7 @@ from mitmproxy import options
 from mitmproxy.addonmanager import AddonManager
 from mitmproxy.addons.core import Core
 from mitmproxy.addons.proxyserver import Proxyserver
-from mitmproxy.connection import Client
+from mitmproxy.connection import Client, Server
 from mitmproxy.hooks import Hook
 from mitmproxy.master import Master
 from mitmproxy.proxy.context import Context
@@ -27,8 +27,9 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from addons.endings import end_all
 from addons.fast_layers import speed_up_layers
 from addons.http1 import be_strict
-from addons.idle import reuse_handshakes
+from addons.idle import has_news, reuse_handshakes
 from addons.inline import Handler, Outermost
+from addons.lingering import lingering
 from addons.protocol_errors import speak_status
 from addons.refusal import HookFunction, run_hooks, start_hooks
 from addons.speed import speed_up
@@ -79,6 +80,11 @@ class StrictAddonManager(AddonManager):
         if handler is not None and client in handler.transports and client.connected:
             handler.close_connection(client)
 
+    def speaks(self, client: Client, server: Server) -> bool:
+        """Whether something came from a client's server, its end for example, that is not read yet; or nothing will."""
+        io = self.lookup["proxyserver"].connections[client.id].transports.get(server)
+        return io is None or io.writer.is_closing() or has_news(io.writer)
+
 
 def make_master(
     stack: Callable[[Callable[[Client], None]], Sequence[object]], values: dict[str, Any], request_bytes: int
@@ -98,7 +104,7 @@ def make_master(
     master._legacy_log_events.uninstall()  # it would turn every log line into a task
     master.addons.__class__ = StrictAddonManager
     addons = cast(StrictAddonManager, master.addons)
-    install(addons.disconnect)
+    install(addons.disconnect, addons.speaks)
     addons.extend(Core(), Proxyserver())
     addons.extend(*stack(addons.disconnect))
     master.options.update(**values)
@@ -130,12 +136,15 @@ async def serve(
 
 
 async def drain(master: Master, seconds: float) -> None:
-    """End every connection and wait, at most `seconds`, until each exchange has ended and said so to the addons."""
+    """End every connection and wait, at most `seconds`, until each exchange has ended and said so to the addons.
+
+    And until clients have taken what was sent to them.
+    """
     addons = cast(StrictAddonManager, master.addons)
     connections = addons.lookup["proxyserver"].connections
     for handler in list(connections.values()):
         addons.disconnect(handler.client)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
-            while connections:  # noqa: ASYNC110 - mitmproxy tells nobody when the last one is gone
+            while connections or lingering():  # noqa: ASYNC110 - mitmproxy tells nobody when the last one is gone
                 await asyncio.sleep(0.02)

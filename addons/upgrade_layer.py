@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from weakref import WeakKeyDictionary
 
-from mitmproxy.connection import Client, ConnectionState
+from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.http import HTTPFlow
 from mitmproxy.proxy import commands, events
 from mitmproxy.proxy.commands import Command, StartHook
@@ -25,52 +25,41 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.layers import websocket
 from mitmproxy.proxy.server import ConnectionHandler
 
-from addons.core.channels import Channel
 from addons.core.refusal import Refusal
 from addons.core.violation import Violation
 from addons.core.wires import Control, Message, Ready, Wire
+from addons.core.wires.side import Side, weight
 from addons.exchange import exchange_of
 from addons.refusal import Disconnect
 from addons.upgrade_hooks import Passing, UpgradeEndHook, UpgradeMessageHook, UpgradeStartHook
 
 MAX_BACKLOG = 1024 * 1024
-_ITEM_BYTES = 256  # what an item takes beside its data
-_JOINED_BYTES = 32 * 1024
-
-
-class _Side:
-    """One direction: what waits for its turn, and the message that is being judged."""
-
-    def __init__(self) -> None:
-        self.queue: deque[Message | Control] = deque()
-        self.judged: Message | None = None
-
-    def put(self, item: Message | Control) -> int:
-        """Bytes that wait more. Small pieces of one lane that wait anyway are judged as one."""
-        last = self.queue[-1] if self.queue else None
-        if isinstance(item, Message) and isinstance(last, Message) and _joins(last, item):
-            last.data += item.data
-            last.size += item.size
-            last.ends = item.ends
-            return item.size
-        self.queue.append(item)
-        return weight(item)
-
-
-def weight(item: Message | Control) -> int:
-    """What an item counts while it waits."""
-    return _ITEM_BYTES + (item.size if isinstance(item, Message) else 0)
+_KEEPALIVES = 16
+CUT_OFF = Refusal(
+    code=502,
+    rule="cut-off",
+    what="call this session complete",
+    why="the cluster closed it before it said how the command ended: output may be missing",
+    hint="look at what the command has done",
+    retry="yes, if the command may run twice",
+)
+Speaks = Callable[[Client, Server], bool]
 
 
 class UpgradeLayer(Layer):
-    """One session. `disconnect` is for faults in here: a layer that is broken passes nothing on any more."""
+    """One session. `disconnect` is for faults in here: a layer that is broken passes nothing on any more.
 
-    def __init__(self, disconnect: Disconnect, context: Context, flow: HTTPFlow) -> None:
+    Pings wait while the cluster `speaks`, which tells whether anything that it has sent is unread: if its end is behind
+    that, it would answer with a reset, and what it has sent would be lost.
+    """
+
+    def __init__(self, disconnect: Disconnect, speaks: Speaks, context: Context, flow: HTTPFlow) -> None:
         super().__init__(context)
         self.flow = flow
-        self._disconnect = disconnect
+        self._disconnect, self._speaks = disconnect, speaks
+        self._keepalives: deque[Ready] = deque(maxlen=_KEEPALIVES)  # the last are enough
         self._exchange = exchange_of(flow)
-        self._sides = {True: _Side(), False: _Side()}
+        self._sides = {True: Side(), False: Side()}
         self._backlog = 0
         self._room = asyncio.Event()
         self._room.set()
@@ -115,6 +104,7 @@ class UpgradeLayer(Layer):
                 self._started = True
                 yield from self._advance(True)
                 yield from self._advance(False)
+        yield from self._keep_alive()
 
     def _hook(self, hook: StartHook) -> StartHook:
         hook.blocking = self  # type: ignore[assignment] # ours, not the outer layers': they go on
@@ -152,7 +142,7 @@ class UpgradeLayer(Layer):
             else:
                 yield from self._send(item)
                 if item.closes:
-                    yield from self._close(from_client)
+                    yield from self._closed(item)
 
     def _judged(self, message: Message) -> Iterator[Command]:
         self._sides[message.from_client].judged = None
@@ -174,7 +164,16 @@ class UpgradeLayer(Layer):
 
     def _write(self, ready: Iterable[Ready]) -> Iterator[Command]:
         for each in ready:
-            yield commands.SendData(self.context.client if each.to_client else self.context.server, each.data)
+            if each.keepalive and not each.to_client:
+                self._keepalives.append(each)
+            else:
+                yield commands.SendData(self.context.client if each.to_client else self.context.server, each.data)
+
+    def _keep_alive(self) -> Iterator[Command]:
+        if self._keepalives and not self._over and not self._speaks(self.context.client, self.context.server):
+            for each in self._keepalives:
+                yield commands.SendData(self.context.server, each.data)
+            self._keepalives.clear()
 
     def _end(self, refusal: Refusal) -> Iterator[Command]:
         """Ends the session, and tells the client why as far as its protocol has a place for that."""
@@ -182,6 +181,12 @@ class UpgradeLayer(Layer):
         status, text = refusal.status(self._exchange.id), refusal.plain(self._exchange.id)
         yield from self._write(self._wire.farewell(status, text))
         yield from self._close(None)
+
+    def _closed(self, control: Control) -> Iterator[Command]:
+        if control.content is None and not control.from_client and self._wire.owes_status:
+            yield from self._end(CUT_OFF)
+        else:
+            yield from self._close(control.from_client)
 
     def _close(self, by_client: bool | None) -> Iterator[Command]:
         if self._over:
@@ -208,16 +213,6 @@ def _refused(violation: Violation) -> Refusal:
     return Refusal(code=400, rule="protocol-violation", why=str(violation), hint="use kubectl or a client library")
 
 
-def _joins(last: Message, item: Message) -> bool:
-    """True for two pieces of one stream of bytes; messages of a WebSocket without channels are more than bytes."""
-    return (
-        last.lane == item.lane
-        and last.lane.channel not in (Channel.TEXT, Channel.BINARY)
-        and not (last.opens or last.ends or item.opens or item.aborts)
-        and len(last.data) + len(item.data) <= _JOINED_BYTES
-    )
-
-
 _layers: WeakKeyDictionary[Client, UpgradeLayer] = WeakKeyDictionary()
 _drain_writers = ConnectionHandler.drain_writers
 
@@ -235,7 +230,7 @@ async def _drain(handler: ConnectionHandler) -> None:
         await layer.room()
 
 
-def install(disconnect: Disconnect) -> None:
+def install(disconnect: Disconnect, speaks: Speaks) -> None:
     """Speak this layer on every upgraded connection, for the life of the process."""
-    websocket.WebsocketLayer = partial(UpgradeLayer, disconnect)  # type: ignore[misc, assignment]
+    websocket.WebsocketLayer = partial(UpgradeLayer, disconnect, speaks)  # type: ignore[misc, assignment]
     ConnectionHandler.drain_writers = _drain  # type: ignore[method-assign]

@@ -44,6 +44,7 @@ LARGER_ADDONS = {
     "addons/idle.py": "connections out of mitmproxy's hands and back into them, not an addon",
     "addons/inline.py": "the handler of a connection, and its outermost layer, not an addon",
     "addons/limits.py": "six hooks: a client is followed from its first byte to its last",
+    "addons/lingering.py": "a protocol of asyncio's, not an addon",
     "addons/http1.py": "stricter forms of mitmproxy's own functions, not an addon",
     "addons/master.py": "the mitmproxy master, not an addon",
     "addons/refusal.py": "fail-closed dispatch for every kind of event, not an addon",

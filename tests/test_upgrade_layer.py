@@ -6,6 +6,8 @@ import asyncio
 import base64
 import hashlib
 import http.server
+import itertools
+import json
 import socket
 import threading
 import time
@@ -19,7 +21,6 @@ from mitmproxy.connection import Client
 from mitmproxy.http import HTTPFlow
 
 from addons import upgrade_layer
-from addons.core.channels import Channel
 from addons.core.kube_request import KubeRequest
 from addons.core.refusal import Refusal
 from addons.core.wires import Item, Message
@@ -274,6 +275,55 @@ def test_a_slow_client_makes_the_server_wait(tmp_path: Path) -> None:
     assert digest.hexdigest() == expected.hexdigest()
 
 
+@pytest.mark.parametrize("pause", [0, 0.002])
+def test_who_pings_while_it_is_slow_gets_everything(tmp_path: Path, pause: float) -> None:
+    """The server, then the gateway, has closed when a ping comes: a reset in answer would take along what is unread."""
+    sent: list[int] = []
+    gone = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        flood(connection, sent, 640)
+        connection.close()
+        gone.set()
+
+    end, received = Socket(client=True), bytearray()
+    with session(tmp_path, behave, Steps(lambda _: None)) as client:
+        head(client)
+        while not gone.wait(0.001):
+            received += client.recv(65536)
+        client.sendall(bytes(end.protocol.ping(b"alive?")))
+        time.sleep(0.05)
+        for count in itertools.count():
+            if not (data := client.recv(65536)):
+                break
+            received += data
+            time.sleep(pause)
+            if count % 16 == 0:
+                client.sendall(bytes(end.protocol.ping(b"alive?")))
+    found = end.received(bytes(received))
+    output = b"".join(payload[1:] for name, payload in found if name == "BINARY" and isinstance(payload, bytes))
+    assert len(output) == 640 * CHUNK
+    assert found[-1][0] == "CLOSE"
+
+
+def test_pings_reach_a_server_that_has_nothing_to_say(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def behave(connection: socket.socket) -> None:
+        server = Socket(client=False)
+        seen.extend(server.received(connection.recv(100)))
+        connection.sendall(bytes(server.protocol.ping(b"and you?")))
+        seen.extend(server.received(connection.recv(100)))
+
+    end = Socket(client=True)
+    with session(tmp_path, behave, Steps(lambda _: None)) as client:
+        head(client)
+        client.sendall(bytes(end.protocol.ping(b"alive?")))
+        received = end.received(everything(client))
+    assert seen == [("PING", b"alive?"), ("PONG", b"and you?")]
+    assert received[:2] == [("PONG", b"alive?"), ("PING", b"and you?")]
+
+
 @pytest.mark.alone
 def test_small_pieces_that_wait_are_judged_as_one(tmp_path: Path) -> None:
     release, judged = threading.Event(), []
@@ -306,28 +356,29 @@ def test_small_pieces_that_wait_are_judged_as_one(tmp_path: Path) -> None:
     assert typed == [b"\x00" + judged[0], b"\x00" + judged[1]]
 
 
-@pytest.mark.parametrize("channel", [Channel.STDIN, Channel.TEXT])
-def test_what_is_joined(channel: Channel) -> None:
-    from addons.core.wires import Lane
-
-    side = upgrade_layer._Side()
-    first, second = (Message(lane=Lane(channel), from_client=True, data=data, size=2) for data in (b"ab", b"cd"))
-    counted = side.put(first) + side.put(second)
-    assert len(side.queue) == (1 if channel is Channel.STDIN else 2)
-    assert counted == sum(map(upgrade_layer.weight, side.queue))
-
-
 @pytest.mark.alone
-def test_a_server_that_goes_without_a_word_takes_its_client_along(tmp_path: Path) -> None:
+@pytest.mark.parametrize("last", [b"", b'\x03{"status":"Success"}'])
+def test_a_server_that_goes_without_a_word_takes_its_client_along(tmp_path: Path, last: bytes) -> None:
+    """Who has not said how the command ended may not have sent all of its output: that is not to look like success."""
+
+    def behave(connection: socket.socket) -> None:
+        server = Socket(client=False)
+        connection.sendall(server.message(b"\x01x") + (server.message(last) if last else b""))
+
     steps, end = Steps(lambda _: None), Socket(client=True)
-    with session(
-        tmp_path, lambda connection: connection.sendall(Socket(client=False).message(b"\x01x")), steps
-    ) as client:
+    with session(tmp_path, behave, steps) as client:
         head(client)
         began = time.monotonic()
-        assert end.received(everything(client)) == [("BINARY", b"\x01x")]
+        output, (_, status), *rest = end.received(everything(client))
         assert time.monotonic() - began < 5
-    assert steps.ended == [None]
+    assert output == ("BINARY", b"\x01x")
+    assert isinstance(status, bytes)
+    if last:
+        assert (status, rest, steps.ended) == (last, [], [None])
+    else:
+        assert json.loads(status[1:])["details"]["causes"][0]["reason"] == "cut-off"
+        assert [opcode for opcode, _ in rest] == ["CLOSE"]
+        assert steps.ended == [upgrade_layer.CUT_OFF]
 
 
 def test_b42_a_client_that_goes_at_once_has_typed_what_it_typed(tmp_path: Path) -> None:

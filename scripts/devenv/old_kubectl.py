@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from scripts.devenv.places import DevelopmentProblem, cache
+from scripts.devenv.places import DevelopmentProblem, cache, move_in
 
 PACKAGE = "kubernetes-client"
 VERSION = "1.20"
@@ -26,8 +26,7 @@ def find_old_kubectl() -> Path:
             unpacked = Path(folder) / "unpacked"
             _run(["dpkg-deb", "-x", str(_download(Path(folder))), str(unpacked)], Path(folder))
             _check(unpacked / "usr" / "bin" / "kubectl")
-            shutil.rmtree(home, ignore_errors=True)
-            unpacked.rename(home)
+            move_in(unpacked, home)
     return command
 
 

@@ -26,3 +26,12 @@ def _base(variable: str, default: str) -> Path:
     value = os.environ.get(variable, "")
     # "All paths set in these environment variables must be absolute": a relative one is to be ignored.
     return Path(value) if value.startswith("/") else Path.home() / default
+
+
+def move_in(made: Path, home: Path) -> None:
+    """A folder that is whole takes its place in the cache, unless somebody else has been quicker to make the same."""
+    try:
+        made.rename(home)
+    except OSError:
+        if not home.exists():
+            raise

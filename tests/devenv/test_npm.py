@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import io
+import shutil
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from scripts.devenv import npm
 from scripts.devenv.npm import Pinned
-from scripts.devenv.places import DevelopmentProblem
+from scripts.devenv.places import DevelopmentProblem, move_in
 
 
 def archive(folder: Path, name: str = "package/index.js") -> tuple[Path, Pinned]:
@@ -35,6 +36,17 @@ def test_what_is_pinned_is_unpacked(tmp_path: Path) -> None:
     path, wanted = archive(tmp_path)
     npm.unpack(wanted, path, tmp_path / "home")
     assert (tmp_path / "home" / "index.js").read_text() == "ok"
+
+
+def test_what_somebody_else_has_unpacked_meanwhile_stays(tmp_path: Path) -> None:
+    for text in ("first", "second"):
+        (tmp_path / "made").mkdir()
+        (tmp_path / "made" / "index.js").write_text(text)
+        move_in(tmp_path / "made", tmp_path / "home")
+        shutil.rmtree(tmp_path / "made", ignore_errors=True)
+    assert (tmp_path / "home" / "index.js").read_text() == "first"
+    with pytest.raises(OSError):
+        move_in(tmp_path / "nothing", tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("integrity", ["sha512-AAAA", "sha1-AAAA", "", "sha512-"])

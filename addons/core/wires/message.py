@@ -60,6 +60,8 @@ class Ready:
 
     to_client: bool
     data: bytes
+    keepalive: bool = False
+    """A ping, or the answer to one: it may come later, or not at all, as it carries nothing."""
 
 
 Item = Message | Control | Ready
@@ -70,6 +72,10 @@ class Wire(Protocol):
 
     json_status: bool
     """The error channel carries a Status; otherwise it is text."""
+
+    @property
+    def owes_status(self) -> bool:
+        """The server has to say yet how a command ended, and does so however it ends: else, output may be missing."""
 
     def receive(self, data: bytes, from_client: bool, now: float) -> Iterator[Item]:
         """What is complete after `data`. Raises Violation."""

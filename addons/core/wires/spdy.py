@@ -46,6 +46,7 @@ class SpdyWire:
 
     def __init__(self, purpose: Purpose, json_status: bool) -> None:
         self.json_status = json_status
+        self.owes_status = False
         self._purpose = purpose
         self._streams = Streams()
         self._readers = {True: FrameReader(), False: FrameReader()}
@@ -114,11 +115,15 @@ class SpdyWire:
             return Message(lane=lane, from_client=from_client, ends=True, aborts=True)
         if size := len(frame.data):
             check_sender(lane, from_client)
+            if lane == Lane(Channel.ERROR):
+                self.owes_status = False
         return Message(lane=lane, from_client=from_client, data=frame.data, size=size, ends=frame.fin)
 
     def _open(self, frame: SynStream) -> Message:
         lane = self._purpose.lane(frame)
         self._lanes[frame.stream], self._ids[lane], self._opening[lane] = lane, frame.stream, frame
+        if lane == Lane(Channel.ERROR):
+            self.owes_status = self.json_status
         for windows in self._windows.values():
             windows.open(frame.stream)
         return Message(lane=lane, from_client=True, opens=True, ends=frame.fin)
@@ -163,4 +168,4 @@ class SpdyWire:
         self._ended -= {(stream, True), (stream, False)}
 
     def _write(self, to_client: bool, frame: Frame) -> Ready:
-        return Ready(to_client, self._writers[to_client].write(frame))
+        return Ready(to_client, self._writers[to_client].write(frame), keepalive=isinstance(frame, Ping))

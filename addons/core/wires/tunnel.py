@@ -6,6 +6,7 @@ Source: KEP-4006; k8s.io/client-go/tools/portforward/tunneling_connection.go.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from wsproto.frame_protocol import CloseReason
 
@@ -22,6 +23,11 @@ class TunnelWire:
         self._inner = inner
         self._socket = WebSocket()
         self.json_status = inner.json_status
+
+    @property
+    def owes_status(self) -> bool:
+        """As the protocol inside."""
+        return self._inner.owes_status
 
     def receive(self, data: bytes, from_client: bool, now: float) -> Iterator[Item]:
         """What is complete after `data`. Raises Violation."""
@@ -45,4 +51,4 @@ class TunnelWire:
         yield self._socket.close(CloseReason.NORMAL_CLOSURE, "chaperone ended this session")
 
     def _wrapped(self, ready: Ready) -> Ready:
-        return self._socket.send(ready.to_client, ready.data)
+        return replace(self._socket.send(ready.to_client, ready.data), keepalive=ready.keepalive)

@@ -75,7 +75,7 @@ class WebSocket:
         """A ping or close that was received, in its turn; a close is answered, too."""
         content, to_client = control.content, not control.from_client
         if isinstance(content, _Ping):
-            yield Ready(to_client, bytes(self._ends[to_client].ping(content.payload)))
+            yield Ready(to_client, bytes(self._ends[to_client].ping(content.payload)), keepalive=True)
             return
         assert isinstance(content, _Close)
         for side in (to_client, not to_client):
@@ -96,7 +96,7 @@ class WebSocket:
             self._budgets[from_client].spend(now)
         if frame.opcode is Opcode.PING:
             assert isinstance(payload, bytes)
-            yield Ready(from_client, bytes(self._ends[from_client].pong(payload)))
+            yield Ready(from_client, bytes(self._ends[from_client].pong(payload)), keepalive=True)
             yield Control(from_client, _Ping(payload))
         elif frame.opcode is not Opcode.PONG:
             data = payload.encode() if isinstance(payload, str) else payload
@@ -111,6 +111,7 @@ class ChannelWire:
         self._protocol, self._lanes = protocol, lanes
         self._numbers = {lane: number for number, lane in lanes.items()}
         self.json_status = protocol.version >= 4
+        self.owes_status = self.json_status and Lane(Channel.ERROR) in self._numbers
         self._socket = WebSocket()
         self._readers = {True: MessageReader(protocol), False: MessageReader(protocol)}
         self._announced = {number: b"" for number, lane in lanes.items() if lane.port}
@@ -154,6 +155,8 @@ class ChannelWire:
             return Message(lane=lane, from_client=from_client, ends=True)
         if data:
             check_sender(lane, from_client)
+        if data and lane == Lane(Channel.ERROR):
+            self.owes_status = False
         if number in self._announced and not from_client:
             self._check_port(number, lane, data)
         return Message(lane=lane, from_client=from_client, data=data, size=len(data))
@@ -168,7 +171,7 @@ class ChannelWire:
 class PlainWire:
     """A WebSocket of a proxied pod, service or node. The bounds of messages and their types are kept."""
 
-    json_status = False
+    json_status = owes_status = False
 
     def __init__(self) -> None:
         self._socket = WebSocket()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ from addons.core.spdy import (
 )
 from addons.core.spdy.streams import MAX_STREAMS, TooManyStreams
 from addons.core.violation import Flood, Violation
-from addons.core.wires import Lane, Message, Wire, wire_of
+from addons.core.wires import Control, Lane, Message, Wire, wire_of
 from addons.core.wires.budget import CAPACITY
 from addons.core.wires.purposes import DuplicateStreamType, StreamNotAsked
 from tests.core.spdy.test_frames import joined
@@ -241,6 +241,38 @@ def test_nothing_is_said_behind_the_end_of_the_errors() -> None:
     _, server = opened(wire, *OPEN)
     relayed(wire, [server.data(*ANSWERED[:-1])], SERVER)
     assert End().frames(b"".join(ready.data for ready in wire.farewell(b"{}", b"why"))) == [GoAway(7, 0)]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "said", "owes"),
+    [
+        ("v4.channel.k8s.io", [*REPLIES, Data(5, b"all of it?"), Ping(2)], True),
+        ("v4.channel.k8s.io", [*REPLIES, Data(1, b"", True)], True),
+        ("v4.channel.k8s.io", [*REPLIES, Data(1, b'{"status":"Success"}', True)], False),
+        ("v3.channel.k8s.io", [*REPLIES, Data(5, b"old ones say nothing of success")], False),
+    ],
+)
+def test_how_a_command_ended_has_to_be_said(protocol: str, said: list[Frame], owes: bool) -> None:
+    wire = command(protocol)
+    assert not wire.owes_status
+    _, server = opened(wire, *OPEN)
+    relayed(wire, [server.data(*said)], SERVER)
+    assert wire.owes_status is owes
+
+
+@pytest.mark.parametrize("wire_for", [forward, tunnel])
+def test_a_forward_owes_nobody_a_status(wire_for: Callable[[], Wire]) -> None:
+    assert not wire_for().owes_status
+
+
+@pytest.mark.parametrize("wire_for", [command, tunnel])
+def test_pings_may_wait_and_nothing_else_may(wire_for: Callable[[], Wire]) -> None:
+    wire = wire_for()
+    for frame, keepalive in ((Ping(1), True), (GoAway(0, 0), False)):
+        data = End().data(frame)
+        (item,) = items(wire, [Socket(client=True).message(data) if wire_for is tunnel else data], CLIENT)
+        assert isinstance(item, Control)
+        assert [ready.keepalive for ready in wire.send(item)] == [keepalive]
 
 
 def pair(first: int, port: str, request_id: str = "", last: str = "") -> list[Frame]:

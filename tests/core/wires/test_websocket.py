@@ -13,7 +13,7 @@ from wsproto.frame_protocol import CloseReason
 from addons.core.channels import Channel, MalformedMessage
 from addons.core.kube_request import KubeRequest
 from addons.core.violation import Flood, Violation
-from addons.core.wires import Lane, Message, Wire, wire_of
+from addons.core.wires import Lane, Message, Ready, Wire, wire_of
 from addons.core.wires.budget import CAPACITY
 from addons.core.wires.websocket import MalformedWebSocket
 from tests.core.wires.ends import CLIENT, SERVER, Socket, controls, cuts, items, pieces, relayed, sent, told
@@ -107,6 +107,7 @@ def test_a_ping_is_answered_and_passed_on() -> None:
     found = items(wire, [bytes(end.protocol.ping(b"hi")) + bytes(end.protocol.pong(b"yo"))], CLIENT)
     assert end.received(sent(wire, found, to_client=True)) == [("PONG", b"hi")]
     assert Socket(client=False).received(sent(wire, found, to_client=False)) == [("PING", b"hi")]
+    assert all(ready.keepalive for item in found for ready in ([item] if isinstance(item, Ready) else wire.send(item)))
 
 
 def test_a_close_keeps_its_turn_and_ends_the_session() -> None:
@@ -207,6 +208,23 @@ def test_a_client_is_told_why_its_session_ends(protocol: str) -> None:
     assert wire.json_status == protocol.startswith("v")
     assert said == (b'{"status":"Failure"}' if wire.json_status else b"why")
     assert (opcode, close) == ("CLOSE", (CloseReason.NORMAL_CLOSURE, "chaperone ended this session"))
+
+
+@pytest.mark.parametrize(
+    ("protocol", "channel", "data", "owes"),
+    [
+        ("v5.channel.k8s.io", Channel.STDOUT, b"all of it?", True),
+        ("v5.channel.k8s.io", Channel.ERROR, b"", True),
+        ("v5.channel.k8s.io", Channel.ERROR, b'{"status":"Success"}', False),
+        ("v4.base64.channel.k8s.io", Channel.STDOUT, b"all of it?", True),
+        ("v4.base64.channel.k8s.io", Channel.ERROR, b'{"status":"Success"}', False),
+        ("channel.k8s.io", Channel.STDOUT, b"old ones say nothing of success", False),
+    ],
+)
+def test_how_a_command_ended_has_to_be_said(protocol: str, channel: Channel, data: bytes, owes: bool) -> None:
+    wire = exec_wire(protocol)
+    items(wire, [Socket(client=False).message(message(protocol, channel, data))], SERVER)
+    assert wire.owes_status is owes
 
 
 def forward(protocol: str = "v4.channel.k8s.io", ports: tuple[int, ...] = (80, 0x1234)) -> Wire:
