@@ -76,7 +76,7 @@ def test_what_comes_in_the_moment_of_use_is_noticed(tmp_path: Path, monkeypatch:
     """Bytes or an end that the loop has not told of yet."""
     with running(tmp_path) as gateway:
         gateway.client("/1")
-        monkeypatch.setattr(idle, "_has_news", lambda _: True)
+        monkeypatch.setattr(idle, "has_news", lambda _: True)
         gateway.client("/2")
         assert gateway.server.connections == 2
 
