@@ -15,6 +15,7 @@ from mitmproxy.test import tflow
 from addons.cli.watch import watch
 from addons.edge.flow_file import FlowEncoder
 from addons.edge.live import live_folder
+from tests.support.listeners import listening
 from tests.support.viewer import viewer
 
 
@@ -49,9 +50,9 @@ def test_one_flow_waits_runs_and_is_over(conf: Path) -> None:
         once(web.flows, ["is over"])
         [seen] = web.flows()
         assert (seen["id"], seen["marked"]) == (flow.id, "")
-        assert _listening(web.process.pid) == {web.port}
+        assert {port for _, port in listening(web.process.pid)} == {web.port}
         assert web.http.post(f"/flows/{flow.id}/replay", headers=_XSRF).status_code >= 400
-        assert _listening(web.process.pid) == {web.port}
+        assert {port for _, port in listening(web.process.pid)} == {web.port}
         web.process.send_signal(signal.SIGINT)
         assert web.process.wait(20) == 0
 
@@ -72,10 +73,3 @@ def test_a_port_in_use_is_said(conf: Path) -> None:
 
 
 _XSRF = {"Cookie": "_mitmproxy_xsrf=a", "X-XSRFToken": "a"}
-
-
-def _listening(pid: int) -> set[int]:
-    """Ports of a process's own listening TCP sockets."""
-    inodes = {str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
-    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]
-    return {int(row[1].rpartition(":")[2], 16) for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes}

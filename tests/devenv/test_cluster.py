@@ -22,6 +22,7 @@ from scripts.devenv.places import DevelopmentProblem
 from scripts.devenv.processes import Child, is_running
 from scripts.devenv.state import recorded_children
 from tests.support.kubernetes import Kubectl
+from tests.support.listeners import listening
 from tests.support.timing import quickest
 
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
@@ -45,12 +46,6 @@ def ended(children: list[Child]) -> bool:
     while any(map(is_running, children)) and time.monotonic() < deadline:
         time.sleep(0.1)
     return not any(map(is_running, children))
-
-
-def sockets(pid: int) -> set[str]:
-    """The inodes of a process's sockets."""
-    links = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-    return {link.removeprefix("socket:[").removesuffix("]") for link in links if link.startswith("socket:[")}
 
 
 @pytest.mark.alone
@@ -107,10 +102,8 @@ def test_a_folder_with_other_files_is_not_emptied(tmp_path: Path) -> None:
 def test_every_server_listens_on_loopback_only(cluster: Cluster) -> None:
     if not Path("/proc/net/tcp").exists():
         pytest.skip("only Linux tells which process listens where")
-    ours = {inode for child in recorded_children(Path(cluster.state_dir)) for inode in sockets(child.pid)}
-    table = [line.split() for file in ("tcp", "tcp6") for line in Path("/proc/net", file).read_text().splitlines()[1:]]
-    listening = {fields[1].split(":")[0] for fields in table if fields[3] == "0A" and fields[9] in ours}
-    assert listening == {"0100007F"}
+    places = {place for child in recorded_children(Path(cluster.state_dir)) for place in listening(child.pid)}
+    assert {address for address, _ in places} == {"0100007F"}
 
 
 @pytest.mark.parametrize("role", ["view", "edit", "admin"])
