@@ -82,7 +82,8 @@ class StrictAddonManager(AddonManager):
 
     def speaks(self, client: Client, server: Server) -> bool:
         """Whether something came from a client's server, its end for example, that is not read yet; or nothing will."""
-        io = self.lookup["proxyserver"].connections[client.id].transports.get(server)
+        handler = self.lookup["proxyserver"].connections.get(client.id)
+        io = handler and handler.transports.get(server)
         return io is None or io.writer.is_closing() or has_news(io.writer)
 
 

@@ -381,7 +381,8 @@ def test_a_server_that_goes_without_a_word_takes_its_client_along(tmp_path: Path
         assert steps.ended == [upgrade_layer.CUT_OFF]
 
 
-def test_b42_a_client_that_goes_at_once_has_typed_what_it_typed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pings", [False, True])
+def test_b42_a_client_that_goes_at_once_has_typed_what_it_typed(tmp_path: Path, pings: bool) -> None:
     typed: list[Any] = []
 
     def behave(connection: socket.socket) -> None:
@@ -395,11 +396,13 @@ def test_b42_a_client_that_goes_at_once_has_typed_what_it_typed(tmp_path: Path) 
     steps = Steps(slow)
     with session(tmp_path, behave, steps) as client:
         head(client)
-        client.sendall(Socket(client=True).message(b"\x00rm -rf /\n"))
+        end = Socket(client=True)
+        client.sendall(end.message(b"\x00rm -rf /\n") + (bytes(end.protocol.ping(b"alive?")) if pings else b""))
         client.close()
         for _ in range(100):
             if steps.ended:
                 break
             time.sleep(0.05)
     assert steps.ended == [None]
-    assert typed in ([], [("BINARY", b"\x00rm -rf /\n")])
+    assert typed[:1] in ([], [("BINARY", b"\x00rm -rf /\n")])
+    assert [name for name, _ in typed[1:]] in ([], ["PING"])
