@@ -13,6 +13,9 @@ from scripts.devenv.places import REPOSITORY, cache
 
 _PYTHON = sys.executable
 _PYTEST = (_PYTHON, "-m", "pytest", "--durations=10")
+_CONSOLE = "tests of the console"
+_NO_SCHEMATHESIS = "-pno:schemathesis"
+"""It looks at every test for the few that it is for, the console's, which takes longer than most tests do."""
 _COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:skip-covered")
 _CORE = "tests/core"
 """They alone run all of the core, without those of properties: what covers it by chance says nothing about it."""
@@ -20,7 +23,7 @@ _END_TO_END = "tests/e2e"
 _FOLDERS = {
     "tests of development": ("devenv",),
     "tests of edges": ("edge",),
-    "tests of the console": ("console",),
+    _CONSOLE: ("console",),
     "tests of commands": ("cli", "conformance"),
     "tests of deployment": ("deploy",),
 }
@@ -92,7 +95,12 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     return [
         *first,
         [
-            Stage("tests of time", [*_PYTEST, "-m", "alone", *alone(REPOSITORY)], measures=True, fresh=True),
+            Stage(
+                "tests of time",
+                [*_PYTEST, _NO_SCHEMATHESIS, "-m", "alone", *alone(REPOSITORY)],
+                measures=True,
+                fresh=True,
+            ),
             _of_core("tests of the core", [*_PYTEST, *coverage, "-m", "not hypothesis"]),
             _of_core("properties of the core", [*_PYTEST, "-m", "hypothesis"]),
             *(_share(number, files) for number, files in enumerate(shares(REPOSITORY), 1)),
@@ -115,8 +123,9 @@ def _share(number: int, files: Sequence[str]) -> Stage:
 
 
 def _of_tests(name: str, pytest: Sequence[str], tests: Sequence[str], elsewhere: Sequence[str] = ()) -> Stage:
+    without = [] if name == _CONSOLE else [_NO_SCHEMATHESIS]
     ignored = [f"--ignore={folder}" for folder in elsewhere]
-    return Stage(name, [*pytest, *tests, *ignored], tests=tests, elsewhere=elsewhere)
+    return Stage(name, [*pytest, *without, *tests, *ignored], tests=tests, elsewhere=elsewhere)
 
 
 def alone(repository: Path) -> list[str]:

@@ -27,14 +27,16 @@ from scripts.devenv.processes import Child
 
 CHAPERONE = (sys.executable, "-m", "addons.cli")
 SECONDS = 90.0
-MODULES = ("addons.cli", "scripts.devenv.gateway_env")
+MODULES = ("addons.cli", "scripts.devenv.gateway_env", "scripts.devenv.mitmdump")
 """What `run` and `spawn` fork."""
 FORKING = ("pytest", "scripts.devenv.demo")
 """What has processes forked itself: by the server that it was forked from."""
 SERVERS = ("moto.server", "oidc_provider_mock", "scripts.devenv.sts_front", "scripts.devenv.watcher", "http.server")
 """What clusters consist of, beside programs in Go, and what tests talk to."""
 _READ_EARLY = ("PYTHON", "LD_", "MALLOC_", "GLIBC_", "OPENSSL_", "SSLKEYLOGFILE", "MITMPROXY_", "LANG", "LC_")
-"""What begins like this may matter before the first line of ours: such a process is started, not forked."""
+"""What begins like this may matter before the first line of ours: such a process is started, not forked, but for a
+sitecustomize (`site_of`).
+"""
 _WAIT_SECONDS = 60.0
 _OF_TESTS = (
     *("pytest_asyncio", "pytest_cov", "pytest_timeout", "hypothesis", "schemathesis", "jsonschema"),
@@ -157,11 +159,21 @@ class Process:
             os.kill(self._forked.pid, number)
 
 
+def site_of(env: Mapping[str, str]) -> str | None:
+    """The folder, before the repository on the path, of a sitecustomize that changes what is looked up when it is used.
+
+    A forked process imports it first. One that changes what is imported has to stand behind the repository.
+    """
+    folder, _, rest = env.get("PYTHONPATH", "").partition(os.pathsep)
+    return folder if rest == str(REPOSITORY) and Path(folder, "sitecustomize.py").is_file() else None
+
+
 def _server_for(module: str) -> link.Server:
     return link.server(*(_OF_TESTS if module in FORKING else ()))
 
 
 def _forks(words: Sequence[str], env: Mapping[str, str], modules: Collection[str]) -> bool:
-    early = [(name, value) for name, value in env.items() if name.startswith(_READ_EARLY)]
+    own = () if site_of(env) is None else ("PYTHONPATH",)
+    early = [(name, value) for name, value in env.items() if name.startswith(_READ_EARLY) and name not in own]
     usual = all(value in (os.environ.get(name), link.OURS.get(name)) for name, value in early)
     return sys.platform == "linux" and words[:2] == [sys.executable, "-m"] and words[2] in modules and usual

@@ -26,7 +26,7 @@ from types import ModuleType
 
 from addons.edge.machine_trust import machine_trust
 from scripts.devenv import forkserver_link, processes
-from scripts.devenv.forkserver import FORKING, MODULES, SERVERS
+from scripts.devenv.forkserver import FORKING, MODULES, SERVERS, site_of
 from scripts.devenv.forkserver_link import MESSAGE_BYTES, channel
 from scripts.devenv.places import REPOSITORY
 
@@ -177,6 +177,9 @@ def _become(request: _Request, descriptors: Sequence[int]) -> _Request:
     tempfile.tempdir = None
     time.tzset()
     os.chdir(request.cwd)
+    if (site := site_of(request.env)) is not None:
+        sys.path.insert(0, site)
+        importlib.import_module("sitecustomize")
     if request.module in SERVERS and isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
     return request

@@ -82,7 +82,7 @@ def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     parts = {stage.name: stage.command for stage in together}
     core, steps = parts.pop("tests of the core"), parts.pop("tests of steps")
     assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100", "not hypothesis"} < {*core}
-    assert parts.pop("properties of the core")[-3:] == ["-m", "hypothesis", "tests/core"]
+    assert {"hypothesis", "tests/core"} < {*parts.pop("properties of the core")}
     folders = {"tests/core": 1, "tests/e2e": 1}
     for name in [name for name in parts if not name.startswith("end-to-end")]:
         command = parts.pop(name)
@@ -97,6 +97,13 @@ def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     assert run.keys() == files
     assert {file for file, times in run.items() if times != 1} == set(EVIDENCE)
     assert [run[file] for file in EVIDENCE] == [len(parts)] * 2, "each part's own"
+
+
+def test_a_plugin_is_where_its_tests_are() -> None:
+    *_, together = check_stages.stages(100, [])
+    assert [stage.name for stage in together if "-pno:schemathesis" not in stage.command] == ["tests of the console"]
+    users = [file for file in (REPOSITORY / "tests").rglob("*.py") if "import schemathesis" in file.read_text()]
+    assert {file.relative_to(REPOSITORY).parts[1] for file in users} == {"console", "devenv"}  # the latter is this file
 
 
 def test_the_shares_take_about_as_long() -> None:

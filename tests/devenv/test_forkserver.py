@@ -46,9 +46,18 @@ def test_it_says_what_a_started_one_says(arguments: list[str], stdin: str, tmp_p
 
 def test_what_is_read_before_our_first_line_is_not_forked(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('customised', flush=True)")
-    env = {**PLAIN, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    env = {**PLAIN, "PYTHONPATH": f"{REPOSITORY}:{tmp_path}"}
+    assert forkserver.site_of(env) is None
     assert forkserver.run([*CHAPERONE, "--version"], env=env).stdout.startswith("customised\n")
     assert forkserver.run([sys.executable, "-c", "print(1)"]).stdout == "1\n"
+
+
+@pytest.mark.parametrize("plain", [{}, {"PYTHONSAFEPATH": "1"}], ids=["forked", "started"])
+def test_a_process_can_be_given_a_sitecustomize_of_its_own(plain: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('customised', flush=True)")
+    env = {**PLAIN, **plain, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    assert forkserver.site_of(env) == str(tmp_path)
+    assert forkserver.run([*CHAPERONE, "--version"], env=env).stdout.startswith("customised\n")
 
 
 def test_what_takes_too_long_is_ended(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,7 +25,9 @@ from addons.core.guardrails.replay import replay
 from addons.edge.archive import decisions
 from addons.edge.rulefiles import read_files, version_of
 from addons.policy import load_judgement
+from scripts.devenv import forkserver
 from scripts.devenv.gateway_env import GatewayEnv
+from scripts.devenv.places import REPOSITORY
 from tests.e2e.agent import Transcript
 from tests.e2e.leaks import EKS_TOKEN, core, found, search
 from tests.e2e.records import answered_by_the_cluster, by_id, gateway_events
@@ -63,13 +64,9 @@ def test_stock_mitmdump_reads_the_flow_files(
         "    def done(self): print('flows:', self.seen)\n"
         "addons = [Count()]\n"
     )
-    done = subprocess.run(
-        [Path(sys.executable).with_name("mitmdump"), "-n", "-q", "-r", together, "-s", script],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
+    done = forkserver.run(
+        [sys.executable, "-m", "scripts.devenv.mitmdump", "-n", "-q", "-r", together, "-s", script],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY)},
     )
     assert done.returncode == 0, done.stderr
     assert f"flows: {len(flows)}\n" in done.stdout, done.stdout + done.stderr

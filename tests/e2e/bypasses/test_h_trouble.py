@@ -39,7 +39,7 @@ botocore.auth.get_current_datetime = lambda *_, **__: datetime.datetime.fromtime
 def shifted(gateways: Gateways, wire: Wiretap, folder: Path, seconds: int) -> GatewayEnv:
     """A gateway whose clock differs from everybody else's."""
     (folder / "sitecustomize.py").write_text(CLOCK.format(seconds=seconds))
-    env = {**wire.upstream.env, "PYTHONPATH": f"{folder}:{REPOSITORY}"}
+    env = {**wire.upstream.env, "PYTHONPATH": f"{REPOSITORY}:{folder}"}
     return gateways.start(f"clock{seconds:+}", replace(wire.upstream, env=env))
 
 
