@@ -104,7 +104,8 @@ class UpgradeLayer(Layer):
                 self._started = True
                 yield from self._advance(True)
                 yield from self._advance(False)
-        yield from self._keep_alive()
+        if self._keepalives and not self._over:
+            yield from self._keep_alive()
 
     def _hook(self, hook: StartHook) -> StartHook:
         hook.blocking = self  # type: ignore[assignment] # ours, not the outer layers': they go on
@@ -170,7 +171,7 @@ class UpgradeLayer(Layer):
                 yield commands.SendData(self.context.client if each.to_client else self.context.server, each.data)
 
     def _keep_alive(self) -> Iterator[Command]:
-        if self._keepalives and not self._over and not self._speaks(self.context.client, self.context.server):
+        if not self._speaks(self.context.client, self.context.server):
             for each in self._keepalives:
                 yield commands.SendData(self.context.server, each.data)
             self._keepalives.clear()

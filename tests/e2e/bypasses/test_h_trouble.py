@@ -39,6 +39,7 @@ botocore.auth.get_current_datetime = lambda *_, **__: datetime.datetime.fromtime
 def shifted(gateways: Gateways, wire: Wiretap, folder: Path, seconds: int) -> GatewayEnv:
     """A gateway whose clock differs from everybody else's."""
     (folder / "sitecustomize.py").write_text(CLOCK.format(seconds=seconds))
+    # Behind the repository, so that the process is started: what is imported must find the clock wrong already.
     env = {**wire.upstream.env, "PYTHONPATH": f"{REPOSITORY}:{folder}"}
     return gateways.start(f"clock{seconds:+}", replace(wire.upstream, env=env))
 
