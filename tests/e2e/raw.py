@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from scripts.devenv.gateway_env import GatewayEnv
-from tests.support.proxy import everything
+from tests.support.proxy import everything, next_answer
 
 SEGMENT_SECONDS = 0.03
 """Between two writes that must arrive apart."""
@@ -128,6 +128,12 @@ def request(
     if not any(line.lower().startswith(b"connection:") for line in lines):
         lines.append(b"Connection: close")
     return b"\r\n".join([*lines, b"", b""]) + (body or b"")
+
+
+def next_of(connection: socket.socket) -> Answer:
+    """The next answer of a connection that stays open, its body without framing and its head without headers."""
+    code, body = next_answer(connection)
+    return Answer(b"HTTP/1.1 %d \r\n\r\n%s" % (code, body))
 
 
 def ask(gateway: GatewayEnv, *pieces: bytes, seconds: float = 10, source: str = "") -> Answer:

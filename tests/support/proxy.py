@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPResponse
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
@@ -212,6 +213,13 @@ def everything(connection: socket.socket, seconds: float = 10) -> bytes:
     except (ConnectionError, ssl.SSLError, TimeoutError):
         pass
     return bytes(received)
+
+
+def next_answer(connection: socket.socket) -> tuple[int, bytes]:
+    """Code and body of the next answer of a connection that stays open, however long it takes to come."""
+    response = HTTPResponse(connection)
+    response.begin()
+    return response.status, response.read()
 
 
 def _until(connection: socket.socket, end: bytes) -> bytes:
