@@ -143,7 +143,7 @@ class Device(BaseHTTPRequestHandler):
 def device() -> Iterator[str]:
     Device.answers, Device.asked = [], []
     with ThreadingHTTPServer(("127.0.0.1", 0), Device) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:

@@ -64,7 +64,7 @@ def policy_service(folder: Path, name: str = "localhost") -> Iterator[Service]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     url = f"https://localhost:{server.server_address[1]}/admit"
     service = Service(url, authority.certificate_file, lambda review, _: verdict(review, True))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield service
     finally:
