@@ -5,7 +5,7 @@ Tests of one process share its gateways. Which they are is fixed, so that a chec
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,14 +20,11 @@ _COVERAGE = ("--cov=addons/core", "--cov-branch", "--cov-report=term-missing:ski
 _CORE = "tests/core"
 """They alone run all of the core, without those of properties: what covers it by chance says nothing about it."""
 _END_TO_END = "tests/e2e"
-_FOLDERS = {
-    "tests of development": ("devenv",),
-    "tests of edges": ("edge",),
-    _CONSOLE: ("console",),
-    "tests of commands": ("cli", "conformance"),
-    "tests of deployment": ("deploy",),
-}
-"""What else is in a folder, longest first; what is in none is a stage of its own, and takes as long as the second."""
+_WAITING = {"tests of edges": ("edge",), _CONSOLE: ("console",)}
+"""They wait more than they do: begun late, they would run alone in the end."""
+_FOLDERS = {"tests of development": ("devenv",), "tests of commands": ("cli", "conformance"),
+    "tests of deployment": ("deploy",)}  # fmt: skip
+"""What else is in a folder, longest first; what is in none is a stage of its own, and takes as long as the first."""
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
 """They judge what the tests of their own run have left behind."""
 _WHOLE_CLUSTER = ("bypasses/test_b_reading_resources", "bypasses/test_h_system", "test_aggregated", "test_canaries",
@@ -91,7 +88,8 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     if pytest_arguments:
         return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
     not_alone = [*_PYTEST, "-m", "not alone"]
-    elsewhere = [_CORE, _END_TO_END, *(f"tests/{folder}" for folders in _FOLDERS.values() for folder in folders)]
+    folders = [folder for each in (_WAITING, _FOLDERS) for names in each.values() for folder in names]
+    elsewhere = [_CORE, _END_TO_END, *(f"tests/{folder}" for folder in folders)]
     return [
         *first,
         [
@@ -103,14 +101,17 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
             ),
             _of_core("tests of the core", [*_PYTEST, *coverage, "-m", "not hypothesis"]),
             _of_core("properties of the core", [*_PYTEST, "-m", "hypothesis"]),
+            *_of_folders(_WAITING, not_alone),
             *(_share(number, files) for number, files in enumerate(shares(REPOSITORY), 1)),
             _of_tests("tests of steps", not_alone, ["tests"], elsewhere),
-            *(
-                _of_tests(name, not_alone, [f"tests/{folder}" for folder in folders])
-                for name, folders in _FOLDERS.items()
-            ),
+            *_of_folders(_FOLDERS, not_alone),
         ],
     ]
+
+
+def _of_folders(named: Mapping[str, Sequence[str]], pytest: Sequence[str]) -> Iterator[Stage]:
+    for name, folders in named.items():
+        yield _of_tests(name, pytest, [f"tests/{folder}" for folder in folders])
 
 
 def _of_core(name: str, pytest: Sequence[str]) -> Stage:

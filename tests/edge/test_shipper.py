@@ -20,6 +20,7 @@ from addons.edge.pipeline_status import forget_statuses, read_statuses
 from addons.edge.post import NotSent
 from tests.core.pipelines.events import call
 from tests.edge.pipelines import append, denial, pipeline, record, ship_once, shipping
+from tests.support.going_on import wait_for
 from tests.support.receiver import Answer, Receiver, Sent, receiver
 
 
@@ -131,6 +132,7 @@ async def test_a_receiver_that_is_down_delays_no_other(tmp_path: Path) -> None:
             shipping(pipeline(tmp_path, hook(up), "up"), tmp_path),
         ):
             assert await come(up, 1) == ["1"]
+            await asyncio.to_thread(wait_for, lambda: len(read_statuses(tmp_path)) == 2)
             assert [each["pipeline"] for each in read_statuses(tmp_path)] == ["down", "up"]
 
 
