@@ -7,8 +7,6 @@ import os
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from scripts.devenv import plain_http
+from scripts.devenv import forkserver, plain_http
 from scripts.devenv.cluster import Cluster
 from scripts.devenv.gateway_conf import write_configuration
 from scripts.devenv.gateway_env import GatewayEnv, Upstream
@@ -116,14 +114,8 @@ def test_a_gateway_that_can_be_bypassed_serves_nobody(workers: int, cluster: Clu
     settings = {"listen_port": port, "workers": workers}
     conf, _ = write_configuration(Upstream.of(cluster), tmp_path / "gateway", None, settings)
     (tmp_path / "sitecustomize.py").write_text(HOLE.partition("from addons.cli")[0])
-    done = subprocess.run(
-        [sys.executable, "-m", "addons.cli", "up", f"--conf={conf}"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={"PYTHONPATH": f"{tmp_path}:{REPOSITORY}", **cluster.aws_env},
-    )
+    env = {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}", **cluster.aws_env}
+    done = forkserver.run([*forkserver.CHAPERONE, "up", f"--conf={conf}"], env=env)
     assert done.returncode == 1
     told = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert told[0].startswith("chaperone: the gateway failed its attack on itself and serves nobody: its gates did not")
