@@ -150,9 +150,9 @@ def piped(content: object) -> int:
 
 @pytest.fixture
 def node(admin: Kubectl) -> Iterator[str]:
-    """With one pod."""
-    name = f"drained-{secrets.token_hex(4)}"
-    admin.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
+    """With one pod; the scheduler puts no other test's there."""
+    name, taints = f"drained-{secrets.token_hex(4)}", [{"key": "drained", "effect": "NoSchedule"}]
+    admin.apply({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"taints": taints}})
     admin("wait", "--for=condition=Ready", f"node/{name}", "--timeout=30s")
     admin.run_pod("driven", nodeName=name)
     yield name
