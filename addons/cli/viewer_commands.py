@@ -14,6 +14,7 @@ from mitmproxy.command import CommandManager
 from mitmproxy.exceptions import CommandError
 
 from addons.core.printable import printable
+from addons.edge.machine_trust import person_trust
 
 _SECONDS = 10
 _ID = re.compile(r"[0-9a-zA-Z]{1,16}")
@@ -58,5 +59,6 @@ class Decisions:
 
     def _post(self, path: str, content: dict[str, str]) -> httpx.Response:
         bearer = {"Authorization": f"Bearer {self._token()}"}
-        with httpx.Client(timeout=_SECONDS, transport=self._transport, follow_redirects=False) as client:
-            return client.post(f"{self._console}/api/v1/approvals/{path}", json=content, headers=bearer)
+        url, trust = f"{self._console}/api/v1/approvals/{path}", person_trust()
+        with httpx.Client(verify=trust, timeout=_SECONDS, transport=self._transport, follow_redirects=False) as client:
+            return client.post(url, json=content, headers=bearer)

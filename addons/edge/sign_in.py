@@ -25,6 +25,7 @@ from addons.core.sign_in import (
     reason,
     refresh,
 )
+from addons.edge.machine_trust import person_trust
 
 BROWSER_SECONDS = 300
 _TIMEOUT = 15
@@ -37,7 +38,7 @@ class Provider:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._http = httpx.Client(timeout=_TIMEOUT, trust_env=not is_loopback(client.issuer))
+        self._http = httpx.Client(verify=person_trust(), timeout=_TIMEOUT, trust_env=not is_loopback(client.issuer))
         self._configuration: Mapping[str, Any] | None = None
 
     def __enter__(self) -> Provider:

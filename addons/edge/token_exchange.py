@@ -7,6 +7,7 @@ import httpx
 from addons.core.safe_url import is_loopback
 from addons.core.sign_in import SignInFailed, reason
 from addons.core.token_exchange import EXCHANGE, JWT
+from addons.edge.machine_trust import person_trust
 
 _TIMEOUT = 15
 
@@ -25,7 +26,7 @@ def session_token(
     }
     actor = {"actor_token": actor_token, "actor_token_type": JWT} if actor_token else {}
     try:
-        with httpx.Client(timeout=_TIMEOUT, trust_env=not is_loopback(console)) as client:
+        with httpx.Client(verify=person_trust(), timeout=_TIMEOUT, trust_env=not is_loopback(console)) as client:
             reply = client.post(f"{console.rstrip('/')}/token", data=form | actor)
             answer = reply.json()
     except (httpx.HTTPError, ValueError) as error:
