@@ -135,7 +135,7 @@ class Notifier:
 
     async def _to_slack(self, place: Slack, delivery: Delivery, happened: Event, digest: str) -> str:
         shown = slack.message(delivery.case, happened, digest, buttons=bool(place.people))
-        if happened is Event.REQUESTED:
+        if happened is Event.REQUESTED and not delivery.message:
             answer = await self._senders.slack(place, "chat.postMessage", {"channel": place.channel, **shown})
             return str(answer.get("ts", ""))
         if delivery.message:  # otherwise there is no message to change

@@ -14,11 +14,11 @@ from sqlalchemy.exc import IntegrityError
 
 from addons.core.approval import Case, State
 from addons.core.approvers import Vote
-from addons.core.notify.channel import Channel
+from addons.core.notify.channel import Channel, Slack
 from addons.core.notify.outbox import DONE, LEASE_SECONDS, Stage
 from addons.edge import deciding
 from addons.edge.database import Database
-from addons.edge.schema import APPROVALS, NOTIFICATIONS, SIGNATURES, case_of
+from addons.edge.schema import APPROVALS, NOTIFICATIONS, SIGNATURES, VOTES, case_of
 
 _OPEN = APPROVALS.c.state == State.PENDING
 _BOTH = sa.select(
@@ -57,7 +57,8 @@ def _with_votes(delivery: Delivery, votes: Mapping[str, Sequence[Vote]]) -> Deli
 
 def done(store: Database, delivery: Delivery, message: str) -> None:
     """It was sent, or given up; `message` is what the channel calls it."""
-    _change(store, delivery, stage=DONE[delivery.stage], tries=0, due_at=0.0, message=message)
+    votes = len(delivery.case.votes)
+    _change(store, delivery, stage=DONE[delivery.stage], tries=0, due_at=0.0, message=message, votes=votes)
 
 
 def postpone(store: Database, delivery: Delivery, due_at: float) -> None:
@@ -90,14 +91,21 @@ def _new(channel: Channel, now: float) -> sa.Select[Any]:
 
 
 def _due(channel: Channel, now: float) -> sa.Select[Any]:
-    """What was tried in vain, or left by who has died; and what was told of and is open no longer."""
+    """What was tried in vain, or left by who has died; and what was told of and has changed.
+
+    It is open no longer, or, for a channel whose messages can be changed, somebody more has agreed.
+    """
     table = NOTIFICATIONS.c
     still = sa.and_(_OPEN, APPROVALS.c.expires_at > now)
     unsent = sa.and_(table.stage.in_((Stage.ASKING, Stage.CLOSING)), table.due_at <= now)
-    over = sa.and_(table.stage == Stage.ASKED, sa.not_(still))
+    changed = sa.not_(still)
+    if isinstance(channel.place, Slack):
+        agreed = sa.select(sa.func.count()).where(VOTES.c.approval == APPROVALS.c.id)
+        changed = sa.or_(changed, agreed.scalar_subquery() > table.votes)
     query = _BOTH.select_from(APPROVALS.join(NOTIFICATIONS, table.approval == APPROVALS.c.id))
     by_index = table.stage.in_((Stage.ASKING, Stage.ASKED, Stage.CLOSING))
-    return query.where(table.channel == channel.name, by_index, sa.or_(unsent, over)).order_by(table.due_at)
+    due = sa.or_(unsent, sa.and_(table.stage == Stage.ASKED, changed))
+    return query.where(table.channel == channel.name, by_index, due).order_by(table.due_at)
 
 
 def _first(store: Database, channel: str, row: dict[str, Any], now: float) -> Delivery | None:
@@ -108,7 +116,7 @@ def _first(store: Database, channel: str, row: dict[str, Any], now: float) -> De
 
 
 def _again(store: Database, channel: str, row: dict[str, Any], now: float) -> Delivery | None:
-    """A question that is over before it was told of is told of as over."""
+    """A question that is over before it was told of is told of as over; one that is not is told of once more."""
     case = case_of(row)
     over = case.approval.state is not State.PENDING or now >= case.approval.expires_at
     stage = Stage.CLOSING if over else Stage.ASKING

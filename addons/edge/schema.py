@@ -124,6 +124,7 @@ NOTIFICATIONS = sa.Table(
     sa.Column("tries", sa.Integer, nullable=False),
     sa.Column("due_at", sa.Double, nullable=False),
     sa.Column("message", Text(), nullable=False),  # what the channel calls the message it was sent
+    sa.Column("votes", sa.Integer, nullable=False, server_default="0"),  # so many had agreed when it was sent
     sa.PrimaryKeyConstraint("approval", "channel"),
 )
 SIGNATURES = sa.Table(

@@ -17,6 +17,7 @@ import structlog
 from addons.console import notifier as module
 from addons.console.notifier import Notifier
 from addons.core.approval import State
+from addons.core.approval_terms import Needed
 from addons.core.identity import Identity
 from addons.core.notify import event, signature
 from addons.core.notify.outbox import LEASE_SECONDS, MAX_TRIES
@@ -110,6 +111,18 @@ async def test_a_message_in_slack_is_changed_when_it_is_decided(tmp_path: Path, 
         assert slack.sent[1].path == "/api/chat.update"
         assert (change["ts"], change["channel"]) == (f"{slack.sent[0].at:.6f}", "C12")
         assert "Approved by" in str(change["blocks"]) and "chaperone_approve" not in str(change["blocks"])
+
+
+async def test_a_message_in_slack_says_who_has_agreed_so_far(tmp_path: Path, idp: Issuer, slack: Receiver) -> None:
+    async with bench(tmp_path, idp, {"chat": slack.url}) as console, notifying(console):
+        case = console.ask(needed=(Needed(rule="exec", count=2),))
+        await until(lambda: slack.sent)
+        console.store.decide(case.approval.id, State.GRANTED, BOB, "", console.now())
+        await until(lambda: len(slack.sent) == 2)
+        first, change = slack.sent
+        assert (change.path, change.document["ts"]) == ("/api/chat.update", f"{first.at:.6f}")
+        assert BOB.username in str(change.document["blocks"]) and BOB.username not in str(first.document["blocks"])
+        assert "chaperone_approve" in str(change.document["blocks"]), "it is still open"
 
 
 async def test_dead_channels_delay_no_other(tmp_path: Path, idp: Issuer, pager: Receiver) -> None:

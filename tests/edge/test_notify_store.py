@@ -12,7 +12,7 @@ from addons.core.approval import APPROVAL_SECONDS, Ask, State
 from addons.core.approval_terms import Needed
 from addons.core.documents import Document
 from addons.core.identity import Identity
-from addons.core.notify.channel import Channel, Webhook
+from addons.core.notify.channel import Channel, Slack, Webhook
 from addons.core.notify.outbox import LEASE_SECONDS, Stage
 from addons.edge.notify_store import Delivery, done, postpone, take, use_signature
 from addons.edge.store import Store
@@ -29,6 +29,7 @@ PAGER = Channel(
     name="pager", place=Webhook(url="https://x", secret_file="s", callback=False), document=DOCUMENT, connections=None
 )
 CHAT = replace(PAGER, name="chat")
+SLACK = replace(PAGER, name="slack", place=Slack(channel="C", bot_token_file="b", signing_secret_file="s", people={}))
 TEST_ONLY = replace(PAGER, name="test-only", connections=("test",))
 
 
@@ -138,6 +139,22 @@ def test_how_it_ended_is_told_once(store: Store) -> None:
     assert taken(store, NOW + 10 * APPROVAL_SECONDS) == []
 
 
+def test_a_message_that_can_be_changed_is_told_of_who_agrees_meanwhile(store: Store) -> None:
+    question = store.claim("d", replace(ASK, needed=(Needed(rule="exec", count=3),)), NOW).approval.id
+    for channel in (PAGER, SLACK):
+        told(store, channel=channel)
+    assert taken(store, NOW + 1, SLACK) == []
+    store.decide(question, State.GRANTED, BOB, "", NOW + 1)
+    assert taken(store, NOW + 1, PAGER) == [], "a webhook is told of questions and their ends"
+    (delivery,) = take(store, SLACK, 10, NOW + 1)
+    assert (delivery.stage, delivery.message, delivery.tries) == (Stage.ASKING, "ts-1", 1)
+    assert [each.approver for each in delivery.case.votes] == [BOB.username]
+    store.decide(question, State.GRANTED, replace(BOB, sub="carol"), "", NOW + 2)
+    done(store, delivery, delivery.message)
+    assert len(told(store, NOW + 3, SLACK).case.votes) == 2, "who agreed while it was told of the first"
+    assert taken(store, NOW + 10, SLACK) == []
+
+
 def test_what_nobody_answers_ends_with_its_time(store: Store) -> None:
     question = asked(store)
     told(store)
@@ -168,6 +185,7 @@ def test_a_store_of_an_earlier_version_gets_what_it_lacks(store: Store, place: P
     question = asked(store)
     store.close()
     place.execute("ALTER TABLE approvals DROP COLUMN requester_groups")
+    place.execute("ALTER TABLE notifications DROP COLUMN votes")
     opened = place.open()
     assert opened.get(question).ask == replace(ASK, requester_groups=())
     assert opened.get(asked(opened, "new")).ask == ASK
