@@ -13,7 +13,6 @@ def machine_trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-@cache
 def person_trust() -> ssl.SSLContext:
     """For what people run themselves: the same, or httpx's list of public CAs on a machine that has no store.
 

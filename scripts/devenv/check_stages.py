@@ -88,8 +88,8 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     if pytest_arguments:
         return [*first, [Stage("pytest", [*_PYTEST, *coverage, *pytest_arguments])]]
     not_alone = [*_PYTEST, "-m", "not alone"]
-    folders = [folder for each in (_WAITING, _FOLDERS) for names in each.values() for folder in names]
-    elsewhere = [_CORE, _END_TO_END, *(f"tests/{folder}" for folder in folders)]
+    in_folders = (f"tests/{each}" for folders in (_WAITING | _FOLDERS).values() for each in folders)
+    elsewhere = [_CORE, _END_TO_END, *in_folders]
     return [
         *first,
         [

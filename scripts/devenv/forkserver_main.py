@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from types import ModuleType
 
-from addons.edge.machine_trust import machine_trust, person_trust
+from addons.edge.machine_trust import machine_trust
 from scripts.devenv import forkserver_link, processes
 from scripts.devenv.forkserver import FORKING, MODULES, SERVERS, site_of
 from scripts.devenv.forkserver_link import MESSAGE_BYTES, channel
@@ -72,7 +72,6 @@ def _import_everything(more: Sequence[str]) -> None:
         importlib.import_module(name)
     # All are kept: the trust store, the rules, compiled and tested, and what botocore knows of AWS.
     machine_trust()
-    person_trust()
     rules = [str(REPOSITORY / each) for each in ("rules", "tests/e2e/rules")]
     importlib.import_module("addons.policy").load_judgement(rules, bytes(16))
     importlib.import_module("addons.edge.aws_models").read_models("sts", "s3")
@@ -172,8 +171,7 @@ def _become(request: _Request, descriptors: Sequence[int]) -> _Request:
         os.dup2(descriptor, number)
         os.close(descriptor)
     if any(os.environ.get(name) != request.env.get(name) for name in _TRUST):
-        for kept in (machine_trust, person_trust):
-            kept.cache_clear()
+        machine_trust.cache_clear()
     os.environ.clear()
     os.environ.update(request.env)
     tempfile.tempdir = None

@@ -216,7 +216,7 @@ def everything(connection: socket.socket, seconds: float = 10) -> bytes:
 
 
 def next_answer(connection: socket.socket) -> tuple[int, bytes]:
-    """Code and body of the next answer of a connection that stays open, however long it takes to come."""
+    """Code and body of the next answer of a connection that stays open; its own timeout is the only one."""
     response = HTTPResponse(connection)
     response.begin()
     return response.status, response.read()
