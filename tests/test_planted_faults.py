@@ -250,7 +250,7 @@ def test_a_fault_in_any_hook_lets_nothing_through(behind: tuple[Worker, Upstream
             runs = where[1] in FORWARDS_NOTHING and (way, where[1]) != ("path", "http_connect")
             received = WAYS[way](gateway, request, *([partial(PLANT.ran.__contains__, where)] if runs else []))
             if runs:
-                assert where in PLANT.ran, where
+                assert where in PLANT.ran, (where, kind, received)
                 assert server.requests == [], (where, kind, received)
             sent_before = where[1] in TOO_LATE or (where[1], kind) == ("response", "watch")
             if where in PLANT.ran and not sent_before:
