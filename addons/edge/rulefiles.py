@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from addons.core.documents import Document, parse_documents
 from addons.core.problem import Problem
 
 Signature = tuple[tuple[str, int, int, int], ...]
-"""Path, inode, size and time of change (ns) of every rule file: different whenever a file may be."""
+"""Path within its folder, inode, size and time of change (ns) of every rule file: different whenever a file may be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +36,11 @@ def read_files(folders: Sequence[str]) -> tuple[list[RuleFile], list[Problem]]:
     """The text of every `*.yaml` below the folders, and every one that cannot be read."""
     files: list[RuleFile] = []
     problems = [Problem(folder, 0, "no such rules folder") for folder in folders if not Path(folder).is_dir()]
-    for file, name in _names(folders):
+    for name, file in _found(folders):
         try:
-            files.append(RuleFile(str(file), name, file.read_text(encoding="utf-8")))
+            files.append(RuleFile(file.path, name, Path(file).read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(str(file), 0, f"cannot be read: {error}"))
+            problems.append(Problem(file.path, 0, f"cannot be read: {error}"))
     return files, problems
 
 
@@ -66,20 +68,30 @@ def version_of(files: Sequence[RuleFile]) -> str:
 def signature(folders: Sequence[str]) -> Signature:
     """What tells, without reading them, whether the files may have changed. Blocks for some 10 µs a file."""
     found = []
-    for file, _ in _names(folders):
+    for name, file in _found(folders):
         try:
             status = file.stat()
         except OSError:
-            found.append((str(file), 0, 0, 0))
+            found.append((name, 0, 0, 0))
         else:
-            found.append((str(file), status.st_ino, status.st_size, status.st_mtime_ns))
+            found.append((name, status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)
 
 
-def _names(folders: Sequence[str]) -> Iterator[tuple[Path, str]]:
-    """Hidden files and folders are not rules: among them are what editors leave, and the data of mounted ConfigMaps."""
+def _found(folders: Sequence[str]) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Every file, with its path within its folder; without pathlib, which takes ten times as long every second."""
     for folder in folders:
-        for file in sorted(Path(folder).rglob("*.yaml")):
-            name = file.relative_to(folder)
-            if not any(part.startswith(".") for part in name.parts):
-                yield file, str(name)
+        yield from sorted(_below(folder), key=lambda found: found[0].split("/"))
+
+
+def _below(folder: str, within: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Hidden files and folders are not rules: among them are what editors leave, and the data of mounted ConfigMaps."""
+    with suppress(OSError), os.scandir(f"{folder}/{within}") as entries:
+        for entry in entries:
+            name = f"{within}{entry.name}"
+            if entry.name.startswith("."):
+                continue
+            if entry.name.endswith(".yaml"):
+                yield name, entry
+            if entry.is_dir(follow_symlinks=False):
+                yield from _below(folder, f"{name}/")
