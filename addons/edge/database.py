@@ -14,11 +14,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
-from sqlalchemy.schema import CreateColumn
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from addons.core.approval import ForbiddenApprover
 from addons.edge.postgresql import RACES, Postgresql, hold
@@ -131,16 +132,23 @@ class Database:
 def _make_missing(connection: sa.Connection) -> None:
     """Looks first: who may use tables that an administrator has made need not be allowed to make any."""
     inspector = sa.inspect(connection)
-    there = set(inspector.get_table_names())
+    there = inspector.get_multi_columns(filter_names=[*METADATA.tables])
+    indexed = inspector.get_multi_indexes(filter_names=[*METADATA.tables]) if there else {}
     for table in METADATA.sorted_tables:
-        if table.name not in there:
-            table.create(connection)
-            continue
-        _add_columns(connection, table, {column["name"] for column in inspector.get_columns(table.name)})
-        indexes = {index["name"] for index in inspector.get_indexes(table.name)}
-        for index in table.indexes:
-            if index.name not in indexes:
-                index.create(connection)
+        if (columns := there.get((None, table.name))) is not None:
+            _add_columns(connection, table, {column["name"] for column in columns})
+        indexes = {index["name"] for index in indexed.get((None, table.name), ())}
+        for name, statement in _definitions(table, connection.dialect.name):
+            if name not in indexes and (name or columns is None):
+                connection.exec_driver_sql(statement)
+
+
+@cache
+def _definitions(table: sa.Table, dialect: str) -> list[tuple[str | None, str]]:
+    """The statements that make a table, and its indexes by their names."""
+    how = sa.make_url(f"{dialect}://").get_dialect()()
+    made: list[tuple[str | None, str]] = [(None, str(CreateTable(table).compile(dialect=how)))]
+    return made + [(str(each.name), str(CreateIndex(each).compile(dialect=how))) for each in table.indexes]
 
 
 def _add_columns(connection: sa.Connection, table: sa.Table, known: set[str]) -> None:
