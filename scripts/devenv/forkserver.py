@@ -39,7 +39,7 @@ sitecustomize (`site_of`).
 """
 _WAIT_SECONDS = 60.0
 _OF_TESTS = (
-    *("pytest_asyncio", "pytest_cov", "pytest_timeout", "hypothesis", "schemathesis", "jsonschema"),
+    *("pytest_asyncio", "pytest_timeout", "hypothesis", "schemathesis", "jsonschema"),
     *("playwright.sync_api", "mitmproxy.tools.main", "websockets.sync.client", *FORKING, *SERVERS),
 )
 """What tests import, and what they talk to."""

@@ -81,7 +81,7 @@ def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     assert {stage.name for stage in together if stage.yields} <= {"tests of the core", "properties of the core"}
     parts = {stage.name: stage.command for stage in together}
     core, steps = parts.pop("tests of the core"), parts.pop("tests of steps")
-    assert {"tests/core", "--cov=addons/core", "--cov-fail-under=100", "not hypothesis"} < {*core}
+    assert {"tests/core", "slipcover", "--branch", "addons/core", "100", "not hypothesis"} < {*core}
     assert {"hypothesis", "tests/core"} < {*parts.pop("properties of the core")}
     folders = {"tests/core": 1, "tests/e2e": 1}
     for name in [name for name in parts if not name.startswith("end-to-end")]:
@@ -97,6 +97,34 @@ def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     assert run.keys() == files
     assert {file for file, times in run.items() if times != 1} == set(EVIDENCE)
     assert [run[file] for file in EVIDENCE] == [len(parts)] * 2, "each part's own"
+
+
+SIGN = """
+def sign(number: int) -> int:
+    if number:
+        number = 1
+    return number
+"""
+
+
+@pytest.mark.parametrize(
+    ("asserted", "code", "said"),
+    [
+        ("sign(0) == 0 and sign(5) == 1", 0, "1 passed"),
+        ("sign(5) == 1", 2, "3->5"),
+        ("sign(0) == 0 and sign(5) == 5", 1, "1 failed"),
+    ],
+    ids=["all of it", "not a branch", "a failure"],
+)
+def test_the_core_is_covered_to_the_last_branch(asserted: str, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "addons" / "core").mkdir(parents=True)
+    (tmp_path / "addons" / "core" / "sign.py").write_text(SIGN)
+    test = f"from addons.core.sign import sign\n\ndef test_it():\n    assert {asserted}\n"
+    (tmp_path / "test_sign.py").write_text(test)
+    *_, [stage] = check_stages.stages(100, ["test_sign.py"])
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(stage.command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, said in done.stdout) == (code, True), done.stdout + done.stderr
 
 
 def test_a_plugin_is_where_its_tests_are() -> None:

@@ -42,7 +42,6 @@ def told(event: Event = Event.REQUESTED, **changes: Any) -> dict[str, Any]:
         (Event.REQUESTED, {"argv": (HOSTILE,) * 300, "requester_groups": ("g",) * 200}),
     ],
 )
-@pytest.mark.no_cover  # what checks the schema takes ten times as long under a tracer, and covers nothing of ours
 def test_what_is_told_keeps_to_the_published_schema(event: Event, changes: dict[str, Any]) -> None:
     sent = told(event, **changes)
     assert list(published().iter_errors(sent)) == []

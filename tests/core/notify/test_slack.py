@@ -37,7 +37,6 @@ def shown(sent: dict[str, Any]) -> str:
     return "\n".join(text["text"] for _, text in texts(sent["blocks"]))
 
 
-@pytest.mark.no_cover  # others cover it; long texts take ten times as long under a tracer
 @pytest.mark.parametrize("hostile", ["", "<!channel> <@U1> *b* `c` &amp;\x1b[2J\u202e", "&" * 9000, "x\n" * 9000])
 @pytest.mark.parametrize("event", Event)
 def test_whatever_the_texts_a_message_is_plain_escaped_and_within_limits(event: Event, hostile: str) -> None:
