@@ -26,21 +26,33 @@ from tests.e2e.wiretap import Wiretap
 PATH = "/api/v1/namespaces/default/configmaps"
 ROOM_MEGABYTES = 60
 CLOCK = """
-import datetime, time
+import ctypes, datetime, time
 import botocore.auth
 
-_time = time.time
-time.time = lambda: _time() + {seconds}
+
+class Method(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("call", ctypes.c_void_p)]
+
+
+class Function(ctypes.Structure):
+    _fields_ = [("head", ctypes.c_byte * object.__basicsize__), ("method", ctypes.POINTER(Method))]
+
+
+wrong = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p)(
+    lambda *_: time.time_ns() / 1e9 + {seconds}
+)
+Function.from_address(id(time.time)).method.contents.call = ctypes.cast(wrong, ctypes.c_void_p).value
 botocore.auth.get_current_datetime = lambda *_, **__: datetime.datetime.fromtimestamp(time.time(), datetime.UTC)
 """
-"""A module that Python loads first of all: a process on a machine whose clock is wrong."""
+"""What a process does first that is on a machine whose clock is wrong. Whoever uses `time.time` may have it already: it
+becomes another function inside.
+"""
 
 
 def shifted(gateways: Gateways, wire: Wiretap, folder: Path, seconds: int) -> GatewayEnv:
     """A gateway whose clock differs from everybody else's."""
     (folder / "sitecustomize.py").write_text(CLOCK.format(seconds=seconds))
-    # Behind the repository, so that the process is started: what is imported must find the clock wrong already.
-    env = {**wire.upstream.env, "PYTHONPATH": f"{REPOSITORY}:{folder}"}
+    env = {**wire.upstream.env, "PYTHONPATH": f"{folder}:{REPOSITORY}"}
     return gateways.start(f"clock{seconds:+}", replace(wire.upstream, env=env))
 
 
