@@ -115,7 +115,7 @@ def test_b82_there_is_room_for_so_many_clients(gateways: Gateways, wire: Wiretap
         each.close()
 
     def answered() -> bool:
-        with suppress(ConnectionError):  # who finds no room is reset
+        with suppress(ConnectionError, AssertionError):  # who finds no room is reset, or has no answer
             return ask(small, request(small, PATH, token=token)).status == 200
         return False
 
