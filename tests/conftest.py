@@ -15,11 +15,12 @@ from typing import Any
 import httpx
 import pytest
 import structlog
-from hypothesis import settings
+from hypothesis import configuration, settings
 
 from scripts.devenv import streaming_kubelet, tools
 from scripts.devenv.cluster import SHARED, Cluster, start, stop
 from scripts.devenv.old_kubectl import find_old_kubectl
+from scripts.devenv.places import cache
 from tests.support import postgresql
 from tests.support.kubernetes import Administrator, Kubectl, own_namespace
 from tests.support.stores import Place, in_postgresql, in_sqlite
@@ -30,6 +31,8 @@ gc.disable()
 # How long one example takes is the machine's business: it may run much else at the same time.
 settings.register_profile("any-machine", deadline=None)
 settings.load_profile("any-machine")
+# What it knows of our sources, which takes a second to find, and examples that failed, are for all clones.
+configuration.set_hypothesis_home_dir(cache() / "hypothesis")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,7 +51,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
     gc.freeze()
     gc.enable()
-    gc.set_threshold(100_000, 20, 20)
+    gc.set_threshold(500_000, 20, 20)
     # The first build takes minutes: outside of any test, so that no test's time limit has to allow for it.
     if session.config.option.collectonly:
         return
