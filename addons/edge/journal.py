@@ -88,9 +88,9 @@ class Journal:
     def _hand_over(self) -> None:
         """What was gathered in a turn of the loop goes at once: each time the thread wakes, the loop waits."""
         self._hurried = False
-        if self._gathered:
-            self._queue.put(self._gathered)
-            self._gathered = []
+        gathered, self._gathered = self._gathered, []  # in one step: whoever closes may be in another thread
+        if gathered:
+            self._queue.put(gathered)
 
     async def commit(self, entry: Entry) -> None:
         """Returns once its data is on disk (fdatasync), and `before` written. Raises RecordUnavailable otherwise."""
