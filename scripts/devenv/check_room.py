@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.devenv import cluster, processes
 from scripts.devenv.check_stages import Stage
 
-RUNNERS = 7
+RUNNERS = 8
 """More than the two cores of a small machine, as tests wait half of the time; with more, a check takes longer."""
 RUNNER_BYTES = 1 << 30
 """What one may need: gateways and the tests."""

@@ -22,11 +22,13 @@ _COVERAGE = ("-m", "slipcover", "--branch", "--source", "addons/core", "--skip-c
 _CORE = "tests/core"
 """They alone run all of the core, without those of properties: what covers it by chance says nothing about it."""
 _END_TO_END = "tests/e2e"
-_WAITING = {"tests of edges": ("edge",), _CONSOLE: ("console",)}
-"""They wait more than they do: begun late, they would run alone in the end."""
-_FOLDERS = {"tests of development": ("devenv",), "tests of commands": ("cli", "conformance"),
-    "tests of deployment": ("deploy",)}  # fmt: skip
-"""What else is in a folder, longest first; what is in none is a stage of its own, and takes as long as the first."""
+_BROWSER = [f"tests/console/test_{name}.py" for name in ("browser", "browser_record", "notifier")]
+"""They wait for other processes, or for time to pass; all others of the console take one processor and nothing else."""
+_LONG = {"tests of edges": ["tests/edge"], "tests of development": ["tests/devenv"]}
+"""They wait more than they do, as do those of steps: begun late, they would leave the processors idle in the end."""
+_BRIEF = {"tests in a browser": _BROWSER, "tests of commands": ["tests/cli", "tests/conformance"],
+    "tests of deployment": ["tests/deploy"]}  # fmt: skip
+"""What is in other places, longest first; what is in none is a stage of its own."""
 _EVIDENCE = [f"{_END_TO_END}/test_evidence_{name}.py" for name in ("audit", "files")]
 """They judge what the tests of their own run have left behind."""
 _WHOLE_CLUSTER = ("bypasses/test_b_reading_resources", "bypasses/test_h_system", "test_aggregated", "test_canaries",
@@ -90,8 +92,8 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
     if pytest_arguments:
         return [*first, [Stage("pytest", [*covering, *pytest_arguments])]]
     not_alone = [*_PYTEST, "-m", "not alone"]
-    in_folders = (f"tests/{each}" for folders in (_WAITING | _FOLDERS).values() for each in folders)
-    elsewhere = [_CORE, _END_TO_END, *in_folders]
+    in_folders = (each for places in (_LONG | _BRIEF).values() for each in places if each not in _BROWSER)
+    elsewhere = [_CORE, _END_TO_END, "tests/console", *in_folders]
     return [
         *first,
         [
@@ -103,21 +105,27 @@ def stages(fail_under: int, pytest_arguments: Sequence[str]) -> list[Stages]:
             ),
             _of_core("tests of the core", [*covering, "-m", "not hypothesis"]),
             _of_core("properties of the core", [*_PYTEST, "-m", "hypothesis"]),
-            *_of_folders(_WAITING, not_alone),
-            *(_share(number, files) for number, files in enumerate(shares(REPOSITORY), 1)),
+            _yielding(_of_tests(_CONSOLE, not_alone, ["tests/console"], _BROWSER)),
+            *_of_folders(_LONG, not_alone),
             _of_tests("tests of steps", not_alone, ["tests"], elsewhere),
-            *_of_folders(_FOLDERS, not_alone),
+            # The last wait most.
+            *(_share(number, files) for number, files in reversed([*enumerate(shares(REPOSITORY), 1)])),
+            *_of_folders(_BRIEF, not_alone),
         ],
     ]
 
 
 def _of_folders(named: Mapping[str, Sequence[str]], pytest: Sequence[str]) -> Iterator[Stage]:
-    for name, folders in named.items():
-        yield _of_tests(name, pytest, [f"tests/{folder}" for folder in folders])
+    for name, places in named.items():
+        yield _of_tests(name, pytest, places)
 
 
 def _of_core(name: str, pytest: Sequence[str]) -> Stage:
-    return replace(_of_tests(name, pytest, [_CORE]), yields=hasattr(os, "SCHED_IDLE"), fresh=True)
+    return replace(_yielding(_of_tests(name, pytest, [_CORE])), fresh=True)
+
+
+def _yielding(stage: Stage) -> Stage:
+    return replace(stage, yields=hasattr(os, "SCHED_IDLE"))
 
 
 def _share(number: int, files: Sequence[str]) -> Stage:

@@ -68,11 +68,15 @@ def environment(env: Mapping[str, str], without: Collection[str] = ()) -> dict[s
 
 
 def schedule(pid: int, *, idle: bool) -> bool:
-    """Makes a process run only when no other wants to, or as others do; True if that can be said here."""
+    """Makes a process run only when no other wants to, or as others do; True if that can be said here.
+
+    With all its threads: each has a way of its own, and what it starts begins with that.
+    """
     if not hasattr(os, "SCHED_IDLE"):
         return False
-    with suppress(ProcessLookupError):
-        os.sched_setscheduler(pid, os.SCHED_IDLE if idle else os.SCHED_OTHER, os.sched_param(0))
+    with suppress(ProcessLookupError, FileNotFoundError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE if idle else os.SCHED_OTHER, os.sched_param(0))
     return True
 
 

@@ -78,12 +78,17 @@ def test_what_measures_time_runs_alone_and_everything_runs_once() -> None:
     *_, (alone, *together) = check_stages.stages(100, [])
     assert {"-m", "alone", "tests/devenv/test_bench.py", "tests/test_limits.py"} < {*alone.command}
     assert [stage.name for stage in (alone, *together) if stage.measures] == ["tests of time"]
-    assert {stage.name for stage in together if stage.yields} <= {"tests of the core", "properties of the core"}
+    yielding = {"tests of the core", "properties of the core", "tests of the console"}
+    assert {stage.name for stage in together if stage.yields} <= yielding
     parts = {stage.name: stage.command for stage in together}
     core, steps = parts.pop("tests of the core"), parts.pop("tests of steps")
     assert {"tests/core", "slipcover", "--branch", "addons/core", "100", "not hypothesis"} < {*core}
     assert {"hypothesis", "tests/core"} < {*parts.pop("properties of the core")}
-    folders = {"tests/core": 1, "tests/e2e": 1}
+    browser = [word for word in parts.pop("tests in a browser") if word.startswith("tests/")]
+    assert [f"--ignore={file}" for file in browser] == [
+        word for word in parts["tests of the console"] if "=tests" in word
+    ]
+    folders = {"tests/core": 1, "tests/e2e": 1, "tests/console": 0}
     for name in [name for name in parts if not name.startswith("end-to-end")]:
         command = parts.pop(name)
         assert "not alone" in command
@@ -187,7 +192,7 @@ def test_memory_is_used_only_where_there_is_enough(monkeypatch: pytest.MonkeyPat
     assert not check_room.has_room(tmp_path)
 
 
-@pytest.mark.parametrize(("gib", "expected"), [(None, 7), (24, 7), (6, 6), (1, 2)])
+@pytest.mark.parametrize(("gib", "expected"), [(None, 8), (24, 8), (6, 6), (1, 2)])
 def test_as_many_run_as_there_is_memory_for(gib: float | None, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_room, "available_bytes", lambda: None if gib is None else int(gib * 2**30))
     assert check_room.runners() == expected

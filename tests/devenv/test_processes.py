@@ -53,3 +53,16 @@ def test_free_ports_differ_and_are_given_to_nobody_by_chance() -> None:
     assert len({*ports}) == 20
     local = Path("/proc/sys/net/ipv4/ip_local_port_range")
     assert not local.exists() or max(ports) < int(local.read_text().split()[0])
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="processes can only yield on Linux")
+def test_a_process_yields_with_all_its_threads() -> None:
+    program = "import threading; threading.Thread(target=input).start(); print(); input()"
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for idle, expected in ((True, os.SCHED_IDLE), (False, os.SCHED_OTHER)):
+            assert processes.schedule(process.pid, idle=idle)
+            threads = [int(each.name) for each in Path(f"/proc/{process.pid}/task").iterdir()]
+            assert [os.sched_getscheduler(each) for each in threads] == [expected] * 2
+        process.kill()
