@@ -7,10 +7,8 @@ A test belongs to the ids that its name begins with: `test_b01_…`, `test_b67a_
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +21,7 @@ DATA = Path(__file__).with_name("bypasses.yaml")
 PAGE = ROOT / "docs" / "bypasses.md"
 END_TO_END = "tests/e2e/"
 _IDS = re.compile(r"test((?:_b[0-9][0-9a]a?(?=_))+)_")
+_TESTS = re.compile(r"^ *(?:async )?def (test_\w+)", re.MULTILINE)
 _HEAD = """\
 <!-- Generated: python -m scripts.bypasses_page, from scripts/bypasses.yaml and the names of tests. -->
 # Ways around, and what comes of them
@@ -58,7 +57,7 @@ def tests_by_id() -> dict[str, list[str]]:
     """The test files of each id that a test's name begins with; end-to-end tests first."""
     found: dict[str, set[str]] = {}
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        for name in _functions(path):
+        for name in _TESTS.findall(path.read_text()):
             for each in _ids(name):
                 found.setdefault(each, set()).add(path.relative_to(ROOT).as_posix())
     return {each: sorted(files, key=_end_to_end_first) for each, files in found.items()}
@@ -66,12 +65,6 @@ def tests_by_id() -> dict[str, list[str]]:
 
 def _end_to_end_first(file: str) -> tuple[bool, str]:
     return not file.startswith(END_TO_END), file
-
-
-def _functions(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node.name
 
 
 def _ids(name: str) -> list[str]:

@@ -125,12 +125,12 @@ def test_an_unknown_format_is_a_sentence(gateway: Path) -> None:
 
 @pytest.mark.alone
 def test_it_is_fast(tmp_path: Path) -> None:
-    folder = stored(tmp_path / "state", "s", LINES[:4] * 5_000)
+    folder = stored(tmp_path / "state", "s", LINES[:4] * 2_500)
 
     def replayed() -> None:
-        assert json.loads(chaperone("rules", "replay", str(folder), "-o", "json").stdout)["total"] == 20_000
+        assert json.loads(chaperone("rules", "replay", str(folder), "-o", "json").stdout)["total"] == 10_000
 
-    enough = 20_000 / 2_000
+    enough = 10_000 / 2_000
     assert quickest(replayed, enough) < enough
 
 

@@ -66,7 +66,7 @@ def test_decisions_are_fast_enough_anywhere(pack: GuardrailSet) -> None:
 
 def test_a_planted_slow_down_shows(pack: GuardrailSet) -> None:
     privileged = pack.rules["no-privileged-containers"]
-    many = [replace(privileged, name=f"copy-{number}") for number in range(2000)]
+    many = [replace(privileged, name=f"copy-{number}") for number in range(500)]
     (*_, before), (*_, after) = (
         bench_decision.measure(rules, 1, SECONDS) for rules in (pack, GuardrailSet([*pack.rules.values(), *many]))
     )
