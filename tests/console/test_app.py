@@ -176,3 +176,8 @@ def test_one_address_takes_no_room_of_others(monkeypatch: pytest.MonkeyPatch) ->
     assert kept.find(other) is None, "where all room is used, the oldest goes"
     clock.now += 10
     assert (kept.find(flood[-1]), len(kept._kept), len(kept._from)) == (None, 0, 0)
+
+
+@pytest.mark.parametrize("path", ["/authorize", "/live", "/"])
+async def test_head_begins_nothing(world: World, path: str) -> None:
+    assert (await world.client.head(path)).status_code == 405
