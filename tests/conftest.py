@@ -68,10 +68,6 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             find_old_kubectl()
 
 
-def pytest_unconfigure() -> None:
-    gc.freeze()  # what is left ends with the process: pytest would look through it five times
-
-
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The cluster of the check that runs these tests, begun by whoever needs it first, or the session's own.

@@ -135,20 +135,21 @@ def _make_missing(connection: sa.Connection) -> None:
     there = inspector.get_multi_columns(filter_names=[*METADATA.tables])
     indexed = inspector.get_multi_indexes(filter_names=[*METADATA.tables]) if there else {}
     for table in METADATA.sorted_tables:
+        known = {index["name"] for index in indexed.get((None, table.name), ())}
         if (columns := there.get((None, table.name))) is not None:
+            known.add(table.name)
             _add_columns(connection, table, {column["name"] for column in columns})
-        indexes = {index["name"] for index in indexed.get((None, table.name), ())}
-        for name, statement in _definitions(table, connection.dialect.name):
-            if name not in indexes and (name or columns is None):
+        for name, statement in _definitions(table, connection.dialect.name).items():
+            if name not in known:
                 connection.exec_driver_sql(statement)
 
 
 @cache
-def _definitions(table: sa.Table, dialect: str) -> list[tuple[str | None, str]]:
-    """The statements that make a table, and its indexes by their names."""
+def _definitions(table: sa.Table, dialect: str) -> dict[str, str]:
+    """The statements that make a table and its indexes, in this order, by the names of these."""
     how = sa.make_url(f"{dialect}://").get_dialect()()
-    made: list[tuple[str | None, str]] = [(None, str(CreateTable(table).compile(dialect=how)))]
-    return made + [(str(each.name), str(CreateIndex(each).compile(dialect=how))) for each in table.indexes]
+    indexes = {str(each.name): str(CreateIndex(each).compile(dialect=how)) for each in table.indexes}
+    return {table.name: str(CreateTable(table).compile(dialect=how)), **indexes}
 
 
 def _add_columns(connection: sa.Connection, table: sa.Table, known: set[str]) -> None:

@@ -36,11 +36,12 @@ def read_files(folders: Sequence[str]) -> tuple[list[RuleFile], list[Problem]]:
     """The text of every `*.yaml` below the folders, and every one that cannot be read."""
     files: list[RuleFile] = []
     problems = [Problem(folder, 0, "no such rules folder") for folder in folders if not Path(folder).is_dir()]
-    for name, file in _found(folders):
+    for name, found in _found(folders):
+        file = Path(found)
         try:
-            files.append(RuleFile(file.path, name, Path(file).read_text(encoding="utf-8")))
+            files.append(RuleFile(str(file), name, file.read_text(encoding="utf-8")))
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(Problem(file.path, 0, f"cannot be read: {error}"))
+            problems.append(Problem(str(file), 0, f"cannot be read: {error}"))
     return files, problems
 
 

@@ -74,9 +74,10 @@ def schedule(pid: int, *, idle: bool) -> bool:
     """
     if not hasattr(os, "SCHED_IDLE"):
         return False
-    with suppress(ProcessLookupError, FileNotFoundError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            os.sched_setscheduler(int(thread.name), os.SCHED_IDLE if idle else os.SCHED_OTHER, os.sched_param(0))
+    policy = os.SCHED_IDLE if idle else os.SCHED_OTHER
+    for thread in Path(f"/proc/{pid}/task").glob("*"):  # none, once it has ended
+        with suppress(ProcessLookupError):
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(0))
     return True
 
 

@@ -241,18 +241,18 @@ def test_an_admin_locks_a_session_and_lifts_the_lock(
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_everybody_can_use_it(console: Served, admin: Page, asked: Callable[..., Case], scheme: str, path: str) -> None:
+def test_everybody_can_use_it(console: Served, admin: Page, asked: Callable[..., Case], path: str) -> None:
     """In both colour schemes, on a large screen and on a phone, with a keyboard alone, whatever agents write."""
     case = asked(intent=HOSTILE, diff=ASK.diff + "\n" + HOSTILE, argv=("sh", "-c", HOSTILE))
     errors: list[str] = []
     admin.on("pageerror", lambda error: errors.append(str(error)))
     admin.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     admin.goto(console.url + path.format(approval=case.approval.id))
-    assert browsers.accessibility(admin, scheme) == []
+    assert browsers.accessibility(admin) == []
     check_tab_stops(admin)
     admin.set_viewport_size(PHONE)
     assert not browsers.scrolls_sideways(admin)
-    assert browsers.accessibility(admin, scheme) == []
+    assert browsers.accessibility(admin) == []
     admin.set_viewport_size(DESKTOP)
     assert not browsers.scrolls_sideways(admin)
     assert errors == [], "nothing that the policy of the page forbids is on it"
@@ -280,4 +280,4 @@ def test_pages_for_nobody_yet(console: Served, running: Browser, scheme: str, pa
     page = browsers.new_page(running, color_scheme=scheme, viewport=PHONE)
     page.goto(console.url + path)
     assert not browsers.scrolls_sideways(page)
-    assert path == "/nothing" or browsers.accessibility(page, scheme) == []
+    assert path == "/nothing" or browsers.accessibility(page) == []

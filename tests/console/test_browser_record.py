@@ -187,7 +187,7 @@ def test_pages_are_for_everybody(
         page.goto(f"{console.url}{path}")
         if path.endswith(CAST):
             until(page, PRINTS)
-        assert browsers.accessibility(page, scheme) == [], path
+        assert browsers.accessibility(page) == [], path
         assert not browsers.scrolls_sideways(page), path
 
 
@@ -198,4 +198,4 @@ def test_what_cannot_be_told_from_its_ground_is_found(
     page = open_page(color_scheme=scheme)
     page.goto(f"{console.url}/live")
     page.evaluate("Object.assign(document.querySelector('h1').style, {color: '#888', backgroundColor: '#999'})")
-    assert [each for each in browsers.accessibility(page, scheme) if each.startswith("color-contrast (serious)")]
+    assert [each for each in browsers.accessibility(page) if each.startswith("color-contrast (serious)")]

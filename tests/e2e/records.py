@@ -60,12 +60,13 @@ class ApiServer:
     def _others(self, event: Event) -> bool:
         """Whether a gateway of another part has that request on record, or it says itself that it is of another test.
 
-        Tests of credentials ask who they are, or what a gateway asks by itself, and are told that they are nobody.
+        Tests of credentials ask who they are, or for a token, and are told that they are nobody.
         """
         parts = [part for part in self._parts.glob("[0-9]*") if part.name != self._account]
         what = event.get("objectRef", {})
         asks_who = what.get("resource") == "selfsubjectreviews"
-        if asks_who or event.get("userAgent") in {GATEWAY_AGENT, *ACCOUNTS} - {self._account}:
+        asks_for_token = what.get("subresource") == "token" and event.get("userAgent") == GATEWAY_AGENT
+        if asks_who or asks_for_token or event.get("userAgent") in {*ACCOUNTS} - {self._account}:
             return True
         files = (file for part in parts for file in Path(part.read_text()).glob("*/*/state/sessions/*/audit.jsonl"))
         return any(event["auditID"].encode() in file.read_bytes() for file in files)

@@ -76,7 +76,7 @@ def test_much_output_arrives_whole(client: Agent, gateway: GatewayEnv, oncall: P
 
 
 def test_much_input_arrives_whole(client: Agent, gateway: GatewayEnv, oncall: Person, pod: str) -> None:
-    data = os.urandom(3 * MEGABYTE)
+    data = os.urandom(6 * MEGABYTE)
     with agreeing(gateway, oncall, pod):
         ran = run(client, "exec", "-i", pod, "--", "sha256sum", stdin=data)
     assert ran.stdout.split()[0].decode() == hashlib.sha256(data).hexdigest()

@@ -462,7 +462,7 @@ async def main():
             await recordings.commit(folder, EVENT % key)
             os.write(1, key + b"\\n")
             recordings.log(folder, EVENT % (key + b"-end"), lambda fault: None)
-            await asyncio.sleep(0.005)  # else the log is so long, on a fast disk, that verifying it takes minutes
+            await asyncio.sleep(0.002)  # else the log is so long, on a fast disk, that verifying it takes minutes
     await asyncio.gather(*(client(b"%d-%d" % (os.getpid(), index)) for index in range(5)))
 asyncio.run(main())
 """

@@ -339,10 +339,7 @@ def _open(place: Place, start: Any) -> None:
 
 def test_workers_that_start_at_once_share_a_new_store(place: Place) -> None:
     context = multiprocessing.get_context("fork")
-    place.open().close()  # so that the workers have nothing else to do than what they race for
     for _ in range(3):
-        for table in reversed(METADATA.sorted_tables):
-            place.execute(f"DROP TABLE {table.name}")
         start = context.Barrier(6)
         workers = [context.Process(target=_open, args=(place, start)) for _ in range(6)]
         for worker in workers:
@@ -350,3 +347,5 @@ def test_workers_that_start_at_once_share_a_new_store(place: Place) -> None:
         for worker in workers:
             worker.join()
         assert [worker.exitcode for worker in workers] == [0] * 6
+        for table in reversed(METADATA.sorted_tables):
+            place.execute(f"DROP TABLE {table.name}")

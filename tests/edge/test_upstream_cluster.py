@@ -156,7 +156,7 @@ async def test_what_has_no_safe_dry_run_is_not_asked(world: World, namespace: Ku
 async def test_a_token_for_another_cluster_is_not_accepted(cluster: Cluster, world: World) -> None:
     other = World(cluster, eks_cluster="another")
     with pytest.raises(UpstreamUnavailable, match="did not accept"):
-        await other.upstream.current(other.grant(), "/api/v1/namespaces/default")
+        await other.upstream.current(other.grant(), "/apis/authentication.k8s.io/v1/selfsubjectreviews")
     await other.upstream.close()
     other.credentials.close()
 

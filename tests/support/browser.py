@@ -19,8 +19,6 @@ SCHEMES = ("light", "dark")
 WAIT_MS = 60_000
 """Long: a test fails by what it sees, not by how busy the machine is."""
 _SERIOUS = ("serious", "critical")
-_OF_COLOURS = ["color-contrast", "link-in-text-block"]
-"""axe's rules about colours, but those that it leaves out by itself."""
 
 
 @contextmanager
@@ -58,14 +56,10 @@ def closing(running: Browser) -> Iterator[None]:
             each.close()
 
 
-def accessibility(page: Page, scheme: str = "light") -> list[str]:
-    """What axe finds serious or critical on the page, with where; what it cannot tell is not among it.
-
-    In the dark scheme only of its colours, as all else is the same.
-    """
+def accessibility(page: Page) -> list[str]:
+    """What axe finds serious or critical on the page, with where; what it cannot tell is not among it."""
     page.evaluate(_axe())
-    rules = f"runOnly: {_OF_COLOURS}, " if scheme == "dark" else ""
-    found = page.evaluate(f"axe.run(document, {{{rules}resultTypes: ['violations']}})")
+    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     return [
         f"{each['id']} ({each['impact']}): {each['help']}: {[node['target'] for node in each['nodes']]}"
         for each in found["violations"]

@@ -34,7 +34,7 @@ PATH = "/api/v1/namespaces/default/configmaps"
 FRAMES = 20_000
 RESETS = 500
 WATCHES = 150
-BIG = 150_000_000
+BIG = 300_000_000
 ROOM_MEGABYTES = 60
 """What a gateway may grow by meanwhile; a flood, or what a command prints, is larger."""
 SECONDS = 10
